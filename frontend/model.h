@@ -1,0 +1,122 @@
+// model.h -- the Model: the user's ONNX document, read, edited and written back.
+//
+// What the structs show is a decoded view. The document itself stays the mapped file: what
+// nobody touched is written back byte for byte, in its old place and order, unknown fields
+// included. Change a Model only through the functions below, never through the pointers.
+//
+// All strings are NUL-terminated, borrowed from the model's arena, and may hold anything at
+// all: show them with cx_show. Errors go to fail() with E_MALFORMED, E_UNSUPPORTED, E_IO, E_LIMIT.
+#ifndef TVC_MODEL_H
+#define TVC_MODEL_H
+#include "../ir/base.h"
+#include "../runtime/dtype.h"
+
+typedef struct Tensor {               // a TensorProto, wherever its bytes lie
+    const char *name;
+    int onnx_type;                    // as written in the file
+    DType type;                       // DT_NONE: strings, complex and other types tvc does not compute with
+    int rank;
+    const int64_t *dim;               // all >= 0; product and byte count checked to fit
+    int64_t count;                    // elements
+    const void *data;                 // little-endian, any alignment, count * size bytes; borrowed
+} Tensor;                             // (from the mapping if raw; decoded into the arena if typed fields)
+
+typedef struct Dim { int64_t value; const char *param; } Dim;     // value -1: unknown, then param may name it
+
+typedef struct ValueInfo {            // an input, an output, or a value with a stated type
+    const char *name;
+    int onnx_type;                    // 0: not stated or no tensor
+    DType type;
+    int rank;                         // -1: not stated
+    Dim *dim;
+    const char *kind;                 // "tensor", "sequence", "optional", "map", "sparse" or "none"
+} ValueInfo;
+
+typedef enum AttrKind { ATTR_NONE, ATTR_F = 1, ATTR_I = 2, ATTR_S = 3, ATTR_T = 4, ATTR_G = 5,
+                        ATTR_FS = 6, ATTR_IS = 7, ATTR_SS = 8, ATTR_TS = 9, ATTR_GS = 10, ATTR_OTHER = 99 } AttrKind;
+
+typedef struct AttrValue {            // one attribute of a node
+    const char *name;
+    AttrKind kind;                    // from `type`, or from the field present in old files
+    float f;
+    int64_t i;
+    const char *s; size_t slen;
+    Tensor *t;
+    int n;                            // of fs, is or ss
+    const float *fs;
+    const int64_t *is;
+    const char **ss;
+} AttrValue;
+
+typedef struct DocNode {
+    const char *op, *domain, *name;   // domain "" is ai.onnx ("ai.onnx" is read as "")
+    int nin, nout;
+    const char **in, **out;           // "" where an optional one is absent
+    int nattr;
+    AttrValue *attr;
+    int index;                        // place in Model.node; -1 once removed
+} DocNode;
+
+typedef struct OpsetId { const char *domain; int64_t version; } OpsetId;
+typedef struct Meta { const char *key, *value; } Meta;
+
+typedef struct Model {
+    Cx *cx;
+    const char *path;                 // as given; for messages
+    int64_t ir_version;
+    const char *producer, *graph_name;
+    int nopset;    OpsetId *opset;
+    int nmeta;     Meta *meta;        // metadata_props
+    int nnode;     DocNode **node;    // in file order
+    int ninit;     Tensor **init;     // initializers
+    int ninput;    ValueInfo **input; // graph inputs, as listed (old files list initializers here too)
+    int noutput;   ValueInfo **output;
+    int nvalue;    ValueInfo **value; // value_info
+    int64_t file_bytes;
+    struct Document *doc;             // private: where everything lies in the file, and the edits
+} Model;
+
+// ---- reading (read.c, external.c) ----
+// Map and check the file. No element data is copied unless stored in typed fields.
+Model *model_read(Cx *cx, const char *path);
+
+const AttrValue *node_attr(const DocNode *n, const char *name);            // NULL if absent
+int64_t node_int(const DocNode *n, const char *name, int64_t otherwise);
+float node_float(const DocNode *n, const char *name, float otherwise);
+const char *node_string(const DocNode *n, const char *name, const char *otherwise);
+
+Tensor *model_init(const Model *m, const char *name);                      // initializer by name, or NULL
+DocNode *model_producer(const Model *m, const char *value);                // node that makes it, or NULL
+int64_t model_opset(const Model *m, const char *domain);                   // 0 if not imported
+const char *model_meta(const Model *m, const char *key);                   // NULL if absent
+
+// A lone TensorProto file (test data .pb).
+Tensor *tensor_read_pb(Cx *cx, const char *path);
+
+// ---- editing (edit.c) ----
+typedef struct NewAttr { const char *name; AttrKind kind; int64_t i; float f; const char *s; int n; const int64_t *is; const Tensor *t; } NewAttr;
+
+// Insert a node before node number `at` (m->nnode: at the end).
+DocNode *model_add_node(Model *m, int at, const char *op, const char *domain, const char *name,
+                        int nin, const char **in, int nout, const char **out, int nattr, const NewAttr *attr);
+void model_remove_node(Model *m, DocNode *n);
+void model_set_input(Model *m, DocNode *n, int k, const char *value);      // rewires input k; grows the list if needed
+void model_set_output(Model *m, DocNode *n, int k, const char *value);
+void model_trim_outputs(Model *m, DocNode *n, int nout);                   // drops outputs from nout on
+void model_set_attr(Model *m, DocNode *n, NewAttr a);                      // adds or replaces
+void model_remove_attr(Model *m, DocNode *n, const char *name);
+void model_set_init(Model *m, const char *name, const Tensor *t);          // adds or replaces; data borrowed until written
+void model_remove_init(Model *m, const char *name);                        // and an input of the same name
+void model_set_meta(Model *m, const char *key, const char *value);         // value NULL removes
+void model_set_value(Model *m, const ValueInfo *v);                        // replaces input, output or value_info of that name; else adds value_info
+void model_remove_value(Model *m, const char *name);                       // from value_info
+void model_set_outputs(Model *m, int n, const ValueInfo *v);               // the list of graph outputs
+const char *model_fresh_name(Model *m, const char *like);                  // a value/node name not in use
+
+// ---- writing (write.c) ----
+// The loaded document with its edits, to a temporary name, fsynced, renamed. Without edits the
+// bytes are identical. Side files are copied beside `path`; new or changed weights beyond 2 GiB
+// in all go to a side file. `path` may be the input itself.
+void model_write(Model *m, const char *path);
+
+#endif

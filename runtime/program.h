@@ -1,0 +1,127 @@
+// program.h -- all that is left of a model once compiled, and all the runtime knows of it.
+//
+// A Program is plain data in one relocatable block: arrays of fixed-size records that name each
+// other by number, strings by offset into `text`. It holds no weights: those are Slots with a
+// borrowed pointer (a mapped model file, or the package's own weight section).
+//
+// Memory of a session has three spaces:
+//   ARENA   scratch. Laid out by codegen/plan; buffers share room when not alive together.
+//           Inputs and outputs of functions live here too.
+//   KEEP    what outlives a call: results of `init` (folded BatchNorms, packed weights),
+//           trainable parameters, optimizer state, running statistics.
+//   WEIGHT  read-only leaves, used where the file was mapped: `offset` is the slot's number.
+//           Such bytes may lie at any address: kernels must not assume alignment.
+#ifndef TVC_PROGRAM_H
+#define TVC_PROGRAM_H
+#include "dtype.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TVC_MAXDIM = 8, TVC_ALIGN = 64 };
+
+typedef struct TensorDesc {           // a dense row-major tensor
+    DType type;
+    int32_t rank;
+    int32_t batch;                    // 1 + the axis that grows with the batch; 0: none
+    int32_t pad_;
+    int64_t dim[TVC_MAXDIM];          // at the compiled maximum batch
+} TensorDesc;
+
+typedef enum Space { SPACE_ARENA, SPACE_KEEP, SPACE_WEIGHT } Space;
+
+typedef struct Buffer {
+    int64_t offset, bytes;            // bytes from the start of its space; WEIGHT: slot number
+    int32_t space;
+    int32_t pad_;
+} Buffer;
+
+// The state a kernel may look at besides its buffers.
+typedef struct KernelCtx {
+    int64_t batch;                    // how many of the compiled maximum batch are in use
+    int32_t *error;                   // set to 1 when data asked for something out of range
+    uint64_t seed, step;              // for random operators: Philox key and counter
+} KernelCtx;
+
+// Generated kernels: do units lo..hi. Any split of 0..units may run in parallel.
+typedef void KernelFn(int64_t lo, int64_t hi, void *const *buf, const KernelCtx *ctx);
+
+// Hand-written kernels (runtime/bodies.c): for what is no formula of one output element.
+typedef struct BodyArgs {
+    void *const *buf;                 // buf[0] is written, buf[1..] are read
+    const TensorDesc *desc;           // of each buffer, batch axis already at its run-time size
+    int32_t nbuf, nattr;
+    const int64_t *attr;              // as the graph node had it
+    double f, f2;
+    const KernelCtx *ctx;
+} BodyArgs;
+typedef void BodyFn(const BodyArgs *a);
+BodyFn *body_find(const char *name);  // bodies.c; NULL if there is none
+
+typedef enum StepKind {
+    STEP_CODE,                        // `entry` is a symbol of the program's code
+    STEP_BODY,                        // `entry` is a hand-written body
+    STEP_FORMULA,                     // no compiler: `formula` is run by the interpreter
+} StepKind;
+
+typedef struct Step {
+    int32_t kind;
+    int32_t entry;                    // text: symbol, or body's name
+    int32_t label;                    // text: for profiles and messages
+    int32_t per_batch;                // the slowest part of a unit's number is the batch axis
+    int64_t units;                    // at maximum batch; per_batch: units * batch / max_batch are run
+    int32_t ref, nref, nwritten;      // buffers: refs[ref .. ref+nref), written ones first
+    int32_t param, nparam;            // BODY: params[..]; descs follow the refs one to one
+    int32_t formula, nformula;        // FORMULA: bytecode in params[..]
+    int32_t pad_;
+    double flops, bytes;              // at maximum batch: for profiles
+    double f, f2;                     // BODY: attributes
+} Step;
+
+typedef enum SlotRole {
+    SLOT_INPUT, SLOT_OUTPUT,          // written, read by the caller
+    SLOT_WEIGHT,                      // frozen: in space WEIGHT
+    SLOT_PARAM,                       // trainable: copied to KEEP when a session opens
+    SLOT_STATE,                       // optimizer moments, running statistics, step count, rates
+    SLOT_VALUE,                       // a value inside the graph, kept readable on request
+} SlotRole;
+
+typedef struct Slot {                 // a place the caller can name
+    int32_t name;                     // text
+    int32_t role;
+    int32_t buffer;                   // number, or -1
+    int32_t update;                   // buffer with its next contents after a step, or -1: in place
+    int32_t fns;                      // bit per function that uses it
+    int32_t pad_;
+    TensorDesc desc;
+    int64_t weight;                   // offset in a package's weight section, or -1
+} Slot;
+
+typedef struct Function { int32_t name, from, to, pad_; } Function;   // steps[from .. to)
+
+typedef struct Program {
+    int64_t arena_bytes, keep_bytes;  // of a session at maximum batch
+    int64_t live_bound;               // greatest sum of live ARENA buffers over the steps
+    int64_t max_batch;                // 1: fixed
+    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction;
+    int64_t ntext;
+    Step *steps;
+    Buffer *buffers;
+    int32_t *refs;                    // buffer numbers
+    TensorDesc *descs;                // one per ref
+    int64_t *params;
+    Slot *slots;
+    Function *functions;              // functions[0] is `init`
+    char *text;                       // NUL-terminated strings; text[0] is ""
+    int32_t isa;                      // ISA_* the code needs
+    int32_t lanes;                    // vector width in floats the code was made for
+    const void **weights;             // per slot: the bytes of WEIGHT, PARAM and STATE slots, or NULL: zeros
+    const char *code_path;            // shared object to dlopen, or NULL
+    const void *code;                 // or its bytes (a package)
+    int64_t code_bytes;
+} Program;
+
+enum { ISA_GENERIC, ISA_AVX2, ISA_AVX512 };      // AVX2 means AVX2 + FMA + F16C; AVX512: F, BW, DQ, VL too
+
+static inline const char *program_text(const Program *p, int32_t at) { return p->text + at; }
+
+#endif

@@ -1,0 +1,1 @@
+# Tests that run build/tvc, one per subject.
