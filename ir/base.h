@@ -2,6 +2,8 @@
 #ifndef TVC_BASE_H
 #define TVC_BASE_H
 
+#include "runtime/error.h"
+
 #include <assert.h>
 #include <math.h>
 #include <setjmp.h>
@@ -12,21 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// Why a request failed; also the exit codes of the command line.
-typedef enum Err {
-    E_OK = 0,
-    E_CHECK = 1,           // a comparison asked for did not hold
-    E_USAGE = 2,           // the command line, or an argument, is wrong
-    E_MALFORMED = 3,       // a file is damaged, hostile or contradicts itself
-    E_UNSUPPORTED = 4,     // valid, but tvc cannot do it
-    E_IO = 5,              // the system would not read or write
-    E_LIMIT = 6,           // memory, or a limit on sizes and counts
-    E_DEVICE = 7,          // the machine lacks an instruction set, a driver, a library
-    E_DIVERGED = 8,        // training met NaN or infinity
-    E_DATASET = 9,         // the folder of examples does not fit
-    E_INTERNAL = 70,       // our own mistake
-} Err;
 
 // One Cx per request. Everything allocated while serving it lives in its arena and dies with
 // it; nothing is freed piece by piece, so nothing can leak. What is not memory (mappings,
