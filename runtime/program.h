@@ -14,6 +14,7 @@
 #ifndef TVC_PROGRAM_H
 #define TVC_PROGRAM_H
 #include "dtype.h"
+#include "error.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -123,5 +124,13 @@ typedef struct Program {
 enum { ISA_GENERIC, ISA_AVX2, ISA_AVX512 };      // AVX2 means AVX2 + FMA + F16C; AVX512: F, BW, DQ, VL too
 
 static inline const char *program_text(const Program *p, int32_t at) { return p->text + at; }
+
+int64_t desc_elements(const TensorDesc *d);      // program.c; -1: does not fit 63 bits, or a negative dimension
+int64_t desc_bytes(const TensorDesc *d);         // the same, -1 also without a type
+
+// Is every number in range, every text ended, every buffer inside its space? After E_OK nothing
+// in the runtime reads or writes outside of what the program names. E_MALFORMED otherwise.
+Err program_check(const Program *p, Fault *f);
+int program_function(const Program *p, const char *name);      // its number, or -1
 
 #endif

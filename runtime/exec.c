@@ -1,0 +1,240 @@
+// exec.c -- running a Program: every number in it becomes a pointer once, when the session opens.
+//
+// Device memory of a session, each part at a multiple of TVC_ALIGN:
+//     KEEP | ARENA | zeros, for weights that have no bytes | copies of weights, on devices that need them
+#include "exec.h"
+#include "device.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct Session {
+    const Program *p;
+    Device *device;
+    char *memory;
+    int64_t memory_bytes, zeros_at;
+    int64_t batch;
+    uint64_t seed, step;
+    void **buf;                       // per ref
+    TensorDesc *desc;                 // per ref, at the batch in use
+    int64_t *weight_at;               // per slot: offset in memory of the copied weight, or -1
+    double *seconds;                  // per step; NULL: not measured
+};
+
+static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TVC_ALIGN; }
+
+static const void *weight_bytes(const Program *p, int slot) { return p->weights ? p->weights[slot] : NULL; }
+
+// ---- Memory.
+
+static void *weight_data(const Session *s, int slot) {
+    const void *given = weight_bytes(s->p, slot);
+    if (!given) return s->memory + s->zeros_at;
+    return s->device->host ? (void *)given : s->memory + s->weight_at[slot];
+}
+
+static void *buffer_data(const Session *s, int buffer) {
+    const Buffer *b = &s->p->buffers[buffer];
+    if (b->space == SPACE_WEIGHT) return weight_data(s, (int)b->offset);
+    return s->memory + (b->space == SPACE_ARENA ? align_up(s->p->keep_bytes) : 0) + b->offset;
+}
+
+static Err lay_out(Session *s, Fault *f) {
+    const Program *p = s->p;
+    int64_t zeros = 0, end = align_up(p->keep_bytes) + align_up(p->arena_bytes);
+    for (int i = 0; i < p->nslot; i++) {
+        int64_t bytes = desc_bytes(&p->slots[i].desc);
+        s->weight_at[i] = -1;
+        if (p->slots[i].role == SLOT_WEIGHT && bytes > zeros && !weight_bytes(p, i)) zeros = bytes;
+    }
+    s->zeros_at = end, end += align_up(zeros);
+    for (int i = 0; i < p->nslot && !s->device->host; i++)
+        if (p->slots[i].role == SLOT_WEIGHT) s->weight_at[i] = end, end += align_up(desc_bytes(&p->slots[i].desc));
+    s->memory = s->device->alloc(s->device, end);
+    s->memory_bytes = end;
+    return s->memory ? E_OK : fault(f, E_LIMIT, "no memory: the model needs %lld MB", (long long)(end >> 20) + 1);
+}
+
+// Pointers of all steps, and on other devices the weights themselves.
+static void bind_weights(Session *s) {
+    const Program *p = s->p;
+    for (int i = 0; i < p->nslot; i++)
+        if (s->weight_at[i] >= 0 && weight_bytes(p, i))
+            s->device->copy(s->device, COPY_UP, s->memory + s->weight_at[i], weight_bytes(p, i), desc_bytes(&p->slots[i].desc));
+    for (int r = 0; r < p->nref; r++) s->buf[r] = buffer_data(s, p->refs[r]);
+}
+
+static void fill_kept(Session *s) {
+    const Program *p = s->p;
+    for (int i = 0; i < p->nslot; i++) {
+        const Slot *slot = &p->slots[i];
+        const void *from = weight_bytes(p, i);
+        if ((slot->role == SLOT_PARAM || slot->role == SLOT_STATE) && slot->buffer >= 0 && from)
+            s->device->copy(s->device, COPY_UP, buffer_data(s, slot->buffer), from, desc_bytes(&slot->desc));
+    }
+}
+
+// ---- Opening and closing.
+
+static Device *open_device(const SessionOptions *o, Fault *f) {
+    const char *name = o->device ? o->device : "cpu";
+    if (!strcmp(name, "cpu")) return dev_cpu(o->threads, f);
+    if (!strcmp(name, "null")) return dev_null(o->threads, f);
+    fault(f, E_USAGE, "there is no device '%s': cpu, null", name);
+    return NULL;
+}
+
+// One block for the session and its arrays; the arrays hold at least one element.
+static Session *session_block(const Program *p, const SessionOptions *o) {
+    size_t nref = (size_t)p->nref + 1, nslot = (size_t)p->nslot + 1, nstep = o->profile ? (size_t)p->nstep + 1 : 0;
+    Session *s = calloc(1, sizeof *s + nref * (sizeof *s->desc + sizeof *s->buf) + nslot * sizeof *s->weight_at +
+                               nstep * sizeof *s->seconds);
+    if (!s) return NULL;
+    s->p = p, s->seed = o->seed;
+    s->desc = (TensorDesc *)(s + 1);
+    s->buf = (void **)(s->desc + nref);
+    s->weight_at = (int64_t *)(s->buf + nref);
+    s->seconds = nstep ? (double *)(s->weight_at + nslot) : NULL;
+    return s;
+}
+
+static Err start(Session *s, const SessionOptions *o, Fault *f) {
+    s->device = open_device(o, f);
+    if (!s->device || s->device->load(s->device, s->p, f) || lay_out(s, f)) return f->code;
+    fill_kept(s);
+    return session_init_again(s, f);
+}
+
+Session *session_new(const Program *p, const SessionOptions *o, Fault *f) {
+    static const SessionOptions defaults;
+    if (!o) o = &defaults;
+    if (program_check(p, f)) return NULL;
+    Session *s = session_block(p, o);
+    if (!s) fault(f, E_LIMIT, "no memory for %d steps", p->nstep);
+    if (s && start(s, o, f)) {
+        session_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void session_free(Session *s) {
+    if (!s) return;
+    if (s->memory) s->device->free(s->device, s->memory, s->memory_bytes);
+    if (s->device) s->device->close(s->device);
+    free(s);
+}
+
+Err session_init_again(Session *s, Fault *f) {
+    int64_t batch = s->batch ? s->batch : s->p->max_batch;
+    bind_weights(s);
+    Err e = session_set_batch(s, s->p->max_batch, f);
+    if (!e) e = session_call(s, 0, f);
+    return e ? e : session_set_batch(s, batch, f);
+}
+
+// ---- Slots.
+
+static TensorDesc desc_at(const Session *s, TensorDesc d) {
+    if (d.batch) d.dim[d.batch - 1] = d.dim[d.batch - 1] / s->p->max_batch * s->batch;
+    return d;
+}
+
+int session_slot(const Session *s, const char *name) {
+    for (int i = 0; i < s->p->nslot; i++)
+        if (!strcmp(program_text(s->p, s->p->slots[i].name), name)) return i;
+    return -1;
+}
+
+TensorDesc session_desc(const Session *s, int slot) { return desc_at(s, s->p->slots[slot].desc); }
+
+static void *slot_data(const Session *s, int slot) {
+    const Slot *it = &s->p->slots[slot];
+    return it->buffer < 0 ? NULL : buffer_data(s, it->buffer);
+}
+
+void *session_data(Session *s, int slot) { return s->device->host ? slot_data(s, slot) : NULL; }
+
+static int64_t slot_bytes(const Session *s, int slot) {
+    TensorDesc d = session_desc(s, slot);
+    return desc_bytes(&d);
+}
+
+void session_write(Session *s, int slot, const void *from) {
+    void *to = slot_data(s, slot);
+    if (to) s->device->copy(s->device, COPY_UP, to, from, slot_bytes(s, slot));
+}
+
+void session_read(Session *s, int slot, void *to) {
+    const void *from = slot_data(s, slot);
+    if (from) s->device->copy(s->device, COPY_DOWN, to, from, slot_bytes(s, slot));
+}
+
+// ---- Calls.
+
+Err session_set_batch(Session *s, int64_t n, Fault *f) {
+    if (n < 1 || n > s->p->max_batch)
+        return fault(f, E_USAGE, "a batch of %lld: this program was compiled for 1 to %lld", (long long)n,
+                     (long long)s->p->max_batch);
+    s->batch = n;
+    for (int r = 0; r < s->p->nref; r++) s->desc[r] = desc_at(s, s->p->descs[r]);
+    return E_OK;
+}
+
+void session_set_step(Session *s, uint64_t step) { s->step = step; }
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static Err run_step(Session *s, int i) {
+    const Step *step = &s->p->steps[i];
+    double began = s->seconds ? now() : 0;
+    Err e = s->device->launch(s->device, &(Launch){
+        .step = i,
+        .units = step->per_batch ? step->units / s->p->max_batch * s->batch : step->units,
+        .buf = s->buf + step->ref,
+        .desc = s->desc + step->ref,
+        .ctx = {.batch = s->batch, .seed = s->seed, .step = s->step},
+    });
+    if (s->seconds && !e) {
+        e = s->device->sync(s->device);
+        s->seconds[i] = now() - began;
+    }
+    return e;
+}
+
+static bool writes(const Program *p, const Function *fn, int buffer) {
+    for (int i = fn->from; i < fn->to; i++)
+        for (int r = p->steps[i].ref; r < p->steps[i].ref + p->steps[i].nwritten; r++)
+            if (p->refs[r] == buffer) return true;
+    return false;
+}
+
+static void move_updates(Session *s, const Function *fn) {
+    for (int i = 0; i < s->p->nslot; i++) {
+        const Slot *slot = &s->p->slots[i];
+        if (slot->update >= 0 && writes(s->p, fn, slot->update))
+            s->device->copy(s->device, COPY_WITHIN, buffer_data(s, slot->buffer), buffer_data(s, slot->update),
+                            desc_bytes(&slot->desc));
+    }
+}
+
+Err session_call(Session *s, int function, Fault *f) {
+    if (function < 0 || function >= s->p->nfunction) return fault(f, E_USAGE, "there is no function %d", function);
+    const Function *fn = &s->p->functions[function];
+    Err e = E_OK;
+    int i = fn->from;
+    for (; i < fn->to && !e; i++) e = run_step(s, i);
+    if (!e) e = s->device->sync(s->device);
+    if (e == E_MALFORMED)
+        return fault(f, e, "%s: an index or a divisor in the data is out of range",
+                     i > fn->from ? program_text(s->p, s->p->steps[i - 1].label) : "");
+    if (e) return fault(f, e, "the device '%s' failed", s->device->name);
+    move_updates(s, fn);
+    return E_OK;
+}
+
+const double *session_seconds(const Session *s) { return s->seconds; }

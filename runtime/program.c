@@ -1,0 +1,148 @@
+// program.c -- looking a Program over before anything of it is used.
+//
+// A Program comes from our own linker or from a package; either way these checks are cheap and
+// come first. What they do not see: inside of compiled code, of bodies and of formulas (the
+// interpreter checks its own bytecode).
+#include "program.h"
+#include <stdbool.h>
+#include <string.h>
+
+static const int64_t most_bytes = (int64_t)1 << 46;        // of a space: more than any machine here has
+
+int64_t desc_elements(const TensorDesc *d) {
+    int64_t n = 1;
+    for (int i = 0; i < d->rank; i++)
+        if (d->dim[i] < 0 || __builtin_mul_overflow(n, d->dim[i], &n)) return -1;
+    return n;
+}
+
+int64_t desc_bytes(const TensorDesc *d) {
+    int64_t n = desc_elements(d);
+    if (d->type <= DT_NONE || d->type >= NDTYPES) return -1;
+    return n < 0 || __builtin_mul_overflow(n, (int64_t)dtypes[d->type].bytes, &n) ? -1 : n;
+}
+
+int program_function(const Program *p, const char *name) {
+    for (int i = 0; i < p->nfunction; i++)
+        if (!strcmp(program_text(p, p->functions[i].name), name)) return i;
+    return -1;
+}
+
+static bool text_ok(const Program *p, int32_t at) { return at >= 0 && at < p->ntext; }
+
+static bool range_ok(int64_t from, int64_t n, int64_t all) { return from >= 0 && n >= 0 && from <= all && n <= all - from; }
+
+static bool desc_ok(const Program *p, const TensorDesc *d) {
+    if (d->rank < 0 || d->rank > TVC_MAXDIM || d->batch < 0 || d->batch > d->rank) return false;
+    return !d->batch || d->dim[d->batch - 1] % p->max_batch == 0;
+}
+
+static Err check_desc(const Program *p, int i, Fault *f) {
+    return desc_ok(p, &p->descs[i]) ? E_OK : fault(f, E_MALFORMED, "tensor %d makes no sense", i);
+}
+
+static Err check_sizes(const Program *p, Fault *f) {
+    const struct { const char *what; int64_t n; const void *at; } arrays[] = {
+        {"steps", p->nstep, p->steps},       {"buffers", p->nbuffer, p->buffers}, {"references", p->nref, p->refs},
+        {"references", p->nref, p->descs},   {"parameters", p->nparam, p->params}, {"slots", p->nslot, p->slots},
+        {"functions", p->nfunction, p->functions}, {"text", p->ntext, p->text},   {"code", p->code_bytes, p->code},
+    };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i].n < 0 || (arrays[i].n && !arrays[i].at))
+            return fault(f, E_MALFORMED, "the program has %lld %s", (long long)arrays[i].n, arrays[i].what);
+    if (p->ntext < 1 || p->text[0] || p->text[p->ntext - 1]) return fault(f, E_MALFORMED, "the program's text is not ended");
+    if (p->nfunction < 1) return fault(f, E_MALFORMED, "the program has no function");
+    if (p->max_batch < 1) return fault(f, E_MALFORMED, "a batch of at most %lld", (long long)p->max_batch);
+    if (p->arena_bytes < 0 || p->arena_bytes > most_bytes || p->keep_bytes < 0 || p->keep_bytes > most_bytes)
+        return fault(f, E_MALFORMED, "a session of %lld + %lld bytes", (long long)p->arena_bytes, (long long)p->keep_bytes);
+    if (p->isa < ISA_GENERIC || p->isa > ISA_AVX512) return fault(f, E_MALFORMED, "unknown instruction set %d", p->isa);
+    return E_OK;
+}
+
+static Err check_buffer(const Program *p, int i, Fault *f) {
+    const Buffer *b = &p->buffers[i];
+    bool ok;
+    if (b->space == SPACE_WEIGHT)
+        ok = b->offset >= 0 && b->offset < p->nslot && p->slots[b->offset].role == SLOT_WEIGHT &&
+             b->bytes == desc_bytes(&p->slots[b->offset].desc);
+    else
+        ok = (b->space == SPACE_ARENA || b->space == SPACE_KEEP) && b->offset % TVC_ALIGN == 0 &&
+             range_ok(b->offset, b->bytes, b->space == SPACE_KEEP ? p->keep_bytes : p->arena_bytes);
+    return ok ? E_OK : fault(f, E_MALFORMED, "buffer %d lies outside of its space", i);
+}
+
+static Err check_slot(const Program *p, int i, Fault *f) {
+    const Slot *s = &p->slots[i];
+    if (!text_ok(p, s->name)) return fault(f, E_MALFORMED, "slot %d has no name", i);
+    const char *name = program_text(p, s->name);
+    if (s->role < SLOT_INPUT || s->role > SLOT_VALUE || s->weight < -1 || !desc_ok(p, &s->desc) ||
+        desc_bytes(&s->desc) < 0)
+        return fault(f, E_MALFORMED, "slot '%s' makes no sense", name);
+    if (s->buffer < -1 || s->buffer >= p->nbuffer || s->update < -1 || s->update >= p->nbuffer)
+        return fault(f, E_MALFORMED, "slot '%s' names a buffer that is not there", name);
+    if (s->buffer < 0) return s->update < 0 ? E_OK : fault(f, E_MALFORMED, "slot '%s' is updated but nowhere", name);
+    const Buffer *b = &p->buffers[s->buffer];
+    bool writable = s->role == SLOT_INPUT || s->role == SLOT_PARAM || s->role == SLOT_STATE || s->update >= 0;
+    bool kept = s->role == SLOT_PARAM || s->role == SLOT_STATE;
+    if ((writable && b->space == SPACE_WEIGHT) || (kept && b->space != SPACE_KEEP) || b->bytes < desc_bytes(&s->desc) ||
+        (s->role == SLOT_WEIGHT && (b->space != SPACE_WEIGHT || b->offset != i)) ||
+        (s->update >= 0 && p->buffers[s->update].bytes < desc_bytes(&s->desc)))
+        return fault(f, E_MALFORMED, "slot '%s' does not fit its buffer", name);
+    return E_OK;
+}
+
+// A body goes by its descs alone.
+static bool body_fits(const Program *p, int r) {
+    int64_t bytes = desc_bytes(&p->descs[r]);
+    return bytes >= 0 && bytes <= p->buffers[p->refs[r]].bytes;
+}
+
+static Err check_refs(const Program *p, const Step *s, const char *label, Fault *f) {
+    for (int r = s->ref; r < s->ref + s->nref; r++) {
+        if (p->refs[r] < 0 || p->refs[r] >= p->nbuffer)
+            return fault(f, E_MALFORMED, "step '%s' names a buffer that is not there", label);
+        if (r - s->ref < s->nwritten && p->buffers[p->refs[r]].space == SPACE_WEIGHT)
+            return fault(f, E_MALFORMED, "step '%s' would write a weight", label);
+        if (s->kind == STEP_BODY && !body_fits(p, r))
+            return fault(f, E_MALFORMED, "step '%s': tensor %d does not fit its buffer", label, r - s->ref);
+    }
+    return E_OK;
+}
+
+static Err check_step(const Program *p, int i, Fault *f) {
+    const Step *s = &p->steps[i];
+    if (!text_ok(p, s->label) || !text_ok(p, s->entry)) return fault(f, E_MALFORMED, "step %d has no name", i);
+    const char *label = program_text(p, s->label);
+    bool ok = s->kind >= STEP_CODE && s->kind <= STEP_FORMULA && s->units >= 0 &&
+              (s->per_batch == 0 || (s->per_batch == 1 && s->units % p->max_batch == 0)) &&
+              range_ok(s->ref, s->nref, p->nref) && s->nwritten >= 0 && s->nwritten <= s->nref &&
+              (s->kind != STEP_BODY || range_ok(s->param, s->nparam, p->nparam)) &&
+              (s->kind != STEP_FORMULA || range_ok(s->formula, s->nformula, p->nparam)) &&
+              (s->kind != STEP_CODE || p->code || p->code_path);
+    return ok ? check_refs(p, s, label, f) : fault(f, E_MALFORMED, "step %d '%s' makes no sense", i, label);
+}
+
+static Err check_function(const Program *p, int i, Fault *f) {
+    const Function *fn = &p->functions[i];
+    bool ok = text_ok(p, fn->name) && fn->from >= 0 && fn->from <= fn->to && fn->to <= p->nstep;
+    return ok ? E_OK : fault(f, E_MALFORMED, "function %d names steps that are not there", i);
+}
+
+// check(p, i, f) for every i below n; slots before buffers, buffers before steps: each relies on the last.
+static Err check_each(const Program *p, int n, Err (*check)(const Program *, int, Fault *), Fault *f) {
+    for (int i = 0; i < n; i++) {
+        Err e = check(p, i, f);
+        if (e) return e;
+    }
+    return E_OK;
+}
+
+Err program_check(const Program *p, Fault *f) {
+    Err e = check_sizes(p, f);
+    if (!e) e = check_each(p, p->nref, check_desc, f);
+    if (!e) e = check_each(p, p->nslot, check_slot, f);
+    if (!e) e = check_each(p, p->nbuffer, check_buffer, f);
+    if (!e) e = check_each(p, p->nstep, check_step, f);
+    if (!e) e = check_each(p, p->nfunction, check_function, f);
+    return e;
+}
