@@ -37,7 +37,8 @@ typedef enum AttrKind { ATTR_NONE, ATTR_F = 1, ATTR_I = 2, ATTR_S = 3, ATTR_T = 
 
 typedef struct AttrValue {            // one attribute of a node
     const char *name;
-    AttrKind kind;                    // from `type`, or from the field present in old files
+    AttrKind kind;                    // from `type`, or from the field present in old files; ATTR_TS, ATTR_G,
+                                      // ATTR_GS (subgraphs) and ATTR_OTHER come without their value
     float f;
     int64_t i;
     const char *s; size_t slen;
@@ -58,6 +59,7 @@ typedef struct DocNode {
 } DocNode;
 
 typedef struct OpsetId { const char *domain; int64_t version; } OpsetId;
+typedef struct FunctionId { const char *domain, *name; } FunctionId;
 typedef struct Meta { const char *key, *value; } Meta;
 
 typedef struct Model {
@@ -66,12 +68,14 @@ typedef struct Model {
     int64_t ir_version;
     const char *producer, *graph_name;
     int nopset;    OpsetId *opset;
-    int nmeta;     Meta *meta;        // metadata_props
+    int nmeta;     Meta **meta;       // metadata_props
     int nnode;     DocNode **node;    // in file order
     int ninit;     Tensor **init;     // initializers
     int ninput;    ValueInfo **input; // graph inputs, as listed (old files list initializers here too)
     int noutput;   ValueInfo **output;
     int nvalue;    ValueInfo **value; // value_info
+    int nsparse;   const char **sparse;       // names of sparse initializers, whose contents are not read
+    int nfunction; FunctionId *function;      // local functions, whose bodies are not read
     int64_t file_bytes;
     struct Document *doc;             // private: where everything lies in the file, and the edits
 } Model;
@@ -88,7 +92,13 @@ const char *node_string(const DocNode *n, const char *name, const char *otherwis
 Tensor *model_init(const Model *m, const char *name);                      // initializer by name, or NULL
 DocNode *model_producer(const Model *m, const char *value);                // node that makes it, or NULL
 int64_t model_opset(const Model *m, const char *domain);                   // 0 if not imported
+ValueInfo *model_value(const Model *m, const char *name);                  // input, output or value_info, or NULL
 const char *model_meta(const Model *m, const char *key);                   // NULL if absent
+const char *node_label(Cx *cx, const DocNode *n);                          // "node 'conv1' (Conv)", ready to be shown
+
+// Indices into m->node, producers before users, file order otherwise. Fails if a node or an output
+// uses what nothing defines, or if there is a cycle. Valid until the next edit.
+const int *model_order(Model *m);
 
 // A lone TensorProto file (test data .pb).
 Tensor *tensor_read_pb(Cx *cx, const char *path);
