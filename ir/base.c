@@ -44,17 +44,24 @@ void *cx_alloc(Cx *cx, size_t size) {
         fail(cx, E_LIMIT, "would need more than the %zu MB of memory allowed for it", cx->limit >> 20);
     Block *b = cx->blocks;
     if (!b || b->cap - b->used < size) {
-        Block *open = b;                             // a large block goes behind the open one
         b = block_new(cx, size);
-        if (open && size > BLOCK / 4 && open->cap - open->used > BLOCK / 4) {
-            cx->blocks = open;
-            b->next = open->next, open->next = b;
-        }
     }
     void *p = (char *)b->data + b->used;
     b->used += size;
     cx->used += size;
     return memset(p, 0, size);
+}
+
+CxMark cx_mark(Cx *cx) { return (CxMark){cx->blocks, cx->blocks ? cx->blocks->used : 0, cx->used}; }
+
+void cx_release(Cx *cx, CxMark mark) {
+    while (cx->blocks != mark.block) {
+        Block *b = cx->blocks;
+        cx->blocks = b->next;
+        free(b);
+    }
+    if (mark.block) mark.block->used = mark.in_block;
+    cx->used = mark.used;
 }
 
 void *cx_grow(Cx *cx, void *old, size_t old_size, size_t size) {

@@ -39,6 +39,12 @@ char *cx_str(Cx *cx, const char *s, size_t len); // a copy with a NUL behind
 char *cx_fmt(Cx *cx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cx_defer(Cx *cx, void (*fn)(void *), void *arg);
 
+// Give back what was allocated since the mark (deferred clean-up excepted): for loops whose
+// rounds leave nothing behind.
+typedef struct CxMark { struct Block *block; size_t in_block, used; } CxMark;
+CxMark cx_mark(Cx *cx);
+void cx_release(Cx *cx, CxMark mark);
+
 // A note for the user that is neither data nor an error.
 void cx_note(Cx *cx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -60,6 +66,13 @@ _Noreturn void fail(Cx *cx, Err code, const char *fmt, ...) __attribute__((forma
     ((((n) & ((n) - 1)) == 0 ? (void)((a) = cx_grow(cx, a, sizeof *(a) * (size_t)(n),             \
                                                sizeof *(a) * ((n) ? 2 * (size_t)(n) : 1)))   \
                               : (void)0),                                                    \
+     &(a)[(n)++])
+
+// The same with a capacity kept by the caller: for stacks, whose count goes down as well.
+#define STACK_PUSH(cx, a, n, cap)                                                             \
+    (((n) == (cap) ? (void)((a) = cx_grow(cx, a, sizeof *(a) * (size_t)(n),                   \
+                                          sizeof *(a) * (size_t)((cap) = (cap) ? 2 * (cap) : 64))) \
+                   : (void)0),                                                                \
      &(a)[(n)++])
 
 // Sizes that come from files: a product or sum that does not fit fails with E_LIMIT.

@@ -1,0 +1,345 @@
+// eval.c -- what a kernel means. Obvious, not fast, and the judge of everything else: sums are
+// kept in double precision, every other result is rounded to its type at once.
+#include "eval.h"
+#include "op.h"
+#include "../runtime/philox.h"
+
+typedef union { double f; int64_t i; } Val;
+
+typedef struct {           // an index as base + sum of coef * variable, if it is one
+    enum { NEW_INDEX, AFFINE, GENERAL } kind;
+    int n;
+    int64_t base, coef[8];
+    int var[8];
+} Lin;
+
+typedef struct {
+    Kernel *k;
+    void *const *buf;      // of k->buf[..]
+    int64_t *var, batch;
+    Lin *lin;              // by expression id
+    int *of;               // by expression id: number of a load's buffer
+    bool bad;
+} Env;
+
+// ---- integers ----
+
+static int64_t wrap_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
+static int64_t wrap_sub(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
+static int64_t wrap_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
+
+#define safe_div(a, b) int_div(v, a, b)
+#define safe_rem(a, b) int_rem(v, a, b)
+#define safe_mod(a, b) int_mod(v, a, b)
+static int64_t int_div(Env *v, int64_t a, int64_t b) {
+    if (b == 0) return v->bad = true, 0;
+    return b == -1 ? wrap_sub(0, a) : a / b;
+}
+static int64_t int_rem(Env *v, int64_t a, int64_t b) {
+    if (b == 0) return v->bad = true, 0;
+    return b == -1 ? 0 : a % b;
+}
+static int64_t int_mod(Env *v, int64_t a, int64_t b) {
+    int64_t r = int_rem(v, a, b);
+    return r && (r < 0) != (b < 0) ? r + b : r;
+}
+static int64_t int_pow(int64_t a, int64_t b) {
+    if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;
+    int64_t r = 1;
+    for (; b; b >>= 1, a = wrap_mul(a, a))
+        if (b & 1) r = wrap_mul(r, a);
+    return r;
+}
+static int64_t safe_shl(int64_t a, int64_t b) { return b < 0 || b > 63 ? 0 : (int64_t)((uint64_t)a << b); }
+static int64_t safe_shr(int64_t a, int64_t b) { return b < 0 || b > 63 ? 0 : a >> b; }
+static double floor_mod(double a, double b) {
+    double r = fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static Val narrow(DType t, Val v) {
+    switch (t) {
+    case DT_F32: v.f = (double)(float)v.f; break;
+    case DT_I8: v.i = (int8_t)v.i; break;
+    case DT_I16: v.i = (int16_t)v.i; break;
+    case DT_I32: v.i = (int32_t)v.i; break;
+    case DT_U8: v.i = (uint8_t)v.i; break;
+    case DT_U16: v.i = (uint16_t)v.i; break;
+    case DT_U32: v.i = (uint32_t)v.i; break;
+    case DT_BOOL: v.i = v.i != 0; break;
+    default: break;
+    }
+    return v;
+}
+
+// The few operations on which 64-bit unsigned numbers differ from signed ones.
+static bool unsigned_op(Env *v, KOp op, uint64_t a, uint64_t b, Val *r) {
+    switch (op) {
+    case K_DIV: case K_MOD: case K_FMOD:
+        if (b == 0) v->bad = true;
+        r->i = (int64_t)(b == 0 ? 0 : op == K_DIV ? a / b : a % b);
+        return true;
+    case K_MAX: r->i = (int64_t)(a > b ? a : b); return true;
+    case K_MIN: r->i = (int64_t)(a < b ? a : b); return true;
+    case K_LT: r->i = a < b; return true;
+    case K_LE: r->i = a <= b; return true;
+    case K_ABS: r->i = (int64_t)a; return true;
+    case K_SIGN: r->i = a != 0; return true;
+    case K_SHR: r->i = b > 63 ? 0 : (int64_t)(a >> b); return true;
+    default: return false;
+    }
+}
+
+// ---- indices ----
+
+static Val value_of(Env *v, Expr *e);
+
+static bool linear(Lin *l, Expr *e, int64_t by) {
+    if (e->op == I_IMM) return l->base += by * e->i, true;
+    if (e->op == I_ADD) return linear(l, e->a, by) && linear(l, e->b, by);
+    if (e->op == I_MUL && e->b->op == I_IMM) return linear(l, e->a, by * e->b->i);
+    if (e->op != I_VAR || l->n == 8) return false;
+    l->var[l->n] = (int)e->i, l->coef[l->n++] = by;
+    return true;
+}
+
+static int64_t index_of(Env *v, Expr *e) {
+    Lin *l = &v->lin[e->id];
+    if (l->kind == NEW_INDEX) l->kind = linear(l, e, 1) ? AFFINE : GENERAL;
+    if (l->kind == AFFINE) {
+        int64_t x = l->base;
+        for (int i = 0; i < l->n; i++) x += l->coef[i] * v->var[l->var[i]];
+        return x;
+    }
+    if (e->op == I_DATA) {
+        int64_t x = value_of(v, e->a).i;
+        if (x >= 0 && x < e->i) return x;
+        return v->bad = true, 0;
+    }
+    int64_t a = index_of(v, e->a), b = index_of(v, e->b);
+    switch (e->op) {
+    case I_ADD: return a + b;
+    case I_MUL: return a * b;
+    case I_DIV: return a / b;
+    default:    return a % b;
+    }
+}
+
+// ---- values ----
+
+static Val load(Env *v, Expr *e) {
+    int *b = &v->of[e->id];
+    if (!*b) {
+        *b = v->k->nout;
+        while (v->k->buf[*b] != e->buf) ++*b;
+    }
+    DType t = e->buf->type;
+    const char *p = (const char *)v->buf[*b] + index_of(v, e->a) * dtypes[t].bytes;
+    if (dtype_is_float(t)) return (Val){.f = dtype_get_f(t, p)};
+    return (Val){.i = dtype_get_i(t, p)};
+}
+
+static Val reduce(Env *v, Expr *e) {
+    bool flt = dtype_is_float(e->type), first = true;
+    Val acc = {.i = 0};
+    if (flt) acc.f = e->op == K_SUM ? 0 : e->op == K_PROD ? 1 : e->op == K_MAXIMUM ? -INFINITY : INFINITY;
+    else if (e->op == K_PROD) acc.i = 1;
+    int64_t n = v->k->grows[e->b->i] ? e->i / v->k->max_batch * v->batch : e->i, *i = &v->var[e->b->i];
+    for (*i = 0; *i < n; ++*i, first = false) {
+        Val x = value_of(v, e->a);
+        if (e->op == K_SUM && flt) acc.f += x.f;
+        else if (e->op == K_SUM) acc.i = wrap_add(acc.i, x.i);
+        else if (e->op == K_PROD && flt) acc.f *= x.f;
+        else if (e->op == K_PROD) acc.i = wrap_mul(acc.i, x.i);
+        else if (flt) acc.f = (e->op == K_MAXIMUM ? acc.f > x.f : acc.f < x.f) ? acc.f : x.f;
+        else if (first) acc = x;
+        else if (e->type == DT_U64) unsigned_op(v, e->op == K_MAXIMUM ? K_MAX : K_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc);
+        else acc.i = (e->op == K_MAXIMUM ? acc.i > x.i : acc.i < x.i) ? acc.i : x.i;
+    }
+    return narrow(e->type, acc);
+}
+
+static Val cast(DType from, DType to, Val x) {
+    bool f = dtype_is_float(from), t = dtype_is_float(to);
+    if (to == DT_BOOL) return (Val){.i = f ? x.f != 0 : x.i != 0};
+    if (f && t) return narrow(to, x);
+    if (!f && t) return narrow(to, (Val){.f = from == DT_U64 ? (double)(uint64_t)x.i : (double)x.i});
+    if (f) {                                          // as a store to that type would: towards zero, saturating
+        char b[8];
+        dtype_set_f(to, b, x.f);
+        return (Val){.i = dtype_get_i(to, b)};
+    }
+    return narrow(to, x);
+}
+
+static Val arithmetic(Env *v, Expr *e) {
+    Val x = value_of(v, e->a), y = e->b ? value_of(v, e->b) : (Val){0}, r = {0};
+    bool truth = e->type == DT_BOOL;
+    if (dtype_is_float(e->a->type)) {
+        double a = x.f, b = y.f;
+        (void)b;
+        switch ((KOp)e->op) {
+#define KOP(name, n, class, infix, flt, integer) case K_##name: if (truth) r.i = (int64_t)(flt); else r.f = (double)(flt); break;
+#include "kops.h"
+        default: break;
+        }
+    } else if (e->a->type != DT_U64 || !unsigned_op(v, (KOp)e->op, (uint64_t)x.i, (uint64_t)y.i, &r)) {
+        int64_t a = x.i, b = y.i;
+        (void)b;
+        switch ((KOp)e->op) {
+#define KOP(name, n, class, infix, flt, integer) case K_##name: r.i = (integer); break;
+#include "kops.h"
+        default: break;
+        }
+    }
+    return narrow(e->type, r);
+}
+
+static Val value_of(Env *v, Expr *e) {
+    if (e->op < NKOPS) return arithmetic(v, e);
+    switch (e->op) {
+    case K_IMM: return dtype_is_float(e->type) ? (Val){.f = e->f} : (Val){.i = e->i};
+    case K_LOAD: return load(v, e);
+    case K_INSIDE: {
+        int64_t i = index_of(v, e->b);
+        return value_of(v, 0 <= i && i < e->i ? e->a : e->c);
+    }
+    case K_SELECT: return value_of(v, value_of(v, e->a).i ? e->b : e->c);
+    case K_CAST: return cast(e->a->type, e->type, value_of(v, e->a));
+    case K_INDEX: return (Val){.i = index_of(v, e->a)};
+    case K_BATCH: return (Val){.i = e->i * v->batch};
+    case K_RANDOM: return (Val){.f = (double)philox_uniform(0, (uint64_t)e->i, (uint64_t)index_of(v, e->a))};
+    default: return reduce(v, e);
+    }
+}
+
+static int64_t axis_size(const Kernel *k, Shape s, int d, int64_t batch) {
+    return s.batch == d + 1 ? s.d[d] / k->max_batch * batch : s.d[d];
+}
+
+// One element of every result, and on to the next place; false after the last.
+static bool step(const Kernel *k, Shape s, int64_t *at, int64_t batch) {
+    for (int d = s.n - 1; d >= 0; d--) {
+        if (++at[d] < axis_size(k, s, d, batch)) return true;
+        at[d] = 0;
+    }
+    return false;
+}
+
+static bool formula_eval(Kernel *k, void *const *buf, int64_t batch) {
+    Env v = {k, buf, NEW(k->cx, int64_t, k->nvar + 1), batch, NEW(k->cx, Lin, k->nexpr), NEW(k->cx, int, k->nexpr), false};
+    Shape s = k->out->shape;
+    int64_t at[MAXDIM] = {0};
+    for (int d = 0; d < s.n; d++)
+        if (axis_size(k, s, d, batch) == 0) return true;
+    do {
+        for (int d = 0; d < s.n; d++)
+            if (k->axis[d]->op == I_VAR) v.var[k->axis[d]->i] = at[d];
+        for (int i = 0; i < k->nout; i++) {
+            Node *out = k->outs[i];
+            int64_t to = out->view.base;
+            for (int d = 0; d < s.n; d++) to += at[d] * out->view.stride[d];
+            char *p = (char *)buf[i] + to * dtypes[out->type].bytes;
+            Val x = value_of(&v, k->bodies[i]);
+            if (dtype_is_float(out->type)) dtype_set_f(out->type, p, x.f);
+            else dtype_set_i(out->type, p, x.i);
+        }
+    } while (step(k, s, at, batch));
+    return !v.bad;
+}
+
+static bool body_eval(Kernel *k, void *const *buf, int64_t batch) {
+    TensorDesc *desc = NEW(k->cx, TensorDesc, k->nbuf);
+    int32_t bad = 0;
+    for (int i = 0; i < k->nbuf; i++) {
+        desc[i] = node_desc(k->buf[i]);
+        int axis = desc[i].batch - 1;
+        if (axis >= 0) desc[i].dim[axis] = desc[i].dim[axis] / k->max_batch * batch;
+    }
+    KernelCtx ctx = {.batch = batch, .error = &bad};
+    Attr a = k->out->attr;
+    BodyArgs args = {.buf = buf, .desc = desc, .nbuf = k->nbuf, .nattr = a.n, .attr = a.i, .f = a.f, .f2 = a.f2, .ctx = &ctx};
+    BodyFn *fn = body_find(k->hand);
+    if (!fn) fail(k->cx, E_UNSUPPORTED, "%s has no implementation", k->hand);
+    fn(&args);
+    return !bad;
+}
+
+bool kernel_eval(Kernel *k, void *const *buf, int64_t batch) {
+    return k->hand ? body_eval(k, buf, batch) : formula_eval(k, buf, batch);
+}
+
+// ---- whole graphs ----
+
+// Every node gets a plain buffer: nothing is fused while judging.
+static void plain(Graph *g) {
+    graph_sort(g);
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        n->stored = !op_is_splat(n);
+        n->home = n->head = n->mate = NULL;
+        memset(n->halo, 0, sizeof n->halo);
+        view_set(n);
+    }
+}
+
+static size_t node_bytes(Graph *g, const Node *n) {
+    return ck_mul(g->cx, (size_t)n->view.room, (size_t)dtypes[n->type].bytes);
+}
+
+static void *splat_data(Graph *g, const Node *n) {
+    void *p = cx_alloc(g->cx, 8);
+    if (dtype_is_float(n->type)) dtype_set_f(n->type, p, n->attr.f);
+    else dtype_set_i(n->type, p, n->attr.i[0]);
+    return p;
+}
+
+typedef struct { void **of; int n; } Values;
+
+static void values_free(void *arg) {
+    Values *v = arg;
+    for (int i = 0; i < v->n; i++) free(v->of[i]);
+}
+
+static const void *data_of(Graph *g, Values *v, Node *x) {
+    const void *p = op_is_leaf(x) ? x->data : v->of[x->id];
+    if (!p) fail(g->cx, E_USAGE, "input '%s' has no data", cx_show(g->cx, x->name));
+    return p;
+}
+
+static void make_value(Graph *g, Node *n, Values *v, int64_t batch) {
+    Cx *cx = g->cx;
+    size_t bytes = node_bytes(g, n);
+    if (!(v->of[n->id] = calloc(1, bytes + 1)))
+        fail(cx, E_LIMIT, "%s '%s' needs %zu bytes of memory", optab[n->op].name, cx_show(cx, n->name), bytes);
+    CxMark mark = cx_mark(cx);                           // the formulas leave nothing behind
+    Kernel *k = kernel_of(cx, g, n, optab[n->op].name);
+    void **buf = NEW(cx, void *, k->nbuf);
+    buf[0] = v->of[n->id];
+    for (int i = 1; i < k->nbuf; i++) buf[i] = (void *)(uintptr_t)data_of(g, v, k->buf[i]);
+    if (!kernel_eval(k, buf, batch))
+        fail(cx, E_MALFORMED, "%s '%s': an index or divisor in the data is out of range", optab[n->op].name,
+             cx_show(cx, n->name));
+    cx_release(cx, mark);
+}
+
+void graph_eval(Graph *g, int64_t batch, void **result, SeenFn *seen, void *user) {
+    plain(g);
+    Values *v = NEW(g->cx, Values, 1);
+    *v = (Values){NEW(g->cx, void *, g->norder), g->norder};
+    cx_defer(g->cx, values_free, v);
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        if (op_is_leaf(n)) continue;
+        make_value(g, n, v, batch);
+        if (seen) seen(user, n, v->of[i]);
+        for (int k = 0; k < n->nin; k++) {                // roots count as uses: they stay
+            Node *x = n->in[k];
+            if (--x->uses == 0) free(v->of[x->id]), v->of[x->id] = NULL;
+        }
+    }
+    for (int i = 0; i < g->nroot; i++) {
+        Node *n = g->root[i].value;
+        result[i] = op_is_splat(n) ? splat_data(g, n) : (void *)(uintptr_t)data_of(g, v, n);
+    }
+}

@@ -1,0 +1,57 @@
+// op.h -- what a line of ops.h means.
+#ifndef TVC_OP_H
+#define TVC_OP_H
+#include "graph.h"
+#include "kernel.h"
+
+typedef enum OpKind {
+    LEAF,                  // no inputs
+    EWISE, COMM,           // element-wise; COMM also commutes
+    MOVE,                  // each element is an element of the input, or a constant
+    MIX,                   // a few elements, weighted by a small constant table
+    REDUCE,                // many elements of one input to one
+    CONTRACT,              // sum of products of two inputs
+    BODY,                  // no formula: a hand-written body of the same name (runtime/bodies.h)
+} OpKind;
+
+typedef void InferFn(Graph *g, Node *n);              // sets n->shape, and n->type if not in[0]'s
+typedef Node *ExpandFn(Graph *g, Node *n);            // NULL: leave it as it is
+typedef Expr *EmitFn(Kernel *k, Node *n, Expr **at);
+
+typedef struct OpDef {
+    const char *name;
+    int nin;
+    OpKind kind;
+    InferFn *infer;
+    ExpandFn *expand;
+    EmitFn *emit;
+} OpDef;
+
+extern const OpDef optab[NOPS];
+Op op_find(const char *name, size_t len);             // NOPS if unknown
+
+#define OP(name, in, kind, I, X, E) InferFn infer_##I; ExpandFn expand_##X; EmitFn emit_##E;
+#include "ops.h"
+
+static inline OpKind op_kind(const Node *n) { return optab[n->op].kind; }
+static inline bool op_is_leaf(const Node *n) { return op_kind(n) == LEAF; }
+static inline bool op_is_ewise(const Node *n) { return op_kind(n) == EWISE || op_kind(n) == COMM; }
+static inline bool op_is_splat(const Node *n) { return n->op == OP_Const && !n->data; }
+static inline bool op_has_expand(Op o) { return optab[o].expand != expand__; }
+static inline bool op_has_emit(Op o) { return optab[o].emit != emit__; }
+
+double splat_value(const Node *n);                    // of a Const without data
+
+// ---- spatial operators: convolutions and pools, any number of image axes ----
+// attr.i = {group, then per image axis: kernel, stride, dilation, pad before, pad after}
+typedef struct Window {
+    int rank;              // image axes
+    int64_t group;
+    struct { int64_t kernel, stride, dilation, before, after; } axis[MAXDIM];
+} Window;
+Window window_of(const Node *n);
+Attr window_attr(Cx *cx, const Window *w);
+void window_shape(Graph *g, const Window *w, Shape x, Shape *y);             // sets the image axes of y; fails if none fits
+Expr *window_tap(Kernel *k, const Window *w, int axis, Expr *at, Expr *r);   // at*stride + r*dilation - before
+
+#endif

@@ -1,0 +1,106 @@
+// Every operator tvc knows, one line each. This page is the map of the compiler.
+// To add an operator: add a line, then write the functions it names in ir/ops/*.c.
+//
+//   in      number of inputs
+//   kind    how fusion and scheduling may treat it          (op.h)
+//   infer   shape and type of the result                     infer_*
+//   expand  itself, in terms of simpler operators            expand_*
+//   emit    one element of the result, as a scalar formula   emit_*
+//
+// A blank cell is _ : op.c says what that means. An operator with neither expand nor emit is a
+// hand-written body (kind BODY).
+//
+//  name             in  kind      infer        expand        emit
+OP( Input,           0,  LEAF,     _,           _,            _           )
+OP( Param,           0,  LEAF,     _,           _,            _           )
+OP( Const,           0,  LEAF,     _,           _,            const       )
+
+// ---- element-wise (ir/ops/eltwise.c) ----
+OP( Add,             2,  COMM,     bcast,       _,            add         )
+OP( Sub,             2,  EWISE,    bcast,       _,            sub         )
+OP( Mul,             2,  COMM,     bcast,       _,            mul         )
+OP( Div,             2,  EWISE,    bcast,       _,            div         )
+OP( Mod,             2,  EWISE,    bcast,       _,            mod         )   // sign of the divisor
+OP( FMod,            2,  EWISE,    bcast,       _,            fmod        )   // sign of the dividend
+OP( Pow,             2,  EWISE,    bcast,       _,            pow         )
+OP( Max,             2,  COMM,     bcast,       _,            max         )
+OP( Min,             2,  COMM,     bcast,       _,            min         )
+OP( BitAnd,          2,  COMM,     bcast,       _,            bit_and     )
+OP( BitOr,           2,  COMM,     bcast,       _,            bit_or      )
+OP( BitXor,          2,  COMM,     bcast,       _,            bit_xor     )
+OP( ShiftLeft,       2,  EWISE,    bcast,       _,            shift_left  )
+OP( ShiftRight,      2,  EWISE,    bcast,       _,            shift_right )
+OP( Equal,           2,  COMM,     compare,     _,            equal       )
+OP( Less,            2,  EWISE,    compare,     _,            less        )
+OP( LessEqual,       2,  EWISE,    compare,     _,            less_equal  )
+OP( And,             2,  COMM,     compare,     _,            and         )
+OP( Or,              2,  COMM,     compare,     _,            or          )
+OP( Xor,             2,  COMM,     compare,     _,            xor         )
+OP( Not,             1,  EWISE,    test,        _,            not         )
+OP( IsNaN,           1,  EWISE,    test,        _,            isnan       )
+OP( IsInf,           1,  EWISE,    test,        _,            isinf       )
+OP( Where,           3,  EWISE,    where,       _,            where       )
+OP( Cast,            1,  EWISE,    cast,        _,            cast        )
+OP( BitNot,          1,  EWISE,    same,        _,            bit_not     )
+OP( Neg,             1,  EWISE,    same,        _,            neg         )
+OP( Abs,             1,  EWISE,    same,        _,            abs         )
+OP( Sign,            1,  EWISE,    same,        _,            sign        )
+OP( Floor,           1,  EWISE,    same,        _,            floor       )
+OP( Ceil,            1,  EWISE,    same,        _,            ceil        )
+OP( Round,           1,  EWISE,    same,        _,            round       )   // half to even
+OP( Trunc,           1,  EWISE,    same,        _,            trunc       )
+OP( Sqrt,            1,  EWISE,    same,        _,            sqrt        )
+OP( Exp,             1,  EWISE,    same,        _,            exp         )
+OP( Log,             1,  EWISE,    same,        _,            log         )
+OP( Log1p,           1,  EWISE,    same,        _,            log1p       )
+OP( Sin,             1,  EWISE,    same,        _,            sin         )
+OP( Cos,             1,  EWISE,    same,        _,            cos         )
+OP( Tan,             1,  EWISE,    same,        _,            tan         )
+OP( Asin,            1,  EWISE,    same,        _,            asin        )
+OP( Acos,            1,  EWISE,    same,        _,            acos        )
+OP( Atan,            1,  EWISE,    same,        _,            atan        )
+OP( Sinh,            1,  EWISE,    same,        _,            sinh        )
+OP( Cosh,            1,  EWISE,    same,        _,            cosh        )
+OP( Tanh,            1,  EWISE,    same,        _,            tanh        )
+OP( Asinh,           1,  EWISE,    same,        _,            asinh       )
+OP( Acosh,           1,  EWISE,    same,        _,            acosh       )
+OP( Atanh,           1,  EWISE,    same,        _,            atanh       )
+OP( Erf,             1,  EWISE,    same,        _,            erf         )
+OP( Relu,            1,  EWISE,    same,        _,            relu        )
+OP( Sigmoid,         1,  EWISE,    same,        sigmoid,      _           )
+
+// ---- movement (ir/ops/move.c) ----
+OP( Transpose,       1,  MOVE,     transpose,   _,            transpose   )   // attr: permutation
+OP( Reshape,         1,  MOVE,     reshape,     _,            reshape     )   // attr: shape
+OP( Expand,          1,  MOVE,     expand,      _,            expand      )   // attr: shape
+OP( Slice,           1,  MOVE,     slice,       _,            slice       )   // attr: starts, steps, sizes
+OP( Pad,             1,  MOVE,     pad,         _,            pad         )   // attr: before, spread, sizes; f
+OP( Keep,            1,  MOVE,     same,        _,            keep        )   // has a buffer, as it is
+OP( Concat,          2,  REDUCE,   concat,      _,            concat      )   // attr: axis
+
+// ---- by index (ir/ops/index.c) ----
+OP( Gather,          2,  MOVE,     gather,      _,            gather      )   // attr: axis
+OP( Iota,            0,  EWISE,    iota,        _,            iota        )   // attr: shape; f: axis
+OP( BatchSize,       0,  EWISE,    batch_size,  _,            batch_size  )   // attr: factor
+
+// ---- reductions (ir/ops/reduce.c) ----
+OP( ReduceSum,       1,  REDUCE,   reduce,      _,            sum         )   // attr: axes, kept as size 1
+OP( ReduceProd,      1,  REDUCE,   reduce,      _,            prod        )
+OP( ReduceMax,       1,  REDUCE,   reduce,      _,            rmax        )
+OP( ReduceMin,       1,  REDUCE,   reduce,      _,            rmin        )
+OP( ReduceMean,      1,  REDUCE,   reduce,      mean,         _           )
+OP( Softmax,         1,  REDUCE,   same,        softmax,      _           )   // attr: axes
+OP( LogSoftmax,      1,  REDUCE,   same,        log_softmax,  _           )
+
+// ---- windows: attr as Window in op.h (ir/ops/pool.c, contract.c) ----
+OP( MaxPool,         1,  REDUCE,   pool,        _,            max_pool    )
+OP( AveragePool,     1,  REDUCE,   pool,        average_pool, _           )   // f 1: padding counts
+OP( SumPool,         1,  REDUCE,   pool,        _,            sum_pool    )
+
+// ---- normalisation (ir/ops/norm.c) ----
+OP( BatchNorm,       5,  EWISE,    same,        batch_norm,   _           )   // x scale shift mean var; f: epsilon
+
+// ---- sums of products (ir/ops/contract.c) ----
+OP( MatMul,          2,  CONTRACT, matmul,      _,            matmul      )
+OP( Conv,            2,  CONTRACT, conv,        _,            conv        )
+#undef OP

@@ -1,0 +1,160 @@
+// Operators that only rename elements: the output at an index is the input at another.
+// The batch axis may be carried along anywhere, but never cut, spread or joined with what lies
+// outside it: its size is not known before the run.
+#include "../op.h"
+
+#define X n->in[0]
+
+static bool grows(const Node *n, int d) { return n->shape.batch == d + 1; }
+
+void infer_transpose(Graph *g, Node *n) {
+    Shape x = X->shape;
+    unsigned seen = 0;
+    for (int i = 0; i < n->attr.n; i++)
+        if (n->attr.i[i] >= 0 && n->attr.i[i] < x.n) seen |= 1u << n->attr.i[i];
+    if (n->attr.n != x.n || seen != (1u << x.n) - 1)
+        fail(g->cx, E_MALFORMED, "Transpose: the permutation does not fit %s", shape_str(g->cx, x));
+    n->shape.n = x.n;
+    for (int i = 0; i < x.n; i++) {
+        n->shape.d[i] = x.d[n->attr.i[i]];
+        if (grows(X, (int)n->attr.i[i])) n->shape.batch = i + 1;
+    }
+}
+
+Expr *emit_transpose(Kernel *k, Node *n, Expr **at) {
+    Expr *in[MAXDIM];
+    for (int i = 0; i < n->shape.n; i++) in[n->attr.i[i]] = at[i];
+    return pull(k, X, in);
+}
+
+// The batch must be outermost on both sides (after axes of size 1), so that leaving out its tail
+// leaves out the tail of the elements.
+static bool outermost(Shape s) {
+    for (int d = 0; d + 1 < s.batch; d++)
+        if (s.d[d] != 1) return false;
+    return true;
+}
+
+void infer_reshape(Graph *g, Node *n) {
+    n->shape = attr_shape(n->attr);
+    if (numel(n->shape) != numel(X->shape))
+        fail(g->cx, E_MALFORMED, "Reshape: %s does not hold %s", shape_str(g->cx, n->shape), shape_str(g->cx, X->shape));
+    bool lost = g->max_batch > 1 && !n->shape.batch != !X->shape.batch;
+    if (lost || (g->max_batch > 1 && (!outermost(n->shape) || !outermost(X->shape))))
+        fail(g->cx, E_UNSUPPORTED, "Reshape: from %s to %s, the batch would not stay outermost", shape_str(g->cx, X->shape),
+             shape_str(g->cx, n->shape));
+}
+
+static Shape sub_shape(Shape s, int from, int to) {
+    Shape r = {.n = to - from};
+    for (int i = from; i < to; i++) {
+        r.d[i - from] = s.d[i];
+        if (s.batch == i + 1) r.batch = i - from + 1;
+    }
+    return r;
+}
+
+// By groups of axes that hold the same number of elements: no division where blocks line up.
+Expr *emit_reshape(Kernel *k, Node *n, Expr **at) {
+    Expr *in[MAXDIM];
+    Shape x = X->shape, y = n->shape;
+    if (numel(x) == 0) {
+        for (int i = 0; i < x.n; i++) in[i] = ix_imm(k, 0);
+        return pull(k, X, in);
+    }
+    for (int i = 0, j = 0, i0, j0; i < x.n || j < y.n;) {
+        int64_t p = 1, q = 1;                        // x'"'"'s axes i0..i hold what y'"'"'s j0..j hold
+        i0 = i, j0 = j;
+        if (i < x.n) p *= x.d[i++];
+        if (j < y.n) q *= y.d[j++];
+        while (p != q)
+            if (p < q) p *= x.d[i++];
+            else q *= y.d[j++];
+        ix_split(k, sub_shape(x, i0, i), ix_flat(k, sub_shape(y, j0, j), at + j0), in + i0);
+    }
+    return pull(k, X, in);
+}
+
+void infer_expand(Graph *g, Node *n) {
+    Shape to = attr_shape(n->attr);
+    n->shape = bcast_shape(g, "Expand", X->shape, to);
+    if (!same_dims(n->shape, to))
+        fail(g->cx, E_MALFORMED, "Expand: %s does not broadcast to %s", shape_str(g->cx, X->shape), shape_str(g->cx, to));
+}
+Expr *emit_expand(Kernel *k, Node *n, Expr **at) { return pull_bcast(k, n, 0, at); }
+
+Expr *emit_keep(Kernel *k, Node *n, Expr **at) { return pull(k, X, at); }
+
+// Slice: x[start + i * step]; attr.i = {starts, steps, sizes}. Steps may be negative.
+static void infer_cut(Graph *g, Node *n, const char *what) {
+    int r = X->shape.n;
+    n->shape = X->shape;
+    if (n->attr.n != 3 * r) fail(g->cx, E_MALFORMED, "%s: attributes do not fit %s", what, shape_str(g->cx, X->shape));
+    for (int d = 0; d < r; d++) {
+        n->shape.d[d] = n->attr.i[2 * r + d];
+        if (grows(X, d) && (n->attr.i[d] != 0 || n->attr.i[r + d] != 1 || n->shape.d[d] != X->shape.d[d]))
+            fail(g->cx, E_UNSUPPORTED, "%s: cuts the batch axis of %s", what, shape_str(g->cx, X->shape));
+    }
+}
+
+void infer_slice(Graph *g, Node *n) {
+    int r = X->shape.n;
+    infer_cut(g, n, "Slice");
+    for (int d = 0; d < r; d++) {
+        int64_t first = n->attr.i[d], size = n->shape.d[d], last = first + (size - 1) * n->attr.i[r + d];
+        if (size > 0 && (first < 0 || last < 0 || first >= X->shape.d[d] || last >= X->shape.d[d]))
+            fail(g->cx, E_MALFORMED, "Slice: reaches outside %s", shape_str(g->cx, X->shape));
+    }
+}
+
+Expr *emit_slice(Kernel *k, Node *n, Expr **at) {
+    Expr *in[MAXDIM];
+    int r = n->shape.n;
+    for (int d = 0; d < r; d++) in[d] = ix_add(k, ix_mul(k, at[d], n->attr.i[r + d]), n->attr.i[d]);
+    return pull(k, X, in);
+}
+
+// Pad: y[before + i * spread] = x[i], f elsewhere; attr.i = {before, spread, sizes}. A negative
+// `before` cuts. With spread 1 this is padding; more puts room between the elements.
+void infer_pad(Graph *g, Node *n) { infer_cut(g, n, "Pad"); }
+
+Expr *emit_pad(Kernel *k, Node *n, Expr **at) {
+    Expr *in[MAXDIM], *from[MAXDIM], *other = k_imm(k, n->type, n->attr.f);
+    int r = n->shape.n;
+    for (int d = 0; d < r; d++) {
+        from[d] = ix_add(k, at[d], -n->attr.i[d]);
+        in[d] = ix(k, I_DIV, from[d], ix_imm(k, n->attr.i[r + d]));
+    }
+    bool plain = true;
+    for (int d = 0; d < r; d++) plain &= n->attr.i[r + d] == 1;
+    if (plain) return pull_padded(k, X, in, n->attr.f);
+    Expr *x = pull(k, X, in);
+    for (int d = r - 1; d >= 0; d--) {
+        int64_t step = n->attr.i[r + d], reach = X->shape.d[d] ? (X->shape.d[d] - 1) * step + 1 : 0;
+        if (step != 1) x = k_inside(k, ix(k, I_MOD, from[d], ix_imm(k, step)), 1, x, other);
+        x = k_inside(k, from[d], reach, x, other);
+    }
+    return x;
+}
+
+// Concat along attr.i[0]. As a rule fuse gives the inputs room in the output'"'"'s buffer and this
+// formula is never printed; where it is, each place takes from the input that covers it.
+void infer_concat(Graph *g, Node *n) {
+    Shape a = X->shape, b = n->in[1]->shape;
+    int64_t axis = n->attr.i[0];
+    bool fits = a.n == b.n && axis >= 0 && axis < a.n && X->type == n->in[1]->type;
+    n->shape = a;
+    if (fits) n->shape.d[axis] += b.d[axis], a.d[axis] = b.d[axis];
+    if (!fits || !same_dims(a, b))
+        fail(g->cx, E_MALFORMED, "Concat: %s with %s", shape_str(g->cx, X->shape), shape_str(g->cx, b));
+    if (g->max_batch > 1 && (a.batch == axis + 1 || b.batch == axis + 1 || !a.batch != !b.batch))
+        fail(g->cx, E_UNSUPPORTED, "Concat: %s with %s along the batch", shape_str(g->cx, X->shape), shape_str(g->cx, b));
+}
+
+Expr *emit_concat(Kernel *k, Node *n, Expr **at) {
+    int64_t axis = n->attr.i[0], cut = X->shape.d[axis];
+    Expr *second[MAXDIM];
+    memcpy(second, at, sizeof *at * (size_t)n->shape.n);
+    second[axis] = ix_add(k, at[axis], -cut);
+    return k_inside(k, at[axis], cut, pull(k, X, at), pull(k, n->in[1], second));
+}

@@ -1,0 +1,103 @@
+// Windows over the image axes 2, 3 ...; axes behind them are carried along, so the same operator
+// serves NCHW and blocked NCHWc. Attributes: Window in op.h.
+#include "../op.h"
+
+#define X n->in[0]
+
+Window window_of(const Node *n) {
+    Window w = {.rank = (n->attr.n - 1) / 5, .group = n->attr.i[0]};
+    for (int d = 0; d < w.rank; d++) {
+        const int64_t *a = n->attr.i + 1 + 5 * d;
+        w.axis[d].kernel = a[0], w.axis[d].stride = a[1], w.axis[d].dilation = a[2];
+        w.axis[d].before = a[3], w.axis[d].after = a[4];
+    }
+    return w;
+}
+
+Attr window_attr(Cx *cx, const Window *w) {
+    int64_t *i = NEW(cx, int64_t, 1 + 5 * w->rank), *p = i;
+    *p++ = w->group;
+    for (int d = 0; d < w->rank; d++) {
+        *p++ = w->axis[d].kernel, *p++ = w->axis[d].stride, *p++ = w->axis[d].dilation;
+        *p++ = w->axis[d].before, *p++ = w->axis[d].after;
+    }
+    return (Attr){.n = 1 + 5 * w->rank, .i = i};
+}
+
+Expr *window_tap(Kernel *k, const Window *w, int axis, Expr *at, Expr *r) {
+    Expr *e = ix_add(k, ix_mul(k, at, w->axis[axis].stride), -w->axis[axis].before);
+    return ix(k, I_ADD, e, ix_mul(k, r, w->axis[axis].dilation));
+}
+
+// How many windows fit along an axis; 0 if none.
+static int64_t windows(Graph *g, const Window *w, int d, int64_t size) {
+    int64_t reach, room;
+    bool bad = w->axis[d].kernel < 1 || w->axis[d].stride < 1 || w->axis[d].dilation < 1 ||
+               __builtin_mul_overflow(w->axis[d].kernel - 1, w->axis[d].dilation, &reach) ||
+               __builtin_add_overflow(size, w->axis[d].before, &room) ||
+               __builtin_add_overflow(room, w->axis[d].after, &room) || reach >= (int64_t)1 << 40;
+    if (bad) fail(g->cx, E_MALFORMED, "kernel, stride, dilation or padding of image axis %d is out of range", d);
+    return room - reach < 1 ? 0 : (room - reach - 1) / w->axis[d].stride + 1;
+}
+
+void window_shape(Graph *g, const Window *w, Shape x, Shape *y) {
+    for (int d = 0; d < w->rank; d++) {
+        y->d[2 + d] = windows(g, w, d, x.d[2 + d]);
+        if (y->d[2 + d] == 0)
+            fail(g->cx, E_MALFORMED, "an image of %s is smaller than the kernel (axis %d)", shape_str(g->cx, x), d);
+    }
+}
+
+void infer_pool(Graph *g, Node *n) {
+    Window w = window_of(n);
+    n->shape = X->shape;
+    if (n->shape.n < 2 + w.rank || n->shape.batch > 2)
+        fail(g->cx, E_MALFORMED, "%s: a window of %d axes over %s", optab[n->op].name, w.rank, shape_str(g->cx, n->shape));
+    window_shape(g, &w, X->shape, &n->shape);
+}
+
+static Expr *windowed(Kernel *k, Node *n, Expr **at, KOp op, double outside) {
+    Window w = window_of(n);
+    Expr *in[MAXDIM], *r[MAXDIM];
+    memcpy(in, at, sizeof *in * (size_t)n->shape.n);
+    for (int d = 0; d < w.rank; d++) {
+        r[d] = k_var(k, w.axis[d].kernel, false);
+        in[2 + d] = window_tap(k, &w, d, at[2 + d], r[d]);
+    }
+    Expr *e = pull_padded(k, X, in, outside);
+    for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, op, r[d], e);
+    return e;
+}
+
+static double lowest(DType t) {
+    switch (t) {
+    case DT_I8: return INT8_MIN;
+    case DT_I16: return INT16_MIN;
+    case DT_I32: return INT32_MIN;
+    case DT_I64: return (double)INT64_MIN;
+    default: return dtype_is_float(t) ? -INFINITY : 0;
+    }
+}
+
+Expr *emit_max_pool(Kernel *k, Node *n, Expr **at) { return windowed(k, n, at, K_MAXIMUM, lowest(n->type)); }
+Expr *emit_sum_pool(Kernel *k, Node *n, Expr **at) { return windowed(k, n, at, K_SUM, 0); }
+
+// The mean of a window: its sum by its size, or, at the border, by how much of it lies inside
+// (f 0), which is the same sum over ones; frozen, so computed once.
+Node *expand_average_pool(Graph *g, Node *n) {
+    Window w = window_of(n);
+    Node *sum = graph_op(g, OP_SumPool, n->attr, 1, n->in);
+    bool padded = false;
+    double size = 1;
+    for (int d = 0; d < w.rank; d++) {
+        size *= (double)w.axis[d].kernel;
+        padded |= w.axis[d].before > 0 || w.axis[d].after > 0;
+    }
+    if (n->attr.f == 1 || !padded) return op2(g, Mul, sum, node_like(g, X, 1 / size));
+    Shape image = X->shape;
+    image.batch = 0;
+    for (int d = 0; d < image.n; d++)
+        if (d < 2 || d >= 2 + w.rank) image.d[d] = 1;
+    Node *ones = op1a(g, Expand, node_like(g, X, 1), shape_attr(&image));
+    return op2(g, Div, sum, graph_op(g, OP_SumPool, n->attr, 1, &ones));
+}
