@@ -4,8 +4,9 @@
 The two take turns: one inference of each is a pair, every pair gives one ratio, and the
 median of the ratios is the result, so that whatever else the machine does hits both. Who
 goes first alternates, and each turn is preceded by a rest in which the other's waiting
-threads go to sleep (ONNX Runtime's spin for some 50 ms) instead of keeping a core busy. ONNX Runtime runs with its own defaults
-(all optimizations, sequential, spinning) but for the number of threads.
+threads go to sleep instead of keeping a core busy (ONNX Runtime's spin for some 50 ms).
+ONNX Runtime runs with its own defaults (all optimizations, sequential, spinning) but for
+the number of threads.
 
 Above 1.0, tvc is faster. Prints a table and writes bench/results/CPU.json and CPU.md.
 
