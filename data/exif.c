@@ -41,12 +41,12 @@ static Turn turn_of(int orientation, ptrdiff_t w, ptrdiff_t h) {
     }
 }
 
-bool image_orient(Image *im, int orientation, Fault *f) {
-    if (orientation <= 1 || orientation > 8) return true;
+Err image_orient(Image *im, int orientation, Fault *f) {
+    if (orientation <= 1 || orientation > 8) return E_OK;
     bool swap = orientation >= 5;
     Image to = {0};
-    if (!image_reserve(&to, swap ? im->height : im->width, swap ? im->width : im->height, im->channels, f))
-        return false;
+    if (image_reserve(&to, swap ? im->height : im->width, swap ? im->width : im->height, im->channels, f))
+        return f->code;
     Turn t = turn_of(orientation, im->width, im->height);
     ptrdiff_t c = im->channels;
     uint8_t *d = to.pixel;
@@ -60,5 +60,5 @@ bool image_orient(Image *im, int orientation, Fault *f) {
     im->capacity = to.capacity;
     im->width = to.width;
     im->height = to.height;
-    return true;
+    return E_OK;
 }

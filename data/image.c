@@ -8,38 +8,29 @@
 
 static const int64_t MAX_FILE = (int64_t)1 << 30;
 
-bool fault(Fault *f, Err code, const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
-    f->code = code;
-    vsnprintf(f->why, sizeof f->why, fmt, ap);
-    va_end(ap);
-    return false;
-}
-
 // ---- memory ----
 
-static bool grow(uint8_t **p, size_t *capacity, size_t size, Fault *f) {
-    if (*p && size <= *capacity) return true;
+static Err grow(uint8_t **p, size_t *capacity, size_t size, Fault *f) {
+    if (*p && size <= *capacity) return E_OK;
     free(*p);                                        // old contents are never wanted
     *p = malloc(size);
     *capacity = *p ? size : 0;
-    return *p ? true : fault(f, E_LIMIT, "out of memory: %zu bytes are needed", size);
+    return *p ? E_OK : fault(f, E_LIMIT, "out of memory: %zu bytes are needed", size);
 }
 
-bool image_reserve(Image *im, int64_t width, int64_t height, int channels, Fault *f) {
+Err image_reserve(Image *im, int64_t width, int64_t height, int channels, Fault *f) {
     if (width < 1 || height < 1)
         return fault(f, E_MALFORMED, "the image is %lld x %lld pixels", (long long)width, (long long)height);
     if (width > IMAGE_MAX_PIXELS || height > IMAGE_MAX_PIXELS / width)
         return fault(f, E_LIMIT, "%lld x %lld pixels are more than the %d allowed", (long long)width,
                      (long long)height, IMAGE_MAX_PIXELS);
     size_t size = (size_t)width * (size_t)height * (size_t)channels + IMAGE_SLACK;
-    if (!grow(&im->pixel, &im->capacity, size, f)) return false;
+    if (grow(&im->pixel, &im->capacity, size, f)) return f->code;
     memset(im->pixel + size - IMAGE_SLACK, 0, IMAGE_SLACK);
     im->width = (int)width;
     im->height = (int)height;
     im->channels = channels;
-    return true;
+    return E_OK;
 }
 
 void image_free(Image *im) {
@@ -59,24 +50,25 @@ static void to_grey(Image *im) {
     im->channels = 1;
 }
 
-static bool to_rgb(Image *im, Fault *f) {
+static Err to_rgb(Image *im, Fault *f) {
     size_t n = (size_t)im->width * (size_t)im->height;
     uint8_t *grey = im->pixel;
     size_t old = im->capacity;
     im->pixel = NULL;
     im->capacity = 0;
-    bool ok = image_reserve(im, im->width, im->height, 3, f);
-    if (!ok) im->pixel = grey, im->capacity = old;
-    else {
-        for (size_t i = 0; i < n; i++) memset(im->pixel + 3 * i, grey[i], 3);
-        free(grey);
+    if (image_reserve(im, im->width, im->height, 3, f)) {
+        im->pixel = grey;
+        im->capacity = old;
+        return f->code;
     }
-    return ok;
+    for (size_t i = 0; i < n; i++) memset(im->pixel + 3 * i, grey[i], 3);
+    free(grey);
+    return E_OK;
 }
 
 // ---- formats ----
 
-static bool decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
+static Err decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     if (n >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) return jpeg_decode(p, n, out, f);
     if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) return png_decode(p, n, out, f);
     if (n >= 12 && !memcmp(p, "RIFF", 4) && !memcmp(p + 8, "WEBP", 4)) return webp_decode(p, n, out, f);
@@ -89,20 +81,20 @@ static bool decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     return fault(f, E_MALFORMED, "not an image in JPEG, PNG, WebP, BMP or PPM format");
 }
 
-bool image_decode(const uint8_t *bytes, size_t size, const ImageOptions *o, Image *out, Fault *f) {
+Err image_decode(const uint8_t *bytes, size_t size, const ImageOptions *o, Image *out, Fault *f) {
     out->orientation = 1;
-    if (!decode(bytes, size, out, f)) return false;
+    if (decode(bytes, size, out, f)) return f->code;
     if (o->channels == 1 && out->channels == 3) to_grey(out);
-    if (o->channels == 3 && out->channels == 1 && !to_rgb(out, f)) return false;
-    return o->ignore_exif || image_orient(out, out->orientation, f);
+    if (o->channels == 3 && out->channels == 1 && to_rgb(out, f)) return f->code;
+    return o->ignore_exif ? E_OK : image_orient(out, out->orientation, f);
 }
 
-static bool read_all(int fd, Image *out, size_t *size, Fault *f) {
+static Err read_all(int fd, Image *out, size_t *size, Fault *f) {
     struct stat st;
     if (fstat(fd, &st)) return fault(f, E_IO, "%s", strerror(errno));
     if (!S_ISREG(st.st_mode)) return fault(f, E_IO, "not a regular file");
     if (st.st_size > MAX_FILE) return fault(f, E_LIMIT, "the file is larger than 1 GiB");
-    if (!grow(&out->file, &out->file_capacity, (size_t)st.st_size + 1, f)) return false;
+    if (grow(&out->file, &out->file_capacity, (size_t)st.st_size + 1, f)) return f->code;
     for (*size = 0; *size < (size_t)st.st_size;) {
         ssize_t r = read(fd, out->file + *size, (size_t)st.st_size - *size);
         if (r < 0 && errno == EINTR) continue;
@@ -110,19 +102,19 @@ static bool read_all(int fd, Image *out, size_t *size, Fault *f) {
         if (r == 0) break;
         *size += (size_t)r;
     }
-    return true;
+    return E_OK;
 }
 
-bool image_load(const char *path, const ImageOptions *o, Image *out, Fault *f) {
+Err image_load(const char *path, const ImageOptions *o, Image *out, Fault *f) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      // NONBLOCK: a FIFO must not hang us
     if (fd < 0) return fault(f, E_IO, "%s", strerror(errno));
     size_t size = 0;
-    bool ok = read_all(fd, out, &size, f);
+    Err e = read_all(fd, out, &size, f);
     close(fd);
-    return ok && image_decode(out->file, size, o, out, f);
+    return e ? e : image_decode(out->file, size, o, out, f);
 }
 
 void image_read(Cx *cx, const char *path, const ImageOptions *o, Image *out) {
     Fault f = {0};
-    if (!image_load(path, o, out, &f)) fail(cx, f.code, "image '%s': %s", cx_show(cx, path), f.why);
+    if (image_load(path, o, out, &f)) fail(cx, f.code, "image '%s': %s", cx_show(cx, path), f.text);
 }

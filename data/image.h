@@ -11,10 +11,11 @@
 // Unlike plain Pillow the EXIF orientation is applied, unless told to ignore it.
 //
 // Nothing here needs a Cx or calls fail(), so that loader threads can use it: functions return
-// false with the reason in a Fault. image_read() is the one for requests that have a Cx.
+// the error's number, with the reason in the Fault. image_read() is for requests that have a Cx.
 #ifndef TVC_IMAGE_H
 #define TVC_IMAGE_H
 #include "../ir/base.h"
+#include "../runtime/error.h"
 
 enum { IMAGE_MAX_PIXELS = 178956970,   // Pillow's limit against decompression bombs
        IMAGE_SLACK = 16 };             // readable bytes behind the last pixel
@@ -29,25 +30,20 @@ typedef struct Image {                 // start with {0}; may be reused, its mem
     size_t file_capacity;
 } Image;
 
-typedef struct Fault { Err code; char why[160]; } Fault;
-
 typedef struct ImageOptions {
     int channels;                      // 1 or 3; 0: grey stays one channel, all else becomes three
     bool ignore_exif;
 } ImageOptions;
 
 // Both leave `out` valid (to be reused or freed) when they fail. The file must be a regular file.
-bool image_decode(const uint8_t *bytes, size_t size, const ImageOptions *o, Image *out, Fault *f);
-bool image_load(const char *path, const ImageOptions *o, Image *out, Fault *f);
+Err image_decode(const uint8_t *bytes, size_t size, const ImageOptions *o, Image *out, Fault *f);
+Err image_load(const char *path, const ImageOptions *o, Image *out, Fault *f);
 void image_free(Image *im);
 
 // The same for requests: fails with one line naming the file.
 void image_read(Cx *cx, const char *path, const ImageOptions *o, Image *out);
 
-// Make room for width x height x channels and set these; pixels keep no meaning. False: too large.
-bool image_reserve(Image *im, int64_t width, int64_t height, int channels, Fault *f);
-
-// Set the reason and return false.
-bool fault(Fault *f, Err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+// Make room for width x height x channels and set these; pixels keep no meaning. E_LIMIT: too large.
+Err image_reserve(Image *im, int64_t width, int64_t height, int channels, Fault *f);
 
 #endif

@@ -55,15 +55,15 @@ static JpegHeader walk(const uint8_t *p, size_t n) {
     return h;
 }
 
-static bool decompress(const uint8_t *p, size_t n, int format, Image *out, Fault *f) {
+static Err decompress(const uint8_t *p, size_t n, int format, Image *out, Fault *f) {
     tjhandle tj = tjInitDecompress();
     if (!tj) return fault(f, E_LIMIT, "out of memory");
     int pitch = out->width * tjPixelSize[format];
     int r = tjDecompress2(tj, p, n, out->pixel, out->width, pitch, out->height, format, TJFLAG_LIMITSCANS);
     bool ok = r == 0 || tjGetErrorCode(tj) == TJERR_WARNING;      // Pillow lets warnings pass too
-    if (!ok) fault(f, E_MALFORMED, "damaged JPEG: %s", tjGetErrorStr2(tj));
+    Err e = ok ? E_OK : fault(f, E_MALFORMED, "damaged JPEG: %s", tjGetErrorStr2(tj));
     tjDestroy(tj);
-    return ok;
+    return e;
 }
 
 // a * b / 255, rounded, as Pillow does it.
@@ -84,17 +84,17 @@ static void cmyk_to_rgb(Image *im) {
     im->channels = 3;
 }
 
-bool jpeg_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
+Err jpeg_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     JpegHeader h = walk(p, n);
     if (!h.components) return fault(f, E_MALFORMED, "damaged JPEG: no frame header");
     if (h.bits != 8) return fault(f, E_UNSUPPORTED, "a JPEG of %d bits per sample", h.bits);
     if (h.components != 1 && h.components != 3 && h.components != 4)
         return fault(f, E_UNSUPPORTED, "a JPEG of %d components", h.components);
     if (!h.complete) return fault(f, E_MALFORMED, "the JPEG is truncated: its end marker is missing");
-    if (!image_reserve(out, h.width, h.height, h.components, f)) return false;
+    if (image_reserve(out, h.width, h.height, h.components, f)) return f->code;
     int format = h.components == 1 ? TJPF_GRAY : h.components == 3 ? TJPF_RGB : TJPF_CMYK;
-    if (!decompress(p, n, format, out, f)) return false;
+    if (decompress(p, n, format, out, f)) return f->code;
     if (h.components == 4) cmyk_to_rgb(out);
     if (h.orientation) out->orientation = h.orientation;
-    return true;
+    return E_OK;
 }

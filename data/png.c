@@ -62,8 +62,8 @@ static void colour_indices(PngReader *r, Image *out) {
 }
 
 // libpng's errors land here. Nothing that must be released is local to this function.
-static bool read_image(PngReader *r, Image *out) {
-    if (setjmp(png_jmpbuf(r->png))) return false;
+static Err read_image(PngReader *r, Image *out) {
+    if (setjmp(png_jmpbuf(r->png))) return r->f->code;
     skip_ancillary(r->png);
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);   // image_reserve() judges the product
     png_set_read_fn(r->png, r, read_bytes);
@@ -78,8 +78,8 @@ static bool read_image(PngReader *r, Image *out) {
     png_read_update_info(r->png, r->info);
 
     int channels = grey16 ? 2 : colour & PNG_COLOR_MASK_COLOR ? 3 : 1;
-    if (!image_reserve(out, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), channels, r->f))
-        return false;
+    if (image_reserve(out, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), channels, r->f))
+        return r->f->code;
     size_t stride = (size_t)out->width * (size_t)(indexed ? 1 : channels);
     uint8_t *rows = out->pixel + (indexed ? 2 * stride * (size_t)out->height : 0);
     if (png_get_rowbytes(r->png, r->info) != stride) png_error(r->png, "unexpected row size");
@@ -87,7 +87,7 @@ static bool read_image(PngReader *r, Image *out) {
         for (int y = 0; y < out->height; y++) png_read_row(r->png, rows + (size_t)y * stride, NULL);
     if (grey16) clip_grey16(out);
     if (indexed) colour_indices(r, out);
-    return true;
+    return E_OK;
 }
 
 // The chunk's data, wherever in the file it is. NULL: none.
@@ -101,14 +101,14 @@ static const uint8_t *find_chunk(const uint8_t *p, size_t n, const char *name, u
     return NULL;
 }
 
-bool png_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
+Err png_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     PngReader r = {.p = p, .n = n, .f = f};
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
     r.info = r.png ? png_create_info_struct(r.png) : NULL;
-    bool ok = r.info ? read_image(&r, out) : fault(f, E_LIMIT, "out of memory");
+    Err e = r.info ? read_image(&r, out) : fault(f, E_LIMIT, "out of memory");
     png_destroy_read_struct(&r.png, &r.info, NULL);
     uint32_t size;
     const uint8_t *exif = find_chunk(p, n, "eXIf", &size);
     if (exif) out->orientation = exif_orientation(exif, size);
-    return ok;
+    return e;
 }

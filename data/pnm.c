@@ -35,7 +35,7 @@ static int64_t read_number(Pnm *r) {
     return digits ? v : -1;
 }
 
-static bool read_header(Pnm *r, Fault *f) {
+static Err read_header(Pnm *r, Fault *f) {
     bool bits = r->kind == '1' || r->kind == '4';
     r->channels = r->kind == '3' || r->kind == '6' ? 3 : 1;
     r->width = read_number(r);
@@ -44,7 +44,7 @@ static bool read_header(Pnm *r, Fault *f) {
     if (r->width < 0 || r->height < 0 || r->maxval < 0) return fault(f, E_MALFORMED, "damaged PNM header");
     if (r->maxval < 1 || r->maxval > 65535)
         return fault(f, E_MALFORMED, "a PNM maximum of %lld, not 1 to 65535", (long long)r->maxval);
-    return true;
+    return E_OK;
 }
 
 static uint8_t scale(const Pnm *r, int64_t v) {
@@ -53,36 +53,36 @@ static uint8_t scale(const Pnm *r, int64_t v) {
     return x > 255 ? 255 : (uint8_t)x;
 }
 
-static bool read_bits(Pnm *r, Image *out, Fault *f) {
+static Err read_bits(Pnm *r, Image *out, Fault *f) {
     size_t width = (size_t)out->width, stride = (width + 7) / 8;
     if ((size_t)(r->end - r->p) / stride < (size_t)out->height) return fault(f, E_MALFORMED, "the PBM is truncated");
     for (size_t y = 0; y < (size_t)out->height; y++, r->p += stride)
         for (size_t x = 0; x < width; x++)
             out->pixel[y * width + x] = r->p[x / 8] >> (7 - x % 8) & 1 ? 0 : 255;
-    return true;
+    return E_OK;
 }
 
-static bool read_raw(Pnm *r, uint8_t *d, size_t count, Fault *f) {
+static Err read_raw(Pnm *r, uint8_t *d, size_t count, Fault *f) {
     size_t bytes = r->maxval > 255 ? 2 : 1;
     if ((size_t)(r->end - r->p) / bytes < count) return fault(f, E_MALFORMED, "the PNM is truncated");
     if (r->maxval == 255) memcpy(d, r->p, count);
     else
         for (size_t i = 0; i < count; i++) d[i] = scale(r, bytes == 2 ? be16(r->p + 2 * i) : r->p[i]);
-    return true;
+    return E_OK;
 }
 
-static bool read_plain(Pnm *r, uint8_t *d, size_t count, Fault *f) {
+static Err read_plain(Pnm *r, uint8_t *d, size_t count, Fault *f) {
     for (size_t i = 0; i < count; i++) {
         int64_t v = read_number(r);
         if (v < 0) return fault(f, E_MALFORMED, "the PNM is truncated or holds no number at sample %zu", i);
         if (v > r->maxval) return fault(f, E_MALFORMED, "a PNM sample of %lld, above its maximum", (long long)v);
         d[i] = scale(r, v);
     }
-    return true;
+    return E_OK;
 }
 
 // In a plain PBM the digits need no space between them.
-static bool read_plain_bits(Pnm *r, uint8_t *d, size_t count, Fault *f) {
+static Err read_plain_bits(Pnm *r, uint8_t *d, size_t count, Fault *f) {
     for (size_t i = 0; i < count;) {
         if (r->p < r->end && *r->p == '#') skip_comment(r);
         if (r->p == r->end) return fault(f, E_MALFORMED, "the PBM is truncated");
@@ -90,18 +90,18 @@ static bool read_plain_bits(Pnm *r, uint8_t *d, size_t count, Fault *f) {
         if (c == '0' || c == '1') d[i++] = c == '0' ? 255 : 0;
         else if (!is_space(c)) return fault(f, E_MALFORMED, "a PBM sample that is neither 0 nor 1");
     }
-    return true;
+    return E_OK;
 }
 
-bool pnm_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
+Err pnm_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     Pnm r = {.p = p + 2, .end = p + n, .kind = (char)p[1]};
     if (!is_space(p[2]) && p[2] != '#') return fault(f, E_MALFORMED, "not an image in JPEG, PNG, WebP, BMP or PPM format");
-    if (!read_header(&r, f)) return false;
+    if (read_header(&r, f)) return f->code;
     // A sample takes at least a bit: no image is reserved for a header alone.
     size_t left = (size_t)(r.end - r.p);
     if (r.width > 0 && (uint64_t)r.height > 8 * (uint64_t)left / (uint64_t)r.width)
         return fault(f, E_MALFORMED, "the PNM is truncated");
-    if (!image_reserve(out, r.width, r.height, r.channels, f)) return false;
+    if (image_reserve(out, r.width, r.height, r.channels, f)) return f->code;
     size_t count = (size_t)r.width * (size_t)r.height * (size_t)r.channels;
     switch (r.kind) {
     case '1': return read_plain_bits(&r, out->pixel, count, f);

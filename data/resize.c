@@ -86,7 +86,7 @@ static void element_weights(int in, double scale, double stretch, Interp how, in
     *span = (Span){lo, hi - lo};
 }
 
-static bool axis_weights(Resizer *r, int which, int in, int out, Interp how, int first, int count, Axis *a, Fault *f) {
+static Err axis_weights(Resizer *r, int which, int in, int out, Interp how, int first, int count, Axis *a, Fault *f) {
     double scale = (double)in / out, stretch = scale < 1.0 ? 1.0 : scale;
     size_t most = (size_t)ceil(filters[how].support * stretch) * 2 + 1, n = (size_t)count;
     if (most > MAX_WEIGHTS / n) return fault(f, E_LIMIT, "resizing %d to %d pixels is out of proportion", in, out);
@@ -103,7 +103,7 @@ static bool axis_weights(Resizer *r, int which, int in, int out, Interp how, int
     for (int i = 0; i < count; i++)
         element_weights(in, scale, stretch, how, first + i, w, span + i, fixed + (size_t)i * most);
     *a = (Axis){count, (int)most, span, fixed};
-    return true;
+    return E_OK;
 }
 
 // ---- the passes ----
@@ -226,7 +226,7 @@ static void nearest_sources(int in, int out, int first, int count, int32_t *from
         if (i >= first) from[i - first] = at < in ? (int32_t)at : -1;
 }
 
-static bool resize_nearest(const Image *in, Box from, int width, int height, Box part, Image *out, Fault *f) {
+static Err resize_nearest(const Image *in, Box from, int width, int height, Box part, Image *out, Fault *f) {
     int32_t *xs = malloc(((size_t)part.width + (size_t)part.height) * sizeof *xs), *ys = xs + part.width;
     if (!xs) return fault(f, E_LIMIT, "out of memory");
     nearest_sources(from.width, width, part.x, part.width, xs);
@@ -240,12 +240,12 @@ static bool resize_nearest(const Image *in, Box from, int width, int height, Box
             memcpy(d, in->pixel + (row * (size_t)in->width + col) * c, c);
         }
     free(xs);
-    return true;
+    return E_OK;
 }
 
 // ---- putting it together ----
 
-static bool reserve_rows(Resizer *r, size_t size, Fault *f) {
+static Err reserve_rows(Resizer *r, size_t size, Fault *f) {
     if (size > (size_t)IMAGE_MAX_PIXELS * 3)
         return fault(f, E_LIMIT, "resizing would need %zu MB between its passes", size >> 20);
     if (size > r->rows_capacity) {
@@ -253,24 +253,24 @@ static bool reserve_rows(Resizer *r, size_t size, Fault *f) {
         r->rows = malloc(size);
         r->rows_capacity = r->rows ? size : 0;
     }
-    return r->rows || !size ? true : fault(f, E_LIMIT, "out of memory");
+    return r->rows || !size ? E_OK : fault(f, E_LIMIT, "out of memory");
 }
 
-static bool resize_filtered(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part,
+static Err resize_filtered(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part,
                             Image *out, Fault *f) {
     size_t c = (size_t)in->channels, row = (size_t)part.width * c;
     Rows src = {in->pixel + ((size_t)from.y * (size_t)in->width + (size_t)from.x) * c, (size_t)in->width * c};
     bool across = width != from.width, down = height != from.height;
     Axis ax = {0}, ay = {0};
-    if (across && !axis_weights(r, 0, from.width, width, how, part.x, part.width, &ax, f)) return false;
-    if (down && !axis_weights(r, 1, from.height, height, how, part.y, part.height, &ay, f)) return false;
+    if (across && axis_weights(r, 0, from.width, width, how, part.x, part.width, &ax, f)) return f->code;
+    if (down && axis_weights(r, 1, from.height, height, how, part.y, part.height, &ay, f)) return f->code;
 
     // Rows top .. top+need of the source are what the part needs; from here on src starts there.
     Span last = down ? ay.span[ay.count - 1] : (Span){part.y, part.height};
     int top = down ? ay.span[0].from : part.y, need = last.from + last.count - top;
     src.p += (size_t)top * src.stride;
     if (across) {
-        if (down && !reserve_rows(r, row * (size_t)need, f)) return false;
+        if (down && reserve_rows(r, row * (size_t)need, f)) return f->code;
         uint8_t *to = down ? r->rows : out->pixel;
         (has_avx2() ? columns_avx2 : columns_plain)(&ax, in->channels, src, need, to);
         src = (Rows){to, row};
@@ -282,15 +282,15 @@ static bool resize_filtered(Resizer *r, const Image *in, Box from, int width, in
     } else if (!across) {
         for (size_t y = 0; y < (size_t)part.height; y++) memcpy(out->pixel + y * row, src.p + y * src.stride, row);
     }
-    return true;
+    return E_OK;
 }
 
-bool image_resize(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part, Image *out,
+Err image_resize(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part, Image *out,
                   Fault *f) {
     assert(from.x >= 0 && from.y >= 0 && from.x + from.width <= in->width && from.y + from.height <= in->height);
     assert(part.x >= 0 && part.y >= 0 && part.x + part.width <= width && part.y + part.height <= height);
     if (width > MAX_SIDE || height > MAX_SIDE) return fault(f, E_LIMIT, "resizing to %d x %d pixels", width, height);
-    if (!image_reserve(out, part.width, part.height, in->channels, f)) return false;
+    if (image_reserve(out, part.width, part.height, in->channels, f)) return f->code;
     out->orientation = in->orientation;
     bool same = width == from.width && height == from.height;
     if (how == INTERP_NEAREST && !same) return resize_nearest(in, from, width, height, part, out, f);

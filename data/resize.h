@@ -27,7 +27,7 @@ void resizer_free(Resizer *r);
 
 // What in->crop(from).resize((width, height), how).crop(part) gives. `from` must lie inside `in`,
 // `part` inside width x height. `out` is another image than `in`.
-bool image_resize(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part, Image *out,
+Err image_resize(Resizer *r, const Image *in, Box from, int width, int height, Interp how, Box part, Image *out,
                   Fault *f);
 
 #endif

@@ -1,6 +1,8 @@
 """data/ against Pillow and torchvision, byte for byte.
 
-usage: images.py build/images_tool      (needs Pillow and numpy; real photos from TVC_TEST_DATA when present)
+usage: images.py build/tests/images_tool
+Runs under $TVC_PYTHON or the source folder's .venv; without Pillow and numpy there it is skipped (exit 77).
+Real photos are used too where $TVC_TEST_DATA or ../shared/data has them.
 """
 import glob
 import io
@@ -11,11 +13,19 @@ import sys
 import tempfile
 import warnings
 
-import numpy as np
-from PIL import Image, ImageOps
+HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = os.environ.get("TVC_PYTHON") or os.path.join(HERE, "..", ".venv", "bin", "python")
+if "TVC_IMAGES_PY" not in os.environ and os.path.exists(PYTHON):
+    os.environ["TVC_IMAGES_PY"] = "1"
+    os.execv(PYTHON, [PYTHON] + sys.argv)
+try:
+    import numpy as np
+    from PIL import Image, ImageOps
+except ImportError as e:
+    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
+    sys.exit(77)
 
 warnings.simplefilter("ignore")
-HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.environ.get("TVC_TEST_DATA", os.path.join(HERE, "..", "..", "shared", "data"))
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 rng = np.random.default_rng(7)

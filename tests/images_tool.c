@@ -12,17 +12,17 @@ static void answer(const Image *im) {
     fwrite(im->pixel, 1, bytes, stdout);
 }
 
-static bool do_decode(Tool *t, const char *args, Fault *f) {
+static Err do_decode(Tool *t, const char *args, Fault *f) {
     int channels, at = 0;
     char exif[16];
     if (sscanf(args, "%d %15s %n", &channels, exif, &at) != 2) return fault(f, E_USAGE, "bad command");
     ImageOptions o = {channels, !strcmp(exif, "ignore")};
-    if (!image_load(args + at, &o, &t->image, f)) return false;
+    if (image_load(args + at, &o, &t->image, f)) return f->code;
     answer(&t->image);
-    return true;
+    return E_OK;
 }
 
-static bool do_resize(Tool *t, const char *args, Fault *f) {
+static Err do_resize(Tool *t, const char *args, Fault *f) {
     char filter[16];
     Box from, part;
     int width, height, at = 0;
@@ -31,10 +31,10 @@ static bool do_resize(Tool *t, const char *args, Fault *f) {
                &width, &height, &part.x, &part.y, &part.width, &part.height, &at) != 11 || !interp_find(filter, &how))
         return fault(f, E_USAGE, "bad command");
     ImageOptions o = {0, true};
-    if (!image_load(args + at, &o, &t->image, f)) return false;
-    if (!image_resize(&t->resizer, &t->image, from, width, height, how, part, &t->resized, f)) return false;
+    if (image_load(args + at, &o, &t->image, f)) return f->code;
+    if (image_resize(&t->resizer, &t->image, from, width, height, how, part, &t->resized, f)) return f->code;
     answer(&t->resized);
-    return true;
+    return E_OK;
 }
 
 int main(void) {
@@ -43,10 +43,10 @@ int main(void) {
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = 0;
         Fault f = {0};
-        bool ok = !strncmp(line, "decode ", 7)   ? do_decode(&t, line + 7, &f)
-                  : !strncmp(line, "resize ", 7) ? do_resize(&t, line + 7, &f)
-                                                 : fault(&f, E_USAGE, "unknown command");
-        if (!ok) printf("error %d %s\n", (int)f.code, f.why);
+        Err e = !strncmp(line, "decode ", 7)   ? do_decode(&t, line + 7, &f)
+                : !strncmp(line, "resize ", 7) ? do_resize(&t, line + 7, &f)
+                                               : fault(&f, E_USAGE, "unknown command");
+        if (e) printf("error %d %s\n", (int)f.code, f.text);
         fflush(stdout);
     }
     image_free(&t.image);

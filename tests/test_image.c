@@ -13,7 +13,7 @@ typedef struct Bytes { const void *p; size_t n; } Bytes;
 static void expect(Bytes b, const ImageOptions *o, int w, int h, int c, const char *pixels) {
     Image im = {0};
     Fault f = {0};
-    if (!image_decode(b.p, b.n, o, &im, &f)) fail_msg("%s", f.why);
+    if (image_decode(b.p, b.n, o, &im, &f)) fail_msg("%s", f.text);
     assert_int_equal(im.width, w);
     assert_int_equal(im.height, h);
     assert_int_equal(im.channels, c);
@@ -24,9 +24,9 @@ static void expect(Bytes b, const ImageOptions *o, int w, int h, int c, const ch
 static void refuse(Bytes b, Err code, const char *word) {
     Image im = {0};
     Fault f = {0};
-    assert_false(image_decode(b.p, b.n, &AS_IS, &im, &f));
+    assert_true(image_decode(b.p, b.n, &AS_IS, &im, &f));
     assert_int_equal(f.code, code);
-    if (!strstr(f.why, word)) fail_msg("'%s' does not say '%s'", f.why, word);
+    if (!strstr(f.text, word)) fail_msg("'%s' does not say '%s'", f.text, word);
     image_free(&im);
 }
 
@@ -67,9 +67,9 @@ static void names_the_file(void **state) {
     (void)state;
     Image im = {0};
     Fault f = {0};
-    assert_false(image_load("/nonexistent/cat.jpg", &AS_IS, &im, &f));
+    assert_true(image_load("/nonexistent/cat.jpg", &AS_IS, &im, &f));
     assert_int_equal(f.code, E_IO);
-    assert_false(image_load("/", &AS_IS, &im, &f));
+    assert_true(image_load("/", &AS_IS, &im, &f));
     assert_int_equal(f.code, E_IO);
     image_free(&im);
 }
@@ -97,11 +97,11 @@ static void one_image_serves_many(void **state) {
     Fault f = {0};
     Bytes large = BYTES("P5 4 3 255\nabcdefghijkl"), small = BYTES("P5 1 1 255\nz"), bad = BYTES("P5 4 4 255\nz");
     for (int i = 0; i < 3; i++) {
-        assert_true(image_decode(large.p, large.n, &RGB, &im, &f));
+        assert_false(image_decode(large.p, large.n, &RGB, &im, &f));
         assert_memory_equal(im.pixel + 33, "lll", 3);
-        assert_true(image_decode(small.p, small.n, &AS_IS, &im, &f));
+        assert_false(image_decode(small.p, small.n, &AS_IS, &im, &f));
         assert_int_equal(im.pixel[0], 'z');
-        assert_false(image_decode(bad.p, bad.n, &AS_IS, &im, &f));
+        assert_true(image_decode(bad.p, bad.n, &AS_IS, &im, &f));
     }
     image_free(&im);
 }
