@@ -21,6 +21,8 @@ struct Session {
     double *seconds;                  // per step; NULL: not measured
 };
 
+static const int64_t most_memory = (int64_t)1 << 47;        // what a process can address
+
 static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TVC_ALIGN; }
 
 static const void *weight_bytes(const Program *p, int slot) { return p->weights ? p->weights[slot] : NULL; }
@@ -39,6 +41,14 @@ static void *buffer_data(const Session *s, int buffer) {
     return s->memory + (b->space == SPACE_ARENA ? align_up(s->p->keep_bytes) : 0) + b->offset;
 }
 
+// Room for `bytes` more behind *end: where it is. Saturates, so that alloc refuses.
+static int64_t place(int64_t *end, int64_t bytes) {
+    int64_t at = *end;
+    if (__builtin_add_overflow(at, bytes, end) || *end > most_memory) *end = most_memory;
+    *end = align_up(*end);
+    return at;
+}
+
 static Err lay_out(Session *s, Fault *f) {
     const Program *p = s->p;
     int64_t zeros = 0, end = align_up(p->keep_bytes) + align_up(p->arena_bytes);
@@ -47,10 +57,10 @@ static Err lay_out(Session *s, Fault *f) {
         s->weight_at[i] = -1;
         if (p->slots[i].role == SLOT_WEIGHT && bytes > zeros && !weight_bytes(p, i)) zeros = bytes;
     }
-    s->zeros_at = end, end += align_up(zeros);
+    s->zeros_at = place(&end, zeros);
     for (int i = 0; i < p->nslot && !s->device->host; i++)
-        if (p->slots[i].role == SLOT_WEIGHT) s->weight_at[i] = end, end += align_up(desc_bytes(&p->slots[i].desc));
-    s->memory = s->device->alloc(s->device, end);
+        if (p->slots[i].role == SLOT_WEIGHT) s->weight_at[i] = place(&end, desc_bytes(&p->slots[i].desc));
+    s->memory = end < most_memory ? s->device->alloc(s->device, end) : NULL;
     s->memory_bytes = end;
     return s->memory ? E_OK : fault(f, E_LIMIT, "no memory: the model needs %lld MB", (long long)(end >> 20) + 1);
 }

@@ -1,104 +1,14 @@
 // Sessions over a Program written by hand, its code compiled here: spaces, functions, init,
 // batches, updates, shared code, profiles, errors from data and from damaged programs.
+#include "hand_program.h"
 #include "runtime/exec.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <stddef.h>
 #include <pthread.h>
 #include <cmocka.h>
 
-// y = x * folded + bias, one sample of 4 per unit; folded = 2 * weight, made by init.
-// step: bias' = bias + x[0] (of the first sample), through an update buffer.
-static const char source_text[] =
-    "typedef long long i64;\n"
-    "typedef struct { i64 batch; int *error; unsigned long long seed, step; } Ctx;\n"
-    "int calls;\n"
-    "#define K(name) __attribute__((visibility(\"default\"))) void name(i64 lo, i64 hi, void *const *b, const Ctx *c)\n"
-    "K(fold) { float *o = b[0]; const float *w = b[1]; (void)c; for (i64 i = lo; i < hi; i++) o[i] = 2 * w[i]; }\n"
-    "K(apply) { float *y = b[0]; const float *x = b[1], *f = b[2], *s = b[3]; (void)c;\n"
-    "  for (i64 n = lo; n < hi; n++) for (int i = 0; i < 4; i++) y[4 * n + i] = x[4 * n + i] * f[i] + s[i]; }\n"
-    "K(learn) { float *o = b[0]; const float *x = b[1], *s = b[2]; (void)c;\n"
-    "  for (i64 i = lo; i < hi; i++) o[i] = s[i] + x[0]; }\n"
-    "K(pick) { float *y = b[0]; const float *x = b[1]; (void)lo, (void)hi;\n"
-    "  int i = (int)x[0]; if (i < 0 || i > 3) *c->error = 1, i = 0; y[0] = x[i]; }\n"
-    "K(count) { i64 *y = b[0]; (void)lo, (void)hi; y[0] = ++calls; y[1] = c->batch; y[2] = c->seed; y[3] = c->step; }\n";
-
-enum { BATCH = 6 };
-enum { X, Y, FOLDED, WEIGHT, BIAS, BIAS_NEXT, COUNTS, NBUFFERS };
-static char text[] = "\0fold\0apply\0learn\0pick\0count\0init\0forward\0train\0odd\0x\0y\0w\0bias\0counts";
-static int32_t at(const char *word) {
-    for (int i = 1; i < (int)sizeof text; i += (int)strlen(text + i) + 1)
-        if (!strcmp(text + i, word)) return i;
-    abort();
-}
-
-static char folder[] = "/tmp/tvc-test-session-XXXXXX", library[64];
-static float weight[4] = {1, 2, 3, 4}, other_weight[4] = {5, 6, 7, 8}, bias[4] = {10, 20, 30, 40};
-
-typedef struct Fixture {
-    Program p;
-    Buffer buffers[NBUFFERS];
-    int32_t refs[20];
-    TensorDesc descs[20];
-    Step steps[5];
-    Slot slots[5];
-    Function functions[4];
-    const void *weights[5];
-} Fixture;
-
-static TensorDesc floats(int64_t batch, int64_t n) {
-    return batch ? (TensorDesc){.type = DT_F32, .rank = 2, .batch = 1, .dim = {batch, n}}
-                 : (TensorDesc){.type = DT_F32, .rank = 1, .dim = {n}};
-}
-
-static void add_step(Fixture *f, const char *name, int64_t units, int per_batch, int nref, const int *refs) {
-    Program *p = &f->p;
-    p->steps[p->nstep++] = (Step){.kind = STEP_CODE, .entry = at(name), .label = at(name), .units = units,
-                                  .per_batch = per_batch, .ref = p->nref, .nref = nref, .nwritten = 1};
-    for (int i = 0; i < nref; i++) p->refs[p->nref++] = refs[i];
-}
-#define STEP(f, name, units, per_batch, ...) \
-    add_step(f, name, units, per_batch, sizeof((int[]){__VA_ARGS__}) / sizeof(int), (int[]){__VA_ARGS__})
-
-static void add_slot(Fixture *f, const char *name, SlotRole role, int buffer, int update, TensorDesc d, const void *bytes) {
-    Program *p = &f->p;
-    f->weights[p->nslot] = bytes;
-    p->slots[p->nslot++] = (Slot){.name = at(name), .role = role, .buffer = buffer, .update = update, .desc = d, .weight = -1};
-}
-
-static void make(Fixture *f) {
-    *f = (Fixture){0};
-    int64_t sample = 4 * sizeof(float) * BATCH;
-    f->buffers[X] = (Buffer){.offset = 0, .bytes = sample, .space = SPACE_ARENA};
-    f->buffers[Y] = (Buffer){.offset = 128, .bytes = sample, .space = SPACE_ARENA};
-    f->buffers[BIAS_NEXT] = (Buffer){.offset = 256, .bytes = 16, .space = SPACE_ARENA};
-    f->buffers[COUNTS] = (Buffer){.offset = 320, .bytes = 32, .space = SPACE_ARENA};
-    f->buffers[FOLDED] = (Buffer){.offset = 0, .bytes = 16, .space = SPACE_KEEP};
-    f->buffers[BIAS] = (Buffer){.offset = 64, .bytes = 16, .space = SPACE_KEEP};
-    f->buffers[WEIGHT] = (Buffer){.offset = 2, .bytes = 16, .space = SPACE_WEIGHT};
-    f->p = (Program){
-        .arena_bytes = 352, .keep_bytes = 80, .max_batch = BATCH, .nbuffer = NBUFFERS, .nfunction = 4,
-        .ntext = sizeof text, .text = text, .code_path = library, .buffers = f->buffers, .refs = f->refs,
-        .descs = f->descs, .steps = f->steps, .slots = f->slots, .functions = f->functions, .weights = f->weights,
-    };
-    STEP(f, "fold", 4, 0, FOLDED, WEIGHT);
-    STEP(f, "apply", BATCH, 1, Y, X, FOLDED, BIAS);
-    STEP(f, "count", 1, 0, COUNTS);
-    STEP(f, "learn", 4, 0, BIAS_NEXT, X, BIAS);
-    STEP(f, "pick", 1, 0, Y, X);
-    add_slot(f, "x", SLOT_INPUT, X, -1, floats(BATCH, 4), NULL);
-    add_slot(f, "y", SLOT_OUTPUT, Y, -1, floats(BATCH, 4), NULL);
-    add_slot(f, "w", SLOT_WEIGHT, WEIGHT, -1, floats(0, 4), weight);
-    add_slot(f, "bias", SLOT_PARAM, BIAS, BIAS_NEXT, floats(0, 4), bias);
-    add_slot(f, "counts", SLOT_VALUE, COUNTS, -1, (TensorDesc){.type = DT_I64, .rank = 1, .dim = {4}}, NULL);
-    f->functions[0] = (Function){at("init"), 0, 1, 0};
-    f->functions[1] = (Function){at("forward"), 1, 3, 0};
-    f->functions[2] = (Function){at("train"), 3, 4, 0};
-    f->functions[3] = (Function){at("odd"), 4, 5, 0};
-}
+static float other_weight[4] = {5, 6, 7, 8};
 
 static Session *open_session(const Fixture *f, const SessionOptions *o) {
     Fault why = {0};
@@ -122,7 +32,7 @@ static void runs(void **state) {
     (void)state;
     for (int threads = 1; threads <= 3; threads++) {
         Fixture f;
-        make(&f);
+        make_program(&f);
         Session *s = open_session(&f, &(SessionOptions){.threads = threads, .profile = true, .seed = 7});
         feed(s, BATCH, 1);
         session_set_step(s, 9);
@@ -143,7 +53,7 @@ static void runs(void **state) {
 static void batches(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     Session *s = open_session(&f, NULL);
     Fault why;
     assert_int_equal(session_set_batch(s, 0, &why), E_USAGE);
@@ -162,7 +72,7 @@ static void batches(void **state) {
 static void updates_and_new_weights(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     Session *s = open_session(&f, NULL);
     const float *b = session_data(s, session_slot(s, "bias"));
     feed(s, BATCH, 3);
@@ -184,7 +94,7 @@ static void updates_and_new_weights(void **state) {
 static void data_out_of_range(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     Session *s = open_session(&f, NULL);
     Fault why = {0};
     feed(s, BATCH, 9);
@@ -214,7 +124,7 @@ static void code_from_bytes(void **state) {
     Fixture f[2];
     Session *s[3];
     for (int i = 0; i < 2; i++) {
-        make(&f[i]);
+        make_program(&f[i]);
         f[i].p.code = read_file(library, &f[i].p.code_bytes);
         f[i].p.code_path = NULL;
     }
@@ -244,7 +154,7 @@ static void *one_of_many(void *arg) {
 static void sessions_are_independent(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     pthread_t thread[4];
     void *result;
     for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&thread[i], NULL, one_of_many, &f), 0);
@@ -255,7 +165,7 @@ static void sessions_are_independent(void **state) {
 static void null_device(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     f.p.code_path = "/nowhere/code.so";
     f.weights[2] = NULL;
     Session *s = open_session(&f, &(SessionOptions){.device = "null"});
@@ -272,7 +182,7 @@ static void null_device(void **state) {
 static void weights_without_bytes_are_zero(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     f.p.weights = NULL;
     Session *s = open_session(&f, NULL);
     feed(s, BATCH, 1);
@@ -286,13 +196,13 @@ static void refused(Fixture *f, Err code, const char *word) {
     assert_null(session_new(&f->p, NULL, &why));
     assert_int_equal(why.code, code);
     if (!strstr(why.text, word)) fail_msg("'%s' does not say '%s'", why.text, word);
-    make(f);
+    make_program(f);
 }
 
 static void bad_programs(void **state) {
     (void)state;
     Fixture f;
-    make(&f);
+    make_program(&f);
     f.p.nfunction = 0, refused(&f, E_MALFORMED, "function");
     f.p.ntext--, refused(&f, E_MALFORMED, "text");
     f.p.max_batch = 0, refused(&f, E_MALFORMED, "batch");
@@ -328,24 +238,6 @@ static void bad_programs(void **state) {
     Fault why;
     assert_null(session_new(&f.p, &(SessionOptions){.device = "abacus"}, &why));
     assert_int_equal(why.code, E_USAGE);
-}
-
-static int compile_code(void **state) {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
-    char source[64], command[256];
-    snprintf(source, sizeof source, "%s/code.c", folder);
-    snprintf(library, sizeof library, "%s/code.so", folder);
-    snprintf(command, sizeof command, "cc -shared -fPIC -O1 -o %s %s", library, source);
-    FILE *file = fopen(source, "w");
-    return !file || fputs(source_text, file) < 0 || fclose(file) || system(command);
-}
-
-static int remove_code(void **state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void) {

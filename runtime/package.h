@@ -1,0 +1,62 @@
+// package.h -- a compiled model as one file, x.tvc: needs neither compiler nor ONNX file to run.
+//
+//     PackageHeader | sections, each at a multiple of TVC_ALIGN | XXH3-128 of all before it
+//
+// Sections are the arrays of a Program as they lie in memory, so a package is mapped, looked over
+// and used in place; weights are never copied. Numbers are little-endian. A package holds machine
+// code and is trusted like a program: the hash finds damage, not malice.
+// Written by codegen/save.c.
+#ifndef TVC_PACKAGE_H
+#define TVC_PACKAGE_H
+#include "program.h"
+
+#define PACKAGE_MAGIC "\x89TVC\r\n\x1a\n"                     // damaged by anything that takes it for text
+enum { PACKAGE_VERSION = 1, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 };
+
+//    name       Program's array, its count
+#define PACKAGE_SECTIONS(X)            \
+    X(STEPS,     steps,     nstep)     \
+    X(BUFFERS,   buffers,   nbuffer)   \
+    X(REFS,      refs,      nref)      \
+    X(DESCS,     descs,     nref)      \
+    X(PARAMS,    params,    nparam)    \
+    X(SLOTS,     slots,     nslot)     \
+    X(FUNCTIONS, functions, nfunction) \
+    X(TEXT,      text,      ntext)
+
+typedef enum PackageSectionNumber {
+#define X(name, array, count) PACKAGE_##name,
+    PACKAGE_SECTIONS(X)
+#undef X
+    PACKAGE_CODE,                     // an ELF shared object, or nothing
+    PACKAGE_META,                     // JSON: preparation of inputs, labels, heads ... opaque here
+    PACKAGE_WEIGHTS,                  // slots[i].weight is an offset into it, a multiple of TVC_ALIGN
+    PACKAGE_NSECTIONS
+} PackageSectionNumber;
+
+typedef struct PackageSection { int64_t offset, bytes; } PackageSection;
+
+typedef struct PackageHeader {
+    char magic[8];
+    uint32_t order, version;
+    int32_t machine, isa, lanes, pad_;               // machine: what the code is for (isa.h)
+    int64_t file_bytes, arena_bytes, keep_bytes, live_bound, max_batch;
+    PackageSection section[PACKAGE_NSECTIONS];
+} PackageHeader;
+
+typedef struct Package {
+    Program program;                  // points into the file
+    const char *meta;                 // meta_bytes of them, not ended by NUL
+    int64_t meta_bytes;
+    const void **weights;             // program.weights, owned
+    const void *map;                  // the mapped file, or NULL
+    int64_t map_bytes;
+} Package;
+
+// E_IO; E_MALFORMED: not a package, or a damaged one; E_DEVICE: made for another kind of machine.
+// The file must stay as it is while the package is open. Close also after a failure; all zero is closed.
+Err package_open(Package *p, const char *path, Fault *f);
+Err package_read(Package *p, const void *bytes, int64_t n, Fault *f);   // from memory, TVC_ALIGNed, borrowed
+void package_close(Package *p);
+
+#endif

@@ -1,0 +1,238 @@
+// Packages: what is saved runs the same from the file alone; the same program gives the same
+// bytes; any byte changed and any cut is refused with a reason; what this machine cannot run, too.
+#include "hand_program.h"
+#include "codegen/save.h"
+#include "runtime/exec.h"
+#include "runtime/isa.h"
+#include "runtime/package.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+#include <cmocka.h>
+
+static const char meta[] = "{\"labels\": [\"cat\", \"dog\"]}";
+
+static char *path_of(const char *name) {
+    static char path[96];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+typedef struct Save { Cx *cx; const Program *p; const char *path; } Save;
+
+static void save(void *arg) {
+    Save *s = arg;
+    program_save(s->cx, s->path, s->p, meta, sizeof meta - 1);
+}
+
+static Err save_as(const Program *p, const char *path) {
+    Cx *cx = cx_new();
+    Save s = {cx, p, path};
+    Err e = cx_guard(cx, save, &s) ? E_OK : cx->code;
+    cx_free(cx);
+    return e;
+}
+
+// The whole file at an aligned address of its own, so that a read behind its end is caught.
+static char *load(const char *path, int64_t *n) {
+    struct stat st;
+    FILE *file = fopen(path, "rb");
+    assert_true(file && !fstat(fileno(file), &st));
+    *n = st.st_size;
+    char *bytes = NULL;
+    assert_int_equal(posix_memalign((void **)&bytes, TVC_ALIGN, (size_t)*n), 0);
+    assert_int_equal(fread(bytes, 1, (size_t)*n, file), *n);
+    fclose(file);
+    return bytes;
+}
+
+static void sign(char *bytes, int64_t n) {
+    XXH128_canonical_t hash;
+    XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes, (size_t)n - PACKAGE_HASH_BYTES));
+    memcpy(bytes + n - PACKAGE_HASH_BYTES, hash.digest, PACKAGE_HASH_BYTES);
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    Fixture f;
+    make_program(&f);
+    assert_int_equal(save_as(&f.p, path_of("a.tvc")), E_OK);
+    Package p;
+    Fault why = {0};
+    if (package_open(&p, path_of("a.tvc"), &why)) fail_msg("%s", why.text);
+    assert_int_equal(p.meta_bytes, sizeof meta - 1);
+    assert_memory_equal(p.meta, meta, sizeof meta - 1);
+    assert_int_equal(p.program.nstep, f.p.nstep);
+    assert_memory_equal(p.program.steps, f.p.steps, sizeof(Step) * (size_t)f.p.nstep);
+    assert_int_equal((uintptr_t)p.program.weights[2] % TVC_ALIGN, 0);
+    assert_memory_equal(p.program.weights[2], weight, sizeof weight);
+    assert_null(p.program.weights[0]);
+    Session *s = session_new(&p.program, NULL, &why);
+    if (!s) fail_msg("%s", why.text);
+    float x[BATCH * 4] = {1, 2, 3, 4}, y[BATCH * 4];
+    session_write(s, 0, x);
+    assert_int_equal(session_call(s, 1, &why), E_OK);
+    session_read(s, 1, y);
+    for (int i = 0; i < 4; i++) assert_true(y[i] == x[i] * 2 * weight[i] + bias[i]);
+    session_free(s);
+    package_close(&p);
+    package_close(&p);
+}
+
+static void same_program_same_bytes(void **state) {
+    (void)state;
+    Fixture f;
+    make_program(&f);
+    f.weights[3] = weight;                                    // shared bytes are stored once
+    int64_t n[2];
+    char *bytes[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(save_as(&f.p, path_of("b.tvc")), E_OK);
+        bytes[i] = load(path_of("b.tvc"), &n[i]);
+    }
+    assert_int_equal(n[0], n[1]);
+    assert_memory_equal(bytes[0], bytes[1], (size_t)n[0]);
+    assert_int_equal(((PackageHeader *)(void *)bytes[0])->section[PACKAGE_WEIGHTS].bytes, 64);
+    free(bytes[0]), free(bytes[1]);
+}
+
+// A package without code: small enough to try every byte.
+static char *small_package(int64_t *n) {
+    Fixture f;
+    make_program(&f);
+    f.p.nstep = 0, f.p.nref = 0, f.p.code_path = NULL;
+    for (int i = 0; i < f.p.nfunction; i++) f.functions[i].from = f.functions[i].to = 0;
+    assert_int_equal(save_as(&f.p, path_of("c.tvc")), E_OK);
+    return load(path_of("c.tvc"), n);
+}
+
+static void refused(const char *bytes, int64_t n, const char *doing, int64_t at) {
+    Package p;
+    Fault why = {0};
+    Err e = package_read(&p, bytes, n, &why);
+    package_close(&p);
+    if ((e != E_MALFORMED && e != E_DEVICE) || !*why.text) fail_msg("%s %lld: %d %s", doing, (long long)at, e, why.text);
+}
+
+static void every_byte_counts(void **state) {
+    (void)state;
+    int64_t n;
+    char *bytes = small_package(&n);
+    for (int64_t i = 0; i < n; i++)
+        for (int flip = 0x80; flip; flip >>= 1) {
+            bytes[i] = (char)(bytes[i] ^ flip);
+            refused(bytes, n, "byte", i);
+            bytes[i] = (char)(bytes[i] ^ flip);
+        }
+    Package p;
+    Fault why;
+    assert_int_equal(package_read(&p, bytes, n, &why), E_OK);
+    package_close(&p);
+    free(bytes);
+}
+
+static void every_cut_is_seen(void **state) {
+    (void)state;
+    int64_t n;
+    char *bytes = small_package(&n);
+    for (int64_t i = 0; i < n; i++) {
+        char *cut = NULL;
+        assert_int_equal(posix_memalign((void **)&cut, TVC_ALIGN, (size_t)i + 1), 0);
+        memcpy(cut, bytes, (size_t)i);
+        refused(cut, i, "cut at", i);
+        free(cut);
+    }
+    free(bytes);
+}
+
+// Damage that keeps the hash right: numbers are looked at all the same. Any value of any 4 bytes
+// before the weights either is refused or gives a program that a session can be opened on.
+static void every_number_is_checked(void **state) {
+    (void)state;
+    static const int32_t values[] = {-1, 0, 1, 63, 1000, INT32_MAX, INT32_MIN};
+    int64_t n, weights_at;
+    char *bytes = small_package(&n);
+    memcpy(&weights_at, bytes + offsetof(PackageHeader, section[PACKAGE_WEIGHTS].offset), 8);
+    for (int64_t i = 0; i + 4 <= weights_at; i += 4)
+        for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+            int32_t old;
+            memcpy(&old, bytes + i, 4);
+            memcpy(bytes + i, &values[v], 4);
+            sign(bytes, n);
+            Package p;
+            Fault why = {0};
+            if (!package_read(&p, bytes, n, &why) && p.program.arena_bytes + p.program.keep_bytes < 1 << 20)
+                session_free(session_new(&p.program, &(SessionOptions){.device = "null"}, &why));
+            package_close(&p);
+            memcpy(bytes + i, &old, 4);
+        }
+    free(bytes);
+}
+
+static Err reopen(char *bytes, int64_t n, Fault *why) {
+    Package p;
+    sign(bytes, n);
+    Err e = package_read(&p, bytes, n, why);
+    package_close(&p);
+    return e;
+}
+
+static void other_machines(void **state) {
+    (void)state;
+    Fixture f;
+    Fault why = {0};
+    int64_t n;
+    make_program(&f);
+    f.p.isa = ISA_AVX512;
+    assert_int_equal(save_as(&f.p, path_of("d.tvc")), E_OK);
+    char *bytes = load(path_of("d.tvc"), &n);
+    PackageHeader *h = (PackageHeader *)(void *)bytes;
+    Err e = reopen(bytes, n, &why);
+    const char *lack = isa_lacking(ISA_AVX512);
+    assert_int_equal(e, lack ? E_DEVICE : E_OK);
+    if (lack) assert_non_null(strstr(why.text, lack));
+    h->machine = machine_host() == MACHINE_AARCH64 ? MACHINE_X86_64 : MACHINE_AARCH64;
+    assert_int_equal(reopen(bytes, n, &why), E_DEVICE);
+    assert_non_null(strstr(why.text, machine_name(h->machine)));
+    h->machine = 77;
+    assert_int_equal(reopen(bytes, n, &why), E_MALFORMED);
+    h->machine = (int32_t)machine_host(), h->version = 99;
+    assert_int_equal(reopen(bytes, n, &why), E_MALFORMED);
+    assert_non_null(strstr(why.text, "99"));
+    h->order = 0x04030201;
+    assert_int_equal(reopen(bytes, n, &why), E_DEVICE);
+    free(bytes);
+}
+
+static void files_that_are_none(void **state) {
+    (void)state;
+    Package p;
+    Fault why;
+    assert_int_equal(package_open(&p, path_of("none.tvc"), &why), E_IO);
+    assert_int_equal(package_open(&p, folder, &why), E_IO);
+    assert_int_equal(package_open(&p, "/dev/zero", &why), E_IO);
+    fclose(fopen(path_of("empty.tvc"), "wb"));
+    assert_int_equal(package_open(&p, path_of("empty.tvc"), &why), E_MALFORMED);
+    assert_int_equal(package_open(&p, library, &why), E_MALFORMED);
+    package_close(&p);
+    Fixture f;
+    make_program(&f);
+    f.p.max_batch = 0;
+    assert_int_equal(save_as(&f.p, path_of("none.tvc")), E_MALFORMED);       // nor is nonsense written
+    assert_int_equal(package_open(&p, path_of("none.tvc"), &why), E_IO);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(same_program_same_bytes),
+        cmocka_unit_test(every_byte_counts),
+        cmocka_unit_test(every_cut_is_seen),
+        cmocka_unit_test(every_number_is_checked),
+        cmocka_unit_test(other_machines),
+        cmocka_unit_test(files_that_are_none),
+    };
+    return cmocka_run_group_tests(tests, compile_code, remove_code);
+}
