@@ -44,7 +44,7 @@ if [ -n "$lacking" ]; then
     echo "setup: installing$lacking"
     as_root apt-get update -qq
     # shellcheck disable=SC2086  # a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking >/dev/null
 fi
 
 [ -n "$wheels" ] || exit 0
