@@ -4,7 +4,6 @@
 
 BodyFn *body_find(const char *name) {
 #define X(body) if (!strcmp(name, #body)) return body_##body;
-    (void)name;
     TVC_BODIES(X)
 #undef X
     return NULL;
