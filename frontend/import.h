@@ -16,12 +16,16 @@
 
 typedef struct ShapeChoice { const char *input; int rank; int64_t dim[MAXDIM]; } ShapeChoice;
 
+typedef struct Given { const char *input; const Tensor *value; } Given;
+
 typedef struct ImportOptions {
-    int64_t max_batch;                // 0: the batch stays as declared (1 where it is free)
+    int64_t max_batch;                // 0 or 1: the batch stays as declared (1 where it is free)
     bool obey_training_mode;          // verify only: training-mode BatchNormalization and Dropout as written
     int nshape;
     const ShapeChoice *shape;         // sizes for inputs whose shape the model leaves open
     const char *const *keep;          // names of inner values to make roots of as well; NULL-terminated, or NULL
+    int ngiven;
+    const Given *given;               // verify only: values of inputs, for where a number must be known at import
 } ImportOptions;
 
 // Roots of function 1 in the order of the document's outputs (then `keep`), inputs in the order
@@ -39,7 +43,11 @@ struct Import {
     const DocNode *n;                 // the node being imported
     int64_t opset;                    // version its domain is at
     int world;                        // 0, or 1 while twins are computed
-    struct Names *names;              // private: values by name
+    bool fold;                        // all inputs are known: the row builds what is computed at once
+    struct Names *names, *rows;       // private: values by name, rows by operator
+    struct Value *made;               // private: the node's outputs
+    size_t folded;                    // private: bytes of computed constants, which are bounded
+    char doing[512];                  // private: what Cx.doing shows
 };
 
 typedef void ImportFn(Import *im, const DocNode *n);
@@ -48,10 +56,12 @@ bool in_given(Import *im, int k);                             // input k is pres
 Node *in(Import *im, int k);                                  // input k; fails, naming the node, if absent
 Node *in_or(Import *im, int k, Node *otherwise);
 void out(Import *im, int k, Node *value);                     // output k is value (ignored where the document does not name it)
+void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there);   // an i64 vector (n -1: a scalar) in both worlds
 bool out_wanted(Import *im, int k);
 
-// Numbers known at import. Fails, naming node and input, if input k depends on data.
-bool in_known(Import *im, int k);
+// Numbers known at import. The readers fail, naming node and input, if input k depends on data; a sample given for
+// verification answers them, but does not make in_known true.
+bool in_known(Import *im, int k);                             // known, and the same for every batch
 int in_ints(Import *im, int k, int64_t **v);                  // count; any integer type; refuses N
 int in_floats(Import *im, int k, double **v);                 // any type; refuses N
 Shape in_shape(Import *im, int k);                            // a vector of sizes; entries c x N become the batch axis; -1 and 0 pass through
@@ -64,8 +74,13 @@ int attr_ints(Import *im, const char *name, const int64_t **v);   // count, or -
 int ints_of(Import *im, const char *attr, int k, int64_t **v);
 int attr_axis(Import *im, const char *name, int64_t otherwise, int rank);   // normalised to 0..rank-1; fails outside
 
+// Where a Reshape to `want` (0: as x, unless zeros are sizes; -1: the rest) leads: a batch of 1 written as a number
+// becomes the free batch where the rest of the shape fits one sample. Fails where the batch would be cut or mixed.
+Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes);
+
 _Noreturn void import_fail(Import *im, Err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));   // names the node
 
+enum { NEWEST = 1 << 30 };            // "to" of a row that still holds
 #define ROW(op, from, to, fn) ImportFn import_##fn;
 #include "import_rows.h"
 

@@ -30,6 +30,9 @@ typedef struct OpDef {
 extern const OpDef optab[NOPS];
 Op op_find(const char *name, size_t len);             // NOPS if unknown
 
+// Replace every operator by what it expands to, until none does (expand.c).
+void expand_ops(Graph *g);
+
 #define OP(name, in, kind, I, X, E) InferFn infer_##I; ExpandFn expand_##X; EmitFn emit_##E;
 #include "ops.h"
 

@@ -82,6 +82,7 @@ OP( Concat,          2,  REDUCE,   concat,      _,            concat      )   //
 OP( Gather,          2,  MOVE,     gather,      _,            gather      )   // attr: axis
 OP( Iota,            0,  EWISE,    iota,        _,            iota        )   // attr: shape; f: axis
 OP( BatchSize,       0,  EWISE,    batch_size,  _,            batch_size  )   // attr: factor
+OP( Random,          0,  EWISE,    random,      _,            random      )   // attr: shape; f: stream
 
 // ---- reductions (ir/ops/reduce.c) ----
 OP( ReduceSum,       1,  REDUCE,   reduce,      _,            sum         )   // attr: axes, kept as size 1

@@ -43,3 +43,7 @@ Expr *emit_iota(Kernel *k, Node *n, Expr **at) { return k_index(k, at[(int)n->at
 // attr.i[0] * how many of the batch are in use, as i64.
 void infer_batch_size(Graph *g, Node *n) { (void)g, n->type = DT_I64, n->frozen = false; }
 Expr *emit_batch_size(Kernel *k, Node *n, Expr **at) { (void)at; return k_batch(k, n->attr.i[0]); }
+
+// Uniform in [0, 1): f32, one stream of numbers per node that draws them.
+void infer_random(Graph *g, Node *n) { (void)g, n->shape = attr_shape(n->attr), n->type = DT_F32, n->frozen = false; }
+Expr *emit_random(Kernel *k, Node *n, Expr **at) { return k_random(k, ix_flat(k, n->shape, at), (int64_t)n->attr.f); }

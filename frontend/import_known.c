@@ -1,0 +1,224 @@
+// import_known.c -- numbers the model computes about shapes, worked out while importing.
+#include "import_values.h"
+#include "../ir/eval.h"
+
+enum { FOLDED_MAX = 16 << 20 };       // bytes of constants computed for one document
+
+bool is_known(const Node *n) { return n->op == OP_Const && numel(n->shape) <= KNOWN_MAX; }
+
+// ---- reading constants ----
+
+static double real_at(const Node *n, int64_t i) {
+    if (op_is_splat(n)) return splat_value(n);
+    return dtype_get_f(n->type, (const char *)n->data + i * dtypes[n->type].bytes);
+}
+
+static int64_t whole_at(const Node *n, int64_t i) {
+    if (op_is_splat(n)) return n->attr.n ? n->attr.i[0] : (int64_t)n->attr.f;
+    return dtype_get_i(n->type, (const char *)n->data + i * dtypes[n->type].bytes);
+}
+
+bool known_same(const Node *a, const Node *b) {
+    if (a->type != b->type || !same_dims(a->shape, b->shape)) return false;
+    for (int64_t i = 0; i < numel(a->shape); i++) {
+        double x = real_at(a, i), y = real_at(b, i);
+        bool same = dtype_is_float(a->type) ? x == y || (x != x && y != y) : whole_at(a, i) == whole_at(b, i);
+        if (!same) return false;
+    }
+    return true;
+}
+
+// ---- computing ----
+
+// May n be computed here: small, and nothing under it that only a run knows?
+static bool computable(Import *im, Node *root) {
+    Node **todo = NULL;
+    int n = 0, cap = 0;
+    uint64_t stamp = ++im->g->stamp;
+    *STACK_PUSH(im->cx, todo, n, cap) = root;
+    while (n) {
+        Node *x = todo[--n];
+        if (x->stamp == stamp) continue;
+        x->stamp = stamp;
+        if (x->op == OP_Input || x->op == OP_BatchSize || x->op == OP_Random) return false;
+        if (numel(x->shape) > KNOWN_MAX || (x->op == OP_Param && !x->data)) return false;
+        for (int k = 0; k < x->nin; k++) *STACK_PUSH(im->cx, todo, n, cap) = x->in[k];
+    }
+    return true;
+}
+
+static Node *constant_of(Import *im, const Node *n, const void *data) {
+    bool scalar = n->shape.n == 0;
+    if (scalar && dtype_is_float(n->type)) return graph_scalar(im->g, n->type, dtype_get_f(n->type, data));
+    if (scalar) return graph_scalar_i(im->g, n->type, dtype_get_i(n->type, data));
+    Shape s = n->shape;
+    s.batch = 0;
+    return graph_const(im->g, n->type, s, data);
+}
+
+Node *known_eval(Import *im, Node *n) {
+    if (is_known(n)) return n;
+    if (!n->frozen || !computable(im, n)) return NULL;
+    if (n->op == OP_Param) return constant_of(im, n, n->data);
+    size_t bytes = (size_t)(numel(n->shape) * dtypes[n->type].bytes) + 64;
+    if ((im->folded += bytes) > FOLDED_MAX) return NULL;
+    Graph *g = im->g;
+    Root *roots = g->root, one = {"", n, NULL, 1};
+    int nroot = g->nroot;
+    void *result;
+    g->root = &one, g->nroot = 1;
+    expand_ops(g);
+    graph_eval(g, g->max_batch, &result, NULL, NULL);
+    g->root = roots, g->nroot = nroot;
+    return constant_of(im, n, result);
+}
+
+// ---- known numbers as data ----
+
+// c if both worlds hold c times their own N.
+static bool times_batch(Import *im, int64_t here, int64_t there, int64_t *c) {
+    int64_t n = im->g->max_batch;
+    *c = there - here;
+    return here == *c * n && there == *c * (n + 1);
+}
+
+Node *known_as_data(Import *im, const Value *v, const char *name) {
+    Node *n = v->node;
+    int64_t c;
+    if (v->twin) {
+        if (numel(n->shape) != 1 || !times_batch(im, whole_at(n, 0), whole_at(v->twin, 0), &c) ||
+            (dtype_is_float(n->type) && real_at(n, 0) != (double)whole_at(n, 0)))
+            import_fail(im, E_UNSUPPORTED, "its input '%s' depends on the batch in a way only a fixed batch allows", cx_show(im->cx, name));
+        return node_reshape(im->g, node_cast(im->g, graph_op(im->g, OP_BatchSize, AXES(c), 0, NULL), n->type), n->shape);
+    }
+    if (n->op != OP_Const || n->shape.n == 0 || numel(n->shape) != 1) return n;
+    Node *literal = dtype_is_float(n->type) ? graph_scalar(im->g, n->type, real_at(n, 0)) : graph_scalar_i(im->g, n->type, whole_at(n, 0));
+    return node_reshape(im->g, literal, n->shape);
+}
+
+Node *known_sizes(Import *im, int n, const int64_t *v) {
+    if (n < 0) return graph_scalar_i(im->g, DT_I64, *v);
+    int64_t *copy = NEW(im->cx, int64_t, n);
+    if (n) memcpy(copy, v, sizeof *v * (size_t)n);
+    return graph_const(im->g, DT_I64, (Shape){.n = 1, .d = {n}}, copy);
+}
+
+// ---- for rows ----
+
+static Node *sample_of(Import *im, const Tensor *t) {
+    if (!t || t->type == DT_NONE || t->rank > MAXDIM || t->count > KNOWN_MAX) return NULL;
+    Shape s = {.n = t->rank};
+    for (int d = 0; d < t->rank; d++) s.d[d] = t->dim[d];
+    return graph_const(im->g, t->type, s, t->data);
+}
+
+static Node *known_input(Import *im, int k) {
+    Value *v = import_value(im, im->n->in[k]);
+    return im->world && v->twin ? v->twin : known_eval(im, v->node);
+}
+
+bool in_known(Import *im, int k) {
+    if (!in_given(im, k)) return false;
+    return (im->fold || !import_value(im, im->n->in[k])->twin) && known_input(im, k) != NULL;
+}
+
+static Node *must_know(Import *im, int k) {
+    if (!in_given(im, k)) import_fail(im, E_MALFORMED, "its input %d is missing", k);
+    Node *n = known_input(im, k);
+    if (!n) n = sample_of(im, import_value(im, im->n->in[k])->sample);
+    if (n) return n;
+    import_fail(im, E_UNSUPPORTED, "its input %d, '%s', must be known before the run, but depends on data", k, cx_show(im->cx, im->n->in[k]));
+}
+
+static void refuse_batch(Import *im, int k) {
+    if (!im->fold && import_value(im, im->n->in[k])->twin)
+        import_fail(im, E_UNSUPPORTED, "its input %d, '%s', depends on the batch: only a fixed batch allows that", k,
+                    cx_show(im->cx, im->n->in[k]));
+}
+
+int in_ints(Import *im, int k, int64_t **v) {
+    Node *n = must_know(im, k);
+    refuse_batch(im, k);
+    int count = (int)numel(n->shape);
+    *v = NEW(im->cx, int64_t, count);
+    for (int i = 0; i < count; i++) (*v)[i] = whole_at(n, i);
+    return count;
+}
+
+int in_floats(Import *im, int k, double **v) {
+    Node *n = must_know(im, k);
+    refuse_batch(im, k);
+    int count = (int)numel(n->shape);
+    *v = NEW(im->cx, double, count);
+    for (int i = 0; i < count; i++) (*v)[i] = real_at(n, i);
+    return count;
+}
+
+Shape in_shape(Import *im, int k) {
+    Node *here = must_know(im, k), *there = im->fold ? NULL : import_value(im, im->n->in[k])->twin;
+    int64_t count = numel(here->shape), c;
+    if (count > MAXDIM) import_fail(im, E_UNSUPPORTED, "a shape of more than %d axes", MAXDIM);
+    Shape s = {.n = (int)count};
+    for (int i = 0; i < s.n; i++) {
+        s.d[i] = whole_at(here, i);
+        if (!there || whole_at(there, i) == s.d[i]) continue;
+        if (s.batch || !times_batch(im, s.d[i], whole_at(there, i), &c))
+            import_fail(im, E_UNSUPPORTED, "size %d of its input '%s' depends on the batch in a way only a fixed batch allows", i,
+                        cx_show(im->cx, im->n->in[k]));
+        s.batch = i + 1;
+    }
+    return s;
+}
+
+int ints_of(Import *im, const char *attr, int k, int64_t **v) {
+    const int64_t *a;
+    int n = attr_ints(im, attr, &a);
+    if (n < 0) return in_given(im, k) ? in_ints(im, k, v) : -1;
+    *v = NEW(im->cx, int64_t, n);
+    if (n) memcpy(*v, a, sizeof *a * (size_t)n);
+    return n;
+}
+
+// ---- Reshape ----
+
+// The new shape names no batch but x has one: it goes outermost, where a 1 is written or the rest goes, if what
+// follows holds exactly one sample.
+static void free_batch(Import *im, Shape x, Shape *y, int64_t known, int *rest) {
+    int64_t batch = im->g->max_batch, sample = numel(x) / batch;
+    if (y->n == 0 || known == 0 || sample % known) return;
+    if (*rest == 0) {
+        y->d[0] = numel(x) / known, y->batch = 1, *rest = -1;
+    } else if (y->d[0] == 1 && (*rest > 0 || known == sample)) {
+        y->d[0] = batch, y->batch = 1;
+    }
+}
+
+static int64_t product_but(Import *im, Shape s, int but) {
+    size_t p = 1;
+    for (int d = 0; d < s.n; d++)
+        if (d != but) p = ck_mul(im->cx, p, (size_t)s.d[d]);
+    return p > INT64_MAX ? 0 : (int64_t)p;
+}
+
+Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes) {
+    Shape y = want;
+    int rest = -1;
+    for (int d = 0; d < y.n; d++) {
+        if (y.d[d] == 0 && !zeros_are_sizes) {
+            if (d >= x.n) import_fail(im, E_MALFORMED, "axis %d is to be copied from %s", d, shape_str(im->cx, x));
+            y.d[d] = x.d[d];
+            if (x.batch == d + 1) y.batch = d + 1;
+        } else if (y.d[d] == -1) {
+            if (rest >= 0) import_fail(im, E_MALFORMED, "two sizes of the new shape are -1");
+            rest = d;
+        } else if (y.d[d] < 0) {
+            import_fail(im, E_MALFORMED, "size %lld in the new shape", (long long)y.d[d]);
+        }
+    }
+    if (x.batch && !y.batch && im->g->max_batch > 1) free_batch(im, x, &y, product_but(im, y, rest), &rest);
+    if (rest < 0) return y;
+    int64_t known = product_but(im, y, rest);
+    if (known == 0 || numel(x) % known) import_fail(im, E_MALFORMED, "%s cannot be reshaped so", shape_str(im->cx, x));
+    y.d[rest] = numel(x) / known;
+    return y;
+}
