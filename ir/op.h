@@ -45,6 +45,17 @@ static inline bool op_has_emit(Op o) { return optab[o].emit != emit__; }
 
 double splat_value(const Node *n);                    // of a Const without data
 
+// ---- movement (ops/move.c) ----
+bool batch_outermost(Shape s);                                               // or there is none
+Node *node_transpose(Graph *g, Node *x, const int64_t *perm);                // these four: x itself where nothing moves
+Node *node_expand(Graph *g, Node *x, Shape s);
+Node *node_slice(Graph *g, Node *x, int axis, int64_t from, int64_t size);
+Node *node_concat(Graph *g, int axis, int n, Node *const *x);                // n >= 1
+
+// ---- by index (ops/index.c) ----
+Node *graph_ints(Graph *g, int64_t n, const int64_t *v);                     // a Const vector of i64; v is copied
+Node *node_iota(Graph *g, Shape s, int axis);                                // i64: the index along that axis
+
 // ---- spatial operators: convolutions and pools, any number of image axes ----
 // attr.i = {group, then per image axis: kernel, stride, dilation, pad before, pad after}
 typedef struct Window {

@@ -80,6 +80,13 @@ OP( Concat,          2,  REDUCE,   concat,      _,            concat      )   //
 
 // ---- by index (ir/ops/index.c) ----
 OP( Gather,          2,  MOVE,     gather,      _,            gather      )   // attr: axis
+OP( GatherElements,  2,  MOVE,     gather_elements,  _,       gather_elements )   // attr: axis
+OP( GatherND,        2,  MOVE,     gather_nd,        _,       gather_nd   )   // attr: how many leading axes are shared
+OP( ScatterElements, 3,  BODY,     scatter_elements, _,       _           )   // attr: axis, how
+OP( ScatterND,       3,  BODY,     scatter_nd,       _,       _           )   // attr: how
+OP( TopKValues,      1,  BODY,     top_k,            _,       _           )   // attr: axis, k, largest, sorted
+OP( TopKIndices,     1,  BODY,     top_k_indices,    _,       _           )
+OP( Bits,            1,  BODY,     bits,             _,       _           )   // attr: type
 OP( Iota,            0,  EWISE,    iota,        _,            iota        )   // attr: shape; f: axis
 OP( BatchSize,       0,  EWISE,    batch_size,  _,            batch_size  )   // attr: factor
 OP( Random,          0,  EWISE,    random,      _,            random      )   // attr: shape; f: stream

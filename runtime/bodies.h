@@ -12,7 +12,10 @@
 #define TVC_BODIES(X)                           \
     X(TopKValues)     /* body_topk.c         */ \
     X(TopKIndices)                              \
-    X(CumSum)         /* body_cumsum.c       */
+    X(CumSum)         /* body_cumsum.c       */ \
+    X(ScatterElements) /* body_scatter.c     */ \
+    X(ScatterND)                                \
+    X(Bits)           /* body_bits.c         */
 
 #define X(name) BodyFn body_##name;
 TVC_BODIES(X)

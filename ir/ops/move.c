@@ -27,24 +27,6 @@ Expr *emit_transpose(Kernel *k, Node *n, Expr **at) {
     return pull(k, X, in);
 }
 
-// The batch must be outermost on both sides (after axes of size 1), so that leaving out its tail
-// leaves out the tail of the elements.
-static bool outermost(Shape s) {
-    for (int d = 0; d + 1 < s.batch; d++)
-        if (s.d[d] != 1) return false;
-    return true;
-}
-
-void infer_reshape(Graph *g, Node *n) {
-    n->shape = attr_shape(n->attr);
-    if (numel(n->shape) != numel(X->shape))
-        fail(g->cx, E_MALFORMED, "Reshape: %s does not hold %s", shape_str(g->cx, n->shape), shape_str(g->cx, X->shape));
-    bool lost = g->max_batch > 1 && !n->shape.batch != !X->shape.batch;
-    if (lost || (g->max_batch > 1 && (!outermost(n->shape) || !outermost(X->shape))))
-        fail(g->cx, E_UNSUPPORTED, "Reshape: from %s to %s, the batch would not stay outermost", shape_str(g->cx, X->shape),
-             shape_str(g->cx, n->shape));
-}
-
 static Shape sub_shape(Shape s, int from, int to) {
     Shape r = {.n = to - from};
     for (int i = from; i < to; i++) {
@@ -52,6 +34,42 @@ static Shape sub_shape(Shape s, int from, int to) {
         if (s.batch == i + 1) r.batch = i - from + 1;
     }
     return r;
+}
+
+// The next shortest runs of axes, *i.. of x and *j.. of y, that hold the same number of elements.
+static void next_group(Shape x, Shape y, int *i, int *j) {
+    int64_t p = *i < x.n ? x.d[(*i)++] : 1, q = *j < y.n ? y.d[(*j)++] : 1;
+    while (p != q)
+        if (p < q) p *= x.d[(*i)++];
+        else q *= y.d[(*j)++];
+}
+
+bool batch_outermost(Shape s) {
+    for (int d = 0; d + 1 < s.batch; d++)
+        if (s.d[d] != 1) return false;
+    return true;
+}
+
+// In its group of axes the batch must be outermost on both sides (after axes of size 1), so that
+// leaving out its tail leaves out the tail of the elements.
+static bool keeps_batch(Shape x, Shape y) {
+    if (numel(x) == 0) return !x.batch == !y.batch;
+    for (int i = 0, j = 0, i0, j0; i < x.n || j < y.n;) {
+        i0 = i, j0 = j;
+        next_group(x, y, &i, &j);
+        Shape a = sub_shape(x, i0, i), b = sub_shape(y, j0, j);
+        if (!a.batch != !b.batch || !batch_outermost(a) || !batch_outermost(b)) return false;
+    }
+    return true;
+}
+
+void infer_reshape(Graph *g, Node *n) {
+    n->shape = attr_shape(n->attr);
+    if (numel(n->shape) != numel(X->shape))
+        fail(g->cx, E_MALFORMED, "Reshape: %s does not hold %s", shape_str(g->cx, n->shape), shape_str(g->cx, X->shape));
+    if (g->max_batch > 1 && !keeps_batch(X->shape, n->shape))
+        fail(g->cx, E_UNSUPPORTED, "Reshape: from %s to %s, the batch would not stay outermost", shape_str(g->cx, X->shape),
+             shape_str(g->cx, n->shape));
 }
 
 // By groups of axes that hold the same number of elements: no division where blocks line up.
@@ -63,13 +81,8 @@ Expr *emit_reshape(Kernel *k, Node *n, Expr **at) {
         return pull(k, X, in);
     }
     for (int i = 0, j = 0, i0, j0; i < x.n || j < y.n;) {
-        int64_t p = 1, q = 1;                        // x'"'"'s axes i0..i hold what y'"'"'s j0..j hold
         i0 = i, j0 = j;
-        if (i < x.n) p *= x.d[i++];
-        if (j < y.n) q *= y.d[j++];
-        while (p != q)
-            if (p < q) p *= x.d[i++];
-            else q *= y.d[j++];
+        next_group(x, y, &i, &j);
         ix_split(k, sub_shape(x, i0, i), ix_flat(k, sub_shape(y, j0, j), at + j0), in + i0);
     }
     return pull(k, X, in);
@@ -157,4 +170,30 @@ Expr *emit_concat(Kernel *k, Node *n, Expr **at) {
     memcpy(second, at, sizeof *at * (size_t)n->shape.n);
     second[axis] = ix_add(k, at[axis], -cut);
     return k_inside(k, at[axis], cut, pull(k, X, at), pull(k, n->in[1], second));
+}
+
+// ---- for those who build graphs ----
+
+Node *node_transpose(Graph *g, Node *x, const int64_t *perm) {
+    bool same = true;
+    for (int d = 0; d < x->shape.n; d++) same &= perm[d] == d;
+    return same ? x : op1a(g, Transpose, x, ((Attr){.n = x->shape.n, .i = perm}));
+}
+
+Node *node_expand(Graph *g, Node *x, Shape s) { return same_shape(x->shape, s) ? x : op1a(g, Expand, x, shape_attr(&s)); }
+
+Node *node_slice(Graph *g, Node *x, int axis, int64_t from, int64_t size) {
+    int r = x->shape.n;
+    if (from == 0 && size == x->shape.d[axis]) return x;
+    int64_t cut[3 * MAXDIM] = {0};
+    for (int d = 0; d < r; d++) cut[r + d] = 1, cut[2 * r + d] = x->shape.d[d];
+    cut[axis] = from, cut[2 * r + axis] = size;
+    return op1a(g, Slice, x, ((Attr){.n = 3 * r, .i = cut}));
+}
+
+// Leaning left, so that Concats that begin alike share their beginnings.
+Node *node_concat(Graph *g, int axis, int n, Node *const *x) {
+    Node *all = x[0];
+    for (int i = 1; i < n; i++) all = graph_op(g, OP_Concat, AXES(axis), 2, (Node *[]){all, x[i]});
+    return all;
 }
