@@ -113,7 +113,7 @@ static void floating_point_environment(void **state) { (void)state; skip(); }
 
 static void fewer_threads_than_asked(void **state) {
     (void)state;
-#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
+#ifdef TVC_SANITIZE
     skip();                                                 // they reserve terabytes of address space
 #else
     struct rlimit old, tight;

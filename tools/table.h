@@ -1,0 +1,142 @@
+// Every command and every option of tvc, one entry each. Parsing, --help, completion and the
+// manual page all come of this page. Included twice, for commands and for options.
+//
+//   COMMAND(id, arguments, summary, about, examples)
+//   GROUP(id, heading)
+//   OPTION(ID, "long-name", letter or 0, argument or NULL, group, commands, help)
+//
+// An argument written in lower case is a choice ("last|module"), FILE and DIR are paths. Options
+// may repeat where the help says so; otherwise the last one counts.
+
+#ifdef COMMAND
+COMMAND(inspect, "MODEL", "what is in a model, and where its head is",
+        "Layers with their shapes, parameters and FLOPs (two per multiply-add of convolutions and matrix products), "
+        "the opset, the preparation of pictures and the labels found in the file, and the classifying layers with "
+        "the reason why they were taken for that.",
+        "tvc inspect resnet50.onnx\n"
+        "tvc inspect resnet50.onnx --json | jq .head\n"
+        "tvc inspect resnet50.onnx --dot | dot -Tsvg -o resnet50.svg\n")
+COMMAND(edit, "MODEL", "change a model and write it back as ONNX",
+        "What no option touches stays as it was, byte for byte. OUT may be MODEL itself.",
+        "tvc edit resnet50.onnx --replace-head 10 -o mine.onnx\n"
+        "tvc edit vgg16.onnx --replace-head 10 --head-hidden 512 --head-dropout 0.5 --head-scope module -o mine.onnx\n"
+        "tvc edit resnet50.onnx --input-channels 4 --freeze backbone -o rgbd.onnx\n"
+        "tvc edit resnet50.onnx --cut /Flatten_output_0 -o features.onnx\n")
+COMMAND(compile, "MODEL", "compile a model, edited on the way, into the cache or a package",
+        "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
+        "take packages only from where you would take a program.",
+        "tvc compile resnet50.onnx\n"
+        "tvc compile resnet50.onnx --replace-head 10 -o mine.tvc\n"
+        "tvc compile resnet50.onnx --batch 1..32 --target cpu:avx2 -o mine.tvc\n")
+COMMAND(run, "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
+        "Pictures are prepared as the model's file says, or as the options say. With --input instead of pictures, "
+        "arrays go in as they are.",
+        "tvc run resnet50.onnx cat.jpg\n"
+        "tvc run mine.tvc pictures/*.jpg --top 1 --json\n"
+        "tvc run resnet50.onnx cat.jpg --mean 0.5 --std 0.5 --crop 224\n"
+        "tvc run resnet50.onnx --input input=x.npy --values '*' --dump values/\n")
+COMMAND(verify, "MODEL|CASE|SUITE ...", "check models against expected outputs",
+        "A CASE is a folder with model.onnx and test_data_set_*, or NAME.onnx with NAME_output_0.pb beside it (its "
+        "inputs are then arange(n)/n). A SUITE is a folder of these, at any depth. A MODEL is taken with the data "
+        "beside it. The last line counts what passed, failed and was skipped.",
+        "tvc verify onnx/backend/test/data/node\n"
+        "tvc verify models/resnet20 --rtol 1e-3 --atol 1e-4\n")
+COMMAND(compare, "MODEL [MODEL]", "the same input through two models or devices",
+        "Values are compared node by node where names agree. With one model, the device is compared with the evaluator.",
+        "tvc compare a.onnx b.onnx\n"
+        "tvc compare a.onnx --device cpu --device eval\n")
+COMMAND(bench, "MODEL|PACKAGE", "time a model",
+        "With --serve it waits for lines on stdin: for each `run` one inference is made and its milliseconds are "
+        "printed; `quit` ends it.",
+        "tvc bench resnet50.onnx --threads 2\n"
+        "tvc bench resnet50.onnx --batch 8 --profile\n")
+COMMAND(completion, "bash|zsh|fish", "print a completion script for a shell",
+        "Source what it prints from the shell's start-up file.",
+        "tvc completion bash > ~/.local/share/bash-completion/completions/tvc\n"
+        "tvc completion fish > ~/.config/fish/completions/tvc.fish\n")
+COMMAND(man, "", "print the manual page",
+        "In roff, for man.",
+        "tvc man | man -l -\n")
+#undef COMMAND
+#endif
+
+#ifdef GROUP
+GROUP(OUTPUT, "Output")
+GROUP(SURGERY, "Editing")
+GROUP(PICTURES, "Pictures")
+GROUP(RUNNING, "Running")
+GROUP(GENERAL, "General")
+#undef GROUP
+#endif
+
+#ifdef OPTION
+OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile,
+       "where the result goes; an existing file is replaced when the new one is complete")
+OPTION(JSON, "json", 0, NULL, OUTPUT, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
+       "print the result as JSON")
+OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
+OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
+
+OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_compile,
+       "a new classifying layer for N classes; a feature extractor gets one appended")
+OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile,
+       "the node, value or weight that is the head, instead of the one found")
+OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile,
+       "replace the last layer (default), or every layer back to the features")
+OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile,
+       "hidden layers of these sizes before the new last layer, each followed by ReLU")
+OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile,
+       "Dropout with this probability before each new layer but the first; without hidden layers before the head")
+OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile, "seed of new weights (default 0)")
+OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
+       "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
+OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
+       "what added channels start from (default: the mean of the pretrained ones)")
+OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile, "end the model at this value: a feature extractor")
+OPTION(EVAL, "eval", 0, NULL, SURGERY, C_edit | C_compile, "inference form: training_mode 0, extra outputs dropped")
+OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the batch free in the written file")
+OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile,
+       "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
+
+OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_run, "how pictures are prepared, as a whole")
+OPTION(RESIZE, "resize", 0, "S", PICTURES, C_run, "scale the shorter side to S pixels")
+OPTION(CROP, "crop", 0, "C", PICTURES, C_run, "cut C x C pixels from the centre")
+OPTION(INTERPOLATION, "interpolation", 0, "nearest|bilinear|bicubic|box|hamming|lanczos", PICTURES, C_run,
+       "filter for resizing (default bilinear)")
+OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_run, "order of the colour channels (default rgb)")
+OPTION(SCALE, "scale", 0, "X", PICTURES, C_run, "value = (pixel x scale - mean) / std (default 1/255)")
+OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_run, "one, or one per channel")
+OPTION(STD, "std", 0, "X,...", PICTURES, C_run, "one, or one per channel")
+OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_run, "orientation noted by the camera (default apply)")
+
+OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
+       "an input's value, from .npy or .pb; may repeat")
+OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 5)")
+OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_run, "names of the classes, one a line")
+OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
+OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
+OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
+       "compiled kernels, or the reference evaluator; for compare twice: of the first and the second")
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench,
+       "the processor to compile for (default: this one)")
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench,
+       "N pictures at once, or up to N where the model's batch is free")
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
+       "the size of an input that the model leaves open; may repeat")
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench,
+       "threads to use (default: one per processor)")
+OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
+OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")
+OPTION(WARMUP, "warmup", 0, "N", RUNNING, C_bench, "inferences before the clock starts (default 5)")
+OPTION(ITERATIONS, "iterations", 'n', "N", RUNNING, C_bench, "inferences timed (default 50)")
+OPTION(PROFILE, "profile", 0, NULL, RUNNING, C_bench, "milliseconds and GFLOP/s of every kernel")
+OPTION(SERVE, "serve", 0, NULL, RUNNING, C_bench, "one inference for each line `run` on stdin")
+OPTION(DUMP_OUTPUT, "dump-output", 0, "FILE", RUNNING, C_bench, "the first output of the first inference, as .npy")
+
+OPTION(QUIET, "quiet", 'q', NULL, GENERAL, C_ALL, "no messages but errors")
+OPTION(VERBOSE, "verbose", 'v', NULL, GENERAL, C_ALL, "more messages")
+OPTION(HELP, "help", 'h', NULL, GENERAL, C_ALL, "this text")
+OPTION(VERSION, "version", 0, NULL, GENERAL, C_ALL, "the version of tvc")
+#undef OPTION
+#endif

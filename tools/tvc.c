@@ -1,0 +1,41 @@
+// tvc.c -- one request: parse, guard, run, say what went wrong, exit with its code.
+#include "commands.h"
+#include "print.h"
+
+#include <signal.h>
+
+typedef struct Request {
+    Cx *cx;
+    int argc;
+    char **argv;
+    Err result;
+} Request;
+
+static void serve(void *arg) {
+    Request *r = arg;
+    Args *a = args_parse(r->cx, r->argc, r->argv);
+    print_setup(arg_given(a, OPT_QUIET) ? QUIET : arg_given(a, OPT_VERBOSE) ? VERBOSE : NORMAL);
+    if (arg_given(a, OPT_VERSION)) printf("tvc " TVC_VERSION "\n");
+    else if (arg_given(a, OPT_HELP)) help_print(a->command);
+    else if (a->command) r->result = a->command->run(a);
+    else fail(r->cx, E_USAGE, "which command? `tvc --help` lists them");
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);                    // a reader who leaves is noticed when stdout ends
+    Cx *cx = cx_new();
+    if (!cx) {
+        print_error("out of memory");
+        return E_LIMIT;
+    }
+    print_setup(NORMAL);
+    cx->log = print_note;
+    Request r = {cx, argc, argv, E_OK};
+    if (!cx_guard(cx, serve, &r)) {
+        fflush(stdout);
+        print_error(cx->error);
+        r.result = cx->code;
+    }
+    cx_free(cx);
+    return print_finish(r.result);
+}
