@@ -1,9 +1,9 @@
 // document.h -- what lies behind a Model: where everything is in the file, and the edits. Only
 // the files that make up the Model room include this.
 //
-// Every item of the view (node, tensor, value, metadata entry) starts with its public struct and
-// remembers the bytes of its message. The parts of ModelProto and GraphProto are kept in file
-// order; a part either belongs to an item or is written back as it stands.
+// Every item of the view (node, tensor, value, metadata entry) is its public struct with an Item
+// in front, which remembers the bytes of its message. The parts of ModelProto and GraphProto are
+// kept in file order; a part either belongs to an item or is written back as it stands.
 #ifndef TVC_DOCUMENT_H
 #define TVC_DOCUMENT_H
 #include "model.h"
@@ -11,11 +11,26 @@
 #include "wire.h"
 #include <protobuf-c/protobuf-c.h>
 
-typedef struct Part { Bytes whole; uint32_t number; void *item; } Part;   // item NULL: verbatim
+enum { M_IR = 1, M_PRODUCER = 2, M_GRAPH = 7, M_OPSET = 8, M_META = 14, M_FUNCTION = 25 };   // fields of ModelProto
+enum { G_NODE = 1, G_NAME = 2, G_INIT = 5, G_INPUT = 11, G_OUTPUT = 12, G_VALUE = 13, G_SPARSE = 15 };     // GraphProto
+enum { N_INPUT = 1, N_OUTPUT = 2, N_NAME = 3, N_OP = 4, N_ATTRIBUTE = 5, N_DOMAIN = 7 };                   // NodeProto
+enum { A_NAME = 1, A_F = 2, A_I = 3, A_S = 4, A_T = 5, A_G = 6, A_FLOATS = 7, A_INTS = 8, A_STRINGS = 9, A_TENSORS = 10,
+       A_GRAPHS = 11, A_TYPE = 20, A_REF = 21 };                                                           // AttributeProto
+enum { T_DIMS = 1, T_TYPE = 2, T_SEGMENT = 3, T_FLOAT = 4, T_INT32 = 5, T_STRING = 6, T_INT64 = 7, T_NAME = 8, T_RAW = 9,
+       T_DOUBLE = 10, T_UINT64 = 11, T_EXTERNAL = 13, T_LOCATION = 14 };                                   // TensorProto
+
+// One field of a message, tag included. It stands for an item of the view, for one that is gone
+// (`dropped`), or for itself.
+typedef struct Part { Bytes whole; uint32_t number; bool item, dropped; } Part;
+
+typedef struct Item {
+    Part *part;                     // where it stood in the file; NULL if new or moved
+    Bytes bytes;                    // of its message
+} Item;
 
 typedef struct NodeItem {
+    Item item;                      // if edited, only fields other than input, output and attribute count
     DocNode view;
-    Bytes bytes;                    // NodeProto; if edited only its fields other than input, output, attribute count
     Bytes *attr;                    // AttributeProto of each attribute of the view
     bool edited;
 } NodeItem;
@@ -28,13 +43,20 @@ typedef struct SideFile {           // a file of external data beside the model
 } SideFile;
 
 typedef struct TensorItem {
+    Item item;                      // if edited, only fields that are not about the data count
     Tensor view;
-    Bytes bytes;                    // TensorProto; if edited only its fields other than the data count
-    bool edited, external;
+    SideFile *side;                 // NULL: the elements are in the model
+    bool edited;
 } TensorItem;
 
-typedef struct ValueItem { ValueInfo view; Bytes bytes; } ValueItem;      // bytes: always current
-typedef struct MetaItem { Meta view; Bytes bytes; } MetaItem;
+typedef struct ValueItem { Item item; ValueInfo view; } ValueItem;      // bytes are always current
+typedef struct MetaItem { Item item; Meta view; } MetaItem;
+
+// From a view to its item.
+static inline Item *item_of(const void *view) { return (Item *)(uintptr_t)view - 1; }
+static inline NodeItem *node_item(const DocNode *n) { return (NodeItem *)item_of(n); }
+static inline TensorItem *tensor_item(const Tensor *t) { return (TensorItem *)item_of(t); }
+static inline ValueItem *value_item(const ValueInfo *v) { return (ValueItem *)item_of(v); }
 
 // What a name stands for. One record for every value name; kept up to date by edits.
 typedef struct Def {
@@ -53,6 +75,8 @@ typedef struct Document {
     size_t allowed;                 // cx->used may grow up to this while reading
     int nmodel, ngraph;             // parts
     Part *model, *graph;
+    int room[16];                   // of the view's lists, by field number; 0: none beyond what is used
+    bool edited;
     Names names;                    // value and node names -> Def
     int folder;                     // the model's, for side files; -1 until one is needed
     SideFile *side;
@@ -60,6 +84,9 @@ typedef struct Document {
     size_t pool_left;
     int *order;                     // of nodes; NULL after an edit
 } Document;
+
+Document *document_new(Cx *cx, const char *path, Bytes bytes);
+int doc_folder(Document *d);                                       // the model's, open; for side files
 
 // Memory while reading is bounded: 48 MB + 3 x the file's size. Beyond, E_LIMIT.
 void *doc_alloc(Document *d, size_t n, size_t size);
@@ -79,6 +106,8 @@ void read_node(Document *d, const Wire *w, NodeItem *n);           // node.c
 void read_attribute(Document *d, const Wire *w, AttrValue *a);
 void read_value(Document *d, const Wire *w, ValueItem *v);         // value.c
 void read_meta(Document *d, const Wire *w, MetaItem *m);
+
+void emit_tensor(WireOut *o, const void *tensor);                  // a Tensor as a TensorProto
 
 // Name every value, fail on duplicates. Order and undefined values: model_order().
 void check_names(Model *m);

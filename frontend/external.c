@@ -1,10 +1,12 @@
 // external.c -- see external.h.
 #define _GNU_SOURCE                 // O_PATH
 #include "external.h"
+#include "sha1.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <onnx.pb-c.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -110,13 +112,18 @@ void external_entry(Document *d, const Wire *w, const Field *f, External *e) {
     }
 }
 
+int doc_folder(Document *d) {
+    const char *base;
+    if (d->folder < 0) d->folder = file_folder(d->cx, d->file, &base);
+    return d->folder;
+}
+
 static SideFile *side_file(Document *d, const Wire *w, const char *location) {
     for (SideFile *s = d->side; s; s = s->next)
         if (!strcmp(s->location, location)) return s;
-    const char *why, *base;
-    if (d->folder < 0) d->folder = file_folder(d->cx, d->file, &base);
+    const char *why;
     int *fd = file_descriptor(d->cx);
-    *fd = open_beneath(d->folder, location, &why);
+    *fd = open_beneath(doc_folder(d), location, &why);
     if (*fd < 0) wire_damage(w, w->begin, "external_data", "side file '%s' %s", cx_show(d->cx, location), why);
     SideFile *s = DOC_NEW(d, SideFile, 1);
     *s = (SideFile){.next = d->side, .location = location, .bytes = file_map_fd(d->cx, *fd, location)};
@@ -125,9 +132,19 @@ static SideFile *side_file(Document *d, const Wire *w, const char *location) {
     return d->side = s;
 }
 
-const void *external_data(Document *d, const Wire *w, const External *e, int64_t size) {
+static void verify(const Document *d, const Wire *w, SideFile *s, const char *checksum) {
+    char text[SHA1_TEXT];
+    Sha1 h = sha1_start();
+    sha1_add(&h, s->bytes.at, s->bytes.n);
+    sha1_text(&h, text);
+    if (strcasecmp(text, checksum))
+        wire_damage(w, w->begin, "external_data", "side file '%s' is not what the checksum was made of", cx_show(d->cx, s->location));
+    s->verified = true;
+}
+
+const void *external_data(Document *d, const Wire *w, const External *e, SideFile **side, int64_t size) {
     if (!e->location) wire_damage(w, w->begin, "external_data", "no location is given");
-    SideFile *s = side_file(d, w, e->location);
+    SideFile *s = *side = side_file(d, w, e->location);
     uint64_t all = s->bytes.n, offset = e->offset < 0 ? 0 : (uint64_t)e->offset;
     uint64_t length = e->length >= 0 ? (uint64_t)e->length : size >= 0 ? (uint64_t)size : 0;
     if (offset > all || length > all - offset)
@@ -135,5 +152,6 @@ const void *external_data(Document *d, const Wire *w, const External *e, int64_t
                     (unsigned long long)length, (unsigned long long)all, cx_show(d->cx, e->location));
     if (size >= 0 && length != (uint64_t)size)
         wire_damage(w, w->begin, "external_data", "%llu bytes, its dimensions ask for %lld", (unsigned long long)length, (long long)size);
+    if (e->checksum && !s->verified) verify(d, w, s, e->checksum);
     return s->bytes.at + offset;
 }

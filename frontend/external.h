@@ -16,9 +16,9 @@ typedef struct External {           // the external_data entries of a tensor
 // One external_data entry (field f of the tensor w) into e. Unknown keys are noted and ignored.
 void external_entry(Document *d, const Wire *w, const Field *f, External *e);
 
-// The bytes e names, mapped; `size` is what the tensor needs, -1 if not known. Fails with
-// E_MALFORMED if the location is not allowed or the range does not fit the file.
-const void *external_data(Document *d, const Wire *w, const External *e, int64_t size);
+// The bytes e names, mapped, and the file they are in. `size` is what the tensor needs, -1 if not
+// known. Fails with E_MALFORMED if the location is not allowed or the range does not fit the file.
+const void *external_data(Document *d, const Wire *w, const External *e, SideFile **side, int64_t size);
 
 // Why a location is refused before anything is opened; NULL if it may be tried.
 const char *location_fault(const char *location);

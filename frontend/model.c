@@ -101,23 +101,23 @@ void check_names(Model *m) {
     for (int i = 0; i < m->ninit; i++) {
         Def *def = named(m, "an initializer", m->init[i]->name);
         if (def->init) name_twice(m, "initializer", m->init[i]->name);
-        def->init = (TensorItem *)m->init[i];
+        def->init = tensor_item(m->init[i]);
     }
     for (int i = 0; i < m->nsparse; i++) named(m, "a sparse initializer", m->sparse[i])->sparse = true;
     for (int i = 0; i < m->ninput; i++) {
         Def *def = named(m, "an input", m->input[i]->name);
         if (def->input) name_twice(m, "input", m->input[i]->name);
-        def->input = (ValueItem *)m->input[i];
+        def->input = value_item(m->input[i]);
     }
     for (int i = 0; i < m->nnode; i++) {
-        name_outputs(m, (NodeItem *)m->node[i]);
+        name_outputs(m, node_item(m->node[i]));
         Def *def = doc_def(m->doc, m->node[i]->name);
         if (def) def->label = true;
     }
-    for (int i = 0; i < m->noutput; i++) named(m, "an output", m->output[i]->name)->output = (ValueItem *)m->output[i];
+    for (int i = 0; i < m->noutput; i++) named(m, "an output", m->output[i]->name)->output = value_item(m->output[i]);
     for (int i = 0; i < m->nvalue; i++) {
         Def *def = doc_def(m->doc, m->value[i]->name);
-        if (def && !def->value) def->value = (ValueItem *)m->value[i];
+        if (def && !def->value) def->value = value_item(m->value[i]);
     }
 }
 

@@ -9,6 +9,7 @@
 #ifndef TVC_MODEL_H
 #define TVC_MODEL_H
 #include "../ir/base.h"
+#include "../ir/file.h"
 #include "../runtime/dtype.h"
 
 typedef struct Tensor {               // a TensorProto, wherever its bytes lie
@@ -20,6 +21,8 @@ typedef struct Tensor {               // a TensorProto, wherever its bytes lie
     int64_t count;                    // elements
     const void *data;                 // little-endian, any alignment, count * size bytes; borrowed
 } Tensor;                             // (from the mapping if raw; decoded into the arena if typed fields)
+
+static inline size_t tensor_bytes(const Tensor *t) { return (size_t)t->count * (size_t)dtypes[t->type].bytes; }
 
 typedef struct Dim { int64_t value; const char *param; } Dim;     // value -1: unknown, then param may name it
 
@@ -77,12 +80,14 @@ typedef struct Model {
     int nsparse;   const char **sparse;       // names of sparse initializers, whose contents are not read
     int nfunction; FunctionId *function;      // local functions, whose bodies are not read
     int64_t file_bytes;
+    int64_t inline_limit;             // weights of a longer file go to a side file when written (2 GiB - 1)
     struct Document *doc;             // private: where everything lies in the file, and the edits
 } Model;
 
 // ---- reading (read.c, external.c) ----
 // Map and check the file. No element data is copied unless stored in typed fields.
 Model *model_read(Cx *cx, const char *path);
+Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes);            // borrowed; side files lie beside `path`
 
 const AttrValue *node_attr(const DocNode *n, const char *name);            // NULL if absent
 int64_t node_int(const DocNode *n, const char *name, int64_t otherwise);
@@ -102,9 +107,22 @@ const int *model_order(Model *m);
 
 // A lone TensorProto file (test data .pb).
 Tensor *tensor_read_pb(Cx *cx, const char *path);
+Tensor *tensor_read_bytes(Cx *cx, const char *path, Bytes bytes);          // borrowed; side files lie beside `path`
+void tensor_write_pb(Cx *cx, const char *path, const Tensor *t);
 
 // ---- editing (edit.c) ----
-typedef struct NewAttr { const char *name; AttrKind kind; int64_t i; float f; const char *s; int n; const int64_t *is; const Tensor *t; } NewAttr;
+typedef struct NewAttr {
+    const char *name;
+    AttrKind kind;                    // up to ATTR_SS, no graphs
+    int64_t i;
+    float f;
+    const char *s;
+    const Tensor *t;
+    int n;                            // of is, fs or ss
+    const int64_t *is;
+    const float *fs;
+    const char **ss;
+} NewAttr;
 
 // Insert a node before node number `at` (m->nnode: at the end).
 DocNode *model_add_node(Model *m, int at, const char *op, const char *domain, const char *name,
@@ -120,7 +138,9 @@ void model_remove_init(Model *m, const char *name);                        // an
 void model_set_meta(Model *m, const char *key, const char *value);         // value NULL removes
 void model_set_value(Model *m, const ValueInfo *v);                        // replaces input, output or value_info of that name; else adds value_info
 void model_remove_value(Model *m, const char *name);                       // from value_info
-void model_set_outputs(Model *m, int n, const ValueInfo *v);               // the list of graph outputs
+void model_add_input(Model *m, const ValueInfo *v);
+void model_set_outputs(Model *m, int n, const ValueInfo *v);               // the list of graph outputs; without type and
+                                                                           // rank: as the value is declared already
 const char *model_fresh_name(Model *m, const char *like);                  // a value/node name not in use
 
 // ---- writing (write.c) ----
@@ -128,5 +148,6 @@ const char *model_fresh_name(Model *m, const char *like);                  // a 
 // bytes are identical. Side files are copied beside `path`; new or changed weights beyond 2 GiB
 // in all go to a side file. `path` may be the input itself.
 void model_write(Model *m, const char *path);
+Bytes model_bytes(Model *m);                                               // the same in the arena, without side files
 
 #endif

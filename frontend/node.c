@@ -2,9 +2,6 @@
 // of a model, and those stay where they lie. Subgraphs are recorded, not read.
 #include "document.h"
 
-enum { N_INPUT = 1, N_OUTPUT = 2, N_NAME = 3, N_OP = 4, N_ATTRIBUTE = 5, N_DOMAIN = 7 };
-enum { A_NAME = 1, A_F = 2, A_I = 3, A_S = 4, A_T = 5, A_G = 6, A_FLOATS = 7, A_INTS = 8, A_STRINGS = 9, A_TENSORS = 10,
-       A_GRAPHS = 11, A_TYPE = 20, A_REF = 21 };
 
 // ---- attributes ----
 
@@ -113,7 +110,7 @@ static void check_attribute_names(Document *d, const Wire *w, const DocNode *n) 
 void read_node(Document *d, const Wire *whole, NodeItem *item) {
     DocNode *n = &item->view;
     int in = 0, out = 0, attr = 0;
-    item->bytes = (Bytes){whole->begin, (size_t)(whole->end - whole->begin)};
+    item->item.bytes = (Bytes){whole->begin, (size_t)(whole->end - whole->begin)};
     *n = (DocNode){.op = "", .domain = "", .name = ""};
     count_parts(whole, n);
     n->in = DOC_NEW(d, const char *, n->nin);

@@ -2,9 +2,6 @@
 #include "document.h"
 #include <onnx.pb-c.h>
 
-enum { M_IR = 1, M_PRODUCER = 2, M_GRAPH = 7, M_OPSET = 8, M_META = 14, M_FUNCTION = 25 };
-enum { G_NODE = 1, G_NAME = 2, G_INIT = 5, G_INPUT = 11, G_OUTPUT = 12, G_VALUE = 13, G_SPARSE = 15 };
-
 // ---- memory and strings within bounds ----
 
 void *doc_alloc(Document *d, size_t n, size_t size) {
@@ -60,7 +57,7 @@ static Part *list_parts(Document *d, const Wire *whole, int *n) {
     if (count > INT32_MAX) fail(d->cx, E_LIMIT, "%s: %zu parts", cx_show(d->cx, d->file), count);
     Part *part = DOC_NEW(d, Part, count);
     Wire w = *whole;
-    for (*n = 0; wire_next(&w, &f); ++*n) part[*n] = (Part){f.whole, f.number, NULL};
+    for (*n = 0; wire_next(&w, &f); ++*n) part[*n] = (Part){.whole = f.whole, .number = f.number};
     return part;
 }
 
@@ -88,11 +85,19 @@ static void read_function(Document *d, const Wire *w, const Field *f, FunctionId
     }
 }
 
-static MetaItem *read_meta_part(Document *d, const Wire *w, const Field *f) {
-    Wire in = wire_into(w, f, "metadata_props[]");
-    MetaItem *item = DOC_NEW(d, MetaItem, 1);
-    read_meta(d, &in, item);
+// An item of the view, tied to its part.
+static void *item_new(Document *d, Part *part, size_t size) {
+    Item *item = doc_alloc(d, 1, size);
+    item->part = part;
+    part->item = true;
     return item;
+}
+
+static Meta *read_meta_part(Document *d, const Wire *w, const Field *f, Part *part) {
+    Wire in = wire_into(w, f, "metadata_props[]");
+    MetaItem *item = item_new(d, part, sizeof *item);
+    read_meta(d, &in, item);
+    return &item->view;
 }
 
 static void allocate_model(Document *d, Model *m) {
@@ -110,7 +115,7 @@ static bool read_top(Document *d, Model *m, const Wire *whole, Field *graph) {
     case M_IR: m->ir_version = wire_int(&w, &f, "ir_version"); break;
     case M_PRODUCER: m->producer = doc_name(d, &w, &f, "producer_name"); break;
     case M_OPSET: read_opset(d, &w, &f, &m->opset[m->nopset++]); break;
-    case M_META: m->meta[m->nmeta++] = part->item = read_meta_part(d, &w, &f); break;
+    case M_META: m->meta[m->nmeta++] = read_meta_part(d, &w, &f, part); break;
     case M_FUNCTION: read_function(d, &w, &f, &m->function[m->nfunction++]); break;
     case M_GRAPH:
         if (found) wire_damage(&w, f.whole.at, "graph", "a second one");
@@ -123,27 +128,27 @@ static bool read_top(Document *d, Model *m, const Wire *whole, Field *graph) {
 
 // ---- GraphProto ----
 
-static void *read_value_part(Document *d, const Wire *w, const Field *f, const char *name) {
+static ValueInfo *read_value_part(Document *d, const Wire *w, const Field *f, Part *part, const char *name) {
     Wire in = wire_into(w, f, name);
-    ValueItem *item = DOC_NEW(d, ValueItem, 1);
+    ValueItem *item = item_new(d, part, sizeof *item);
     read_value(d, &in, item);
-    return item;
+    return &item->view;
 }
 
-static void *read_node_part(Document *d, const Wire *w, const Field *f, int index) {
+static DocNode *read_node_part(Document *d, const Wire *w, const Field *f, Part *part, int index) {
     Wire in = wire_into(w, f, "node[]");
-    NodeItem *item = DOC_NEW(d, NodeItem, 1);
+    NodeItem *item = item_new(d, part, sizeof *item);
     read_node(d, &in, item);
     item->view.index = index;
-    return item;
+    return &item->view;
 }
 
-static void *read_init_part(Document *d, const Wire *w, const Field *f) {
+static Tensor *read_init_part(Document *d, const Wire *w, const Field *f, Part *part) {
     Wire in = wire_into(w, f, "initializer[]");
-    TensorItem *item = DOC_NEW(d, TensorItem, 1);
+    TensorItem *item = item_new(d, part, sizeof *item);
     read_tensor(d, &in, item);
     if (!*item->view.name) wire_damage(&in, in.begin, "name", "is missing");
-    return item;
+    return &item->view;
 }
 
 // The name of a sparse initializer is that of its values.
@@ -173,12 +178,12 @@ static void read_graph(Document *d, Model *m, const Wire *whole) {
     Wire w = *whole;
     Part *part = d->graph;
     for (Field f; wire_next(&w, &f); part++) switch (f.number) {
-    case G_NODE: m->node[m->nnode] = part->item = read_node_part(d, &w, &f, m->nnode); m->nnode++; break;
+    case G_NODE: m->node[m->nnode] = read_node_part(d, &w, &f, part, m->nnode), m->nnode++; break;
     case G_NAME: m->graph_name = doc_name(d, &w, &f, "name"); break;
-    case G_INIT: m->init[m->ninit++] = part->item = read_init_part(d, &w, &f); break;
-    case G_INPUT: m->input[m->ninput++] = part->item = read_value_part(d, &w, &f, "input[]"); break;
-    case G_OUTPUT: m->output[m->noutput++] = part->item = read_value_part(d, &w, &f, "output[]"); break;
-    case G_VALUE: m->value[m->nvalue++] = part->item = read_value_part(d, &w, &f, "value_info[]"); break;
+    case G_INIT: m->init[m->ninit++] = read_init_part(d, &w, &f, part); break;
+    case G_INPUT: m->input[m->ninput++] = read_value_part(d, &w, &f, part, "input[]"); break;
+    case G_OUTPUT: m->output[m->noutput++] = read_value_part(d, &w, &f, part, "output[]"); break;
+    case G_VALUE: m->value[m->nvalue++] = read_value_part(d, &w, &f, part, "value_info[]"); break;
     case G_SPARSE: m->sparse[m->nsparse++] = read_sparse_part(d, &w, &f); break;
     default: break;
     }
@@ -186,20 +191,20 @@ static void read_graph(Document *d, Model *m, const Wire *whole) {
 
 // ---- the whole ----
 
-static Document *document_new(Cx *cx, const char *path, Bytes bytes) {
+Document *document_new(Cx *cx, const char *path, Bytes bytes) {
     Document *d = NEW(cx, Document, 1);
     size_t more = ck_add(cx, (size_t)48 << 20, ck_mul(cx, bytes.n, 3));
     *d = (Document){.cx = cx, .file = path, .bytes = bytes, .folder = -1, .allowed = ck_add(cx, cx->used, more)};
     return d;
 }
 
-Model *model_read(Cx *cx, const char *path) {
+Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes) {
     path = cx_str(cx, path, strlen(path));
-    Bytes bytes = file_map(cx, path);
     if (!bytes.n) fail(cx, E_MALFORMED, "%s: is empty", cx_show(cx, path));
     Document *d = document_new(cx, path, bytes);
     Model *m = NEW(cx, Model, 1);
-    *m = (Model){.cx = cx, .path = path, .producer = "", .graph_name = "", .file_bytes = (int64_t)bytes.n, .doc = d};
+    *m = (Model){.cx = cx, .path = path, .producer = "", .graph_name = "", .inline_limit = INT32_MAX,
+                 .file_bytes = (int64_t)bytes.n, .doc = d};
     Wire w = wire_open(cx, path, bytes);
     wire_scan(w, MSG_MODEL, MSG_LEAF, NULL, NULL);
     d->model = list_parts(d, &w, &d->nmodel);
@@ -210,15 +215,8 @@ Model *model_read(Cx *cx, const char *path) {
     read_graph(d, m, &g);
     check_names(m);
     model_order(m);
+    d->allowed = SIZE_MAX;              // edits are ours
     return m;
 }
 
-Tensor *tensor_read_pb(Cx *cx, const char *path) {
-    path = cx_str(cx, path, strlen(path));
-    Document *d = document_new(cx, path, file_map(cx, path));
-    Wire w = wire_open(cx, path, d->bytes);
-    wire_scan(w, MSG_TENSOR, MSG_LEAF, NULL, NULL);
-    TensorItem *t = NEW(cx, TensorItem, 1);
-    read_tensor(d, &w, t);
-    return &t->view;
-}
+Model *model_read(Cx *cx, const char *path) { return model_read_bytes(cx, path, file_map(cx, path)); }

@@ -6,10 +6,7 @@
 #include "external.h"
 #include <onnx.pb-c.h>
 
-enum {                                                            // field numbers of TensorProto
-    T_DIMS = 1, T_TYPE = 2, T_SEGMENT = 3, T_FLOAT = 4, T_INT32 = 5, T_STRING = 6, T_INT64 = 7, T_NAME = 8,
-    T_RAW = 9, T_DOUBLE = 10, T_UINT64 = 11, T_EXTERNAL = 13, T_LOCATION = 14, MAX_RANK = 1024
-};
+enum { MAX_RANK = 1024, MAX_TYPE = 64 };
 
 typedef struct Reading {
     Document *d;
@@ -139,7 +136,7 @@ static const void *find_data(Reading *r) {
     Tensor *t = &r->item->view;
     if (r->external) {
         if (r->has_raw || r->typed) wire_damage(r->w, r->w->begin, "data_location", "external, but values are here as well");
-        return external_data(r->d, r->w, &r->where, t->type ? (int64_t)(t->count * dtypes[t->type].bytes) : -1);
+        return external_data(r->d, r->w, &r->where, &r->item->side, t->type ? (int64_t)(t->count * dtypes[t->type].bytes) : -1);
     }
     if (r->has_raw && r->typed)
         wire_damage(r->w, r->raw.at, "raw_data", "values also in %s", field_name(r->typed));
@@ -153,13 +150,37 @@ static const void *find_data(Reading *r) {
 
 void read_tensor(Document *d, const Wire *w, TensorItem *item) {
     Reading r = {.d = d, .w = w, .item = item};
-    item->bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
+    item->item.bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
     item->view.name = "";
     int rank = note_fields(&r);
     item->view.type = dtype_of_onnx(item->view.onnx_type);
-    if (item->view.onnx_type <= 0 || item->view.onnx_type > 64)
+    if (item->view.onnx_type <= 0 || item->view.onnx_type > MAX_TYPE)
         wire_damage(w, w->begin, "data_type", "no ONNX type has number %d", item->view.onnx_type);
     read_dims(&r, rank);
-    item->external = r.external;
     item->view.data = find_data(&r);
+}
+
+Tensor *tensor_read_bytes(Cx *cx, const char *path, Bytes bytes) {
+    path = cx_str(cx, path, strlen(path));
+    Wire w = wire_open(cx, path, bytes);
+    wire_scan(w, MSG_TENSOR, MSG_LEAF, NULL, NULL);
+    TensorItem *t = NEW(cx, TensorItem, 1);
+    read_tensor(document_new(cx, path, bytes), &w, t);
+    return &t->view;
+}
+
+Tensor *tensor_read_pb(Cx *cx, const char *path) { return tensor_read_bytes(cx, path, file_map(cx, path)); }
+
+void emit_tensor(WireOut *o, const void *tensor) {
+    const Tensor *t = tensor;
+    for (int i = 0; i < t->rank; i++) wire_put_int(o, T_DIMS, t->dim[i]);
+    wire_put_int(o, T_TYPE, dtypes[t->type].onnx);
+    if (t->name && *t->name) wire_put_string(o, T_NAME, t->name);
+    wire_put_bytes(o, T_RAW, (Bytes){t->data, tensor_bytes(t)});
+}
+
+void tensor_write_pb(Cx *cx, const char *path, const Tensor *t) {
+    WireOut o = {.file = file_create(cx, path)};
+    emit_tensor(&o, t);
+    file_commit(o.file);
 }

@@ -34,13 +34,13 @@ static void read_type(Document *d, const Onnx__TypeProto *type, ValueInfo *v) {
 
 void read_value(Document *d, const Wire *w, ValueItem *item) {
     Onnx__ValueInfoProto *p = (void *)doc_unpack(d, w, &onnx__value_info_proto__descriptor);
-    item->bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
+    item->item.bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
     item->view = (ValueInfo){.name = p->name ? p->name : "", .rank = -1, .kind = "none"};
     if (p->type) read_type(d, p->type, &item->view);
 }
 
 void read_meta(Document *d, const Wire *w, MetaItem *item) {
     Onnx__StringStringEntryProto *p = (void *)doc_unpack(d, w, &onnx__string_string_entry_proto__descriptor);
-    item->bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
+    item->item.bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
     item->view = (Meta){p->key ? p->key : "", p->value ? p->value : ""};
 }

@@ -233,15 +233,58 @@ void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void 
 
 // ---- writing ----
 
-size_t wire_varint_size(uint64_t v) {
-    size_t n = 1;
-    for (; v > 127; v >>= 7) n++;
-    return n;
+void wire_put(WireOut *o, Bytes b) {
+    if (o->file) file_write(o->file, b.at, b.n);
+    else if (o->memory && b.n) memcpy(o->memory + o->n, b.at, b.n);
+    o->n += b.n;
 }
 
-size_t wire_put_varint(uint8_t *out, uint64_t v) {
+static void put_varint(WireOut *o, uint64_t v) {
+    uint8_t buf[10];
     size_t n = 0;
-    for (; v > 127; v >>= 7) out[n++] = (uint8_t)(v | 128);
-    out[n++] = (uint8_t)v;
-    return n;
+    for (; v > 127; v >>= 7) buf[n++] = (uint8_t)(v | 128);
+    buf[n++] = (uint8_t)v;
+    wire_put(o, (Bytes){buf, n});
+}
+
+static void put_tag(WireOut *o, uint32_t number, WireType type) { put_varint(o, (uint64_t)number << 3 | type); }
+
+void wire_put_int(WireOut *o, uint32_t number, int64_t v) {
+    put_tag(o, number, WIRE_VARINT);
+    put_varint(o, (uint64_t)v);
+}
+
+void wire_put_float(WireOut *o, uint32_t number, float v) {
+    put_tag(o, number, WIRE_32);
+    wire_put(o, (Bytes){(const uint8_t *)&v, sizeof v});
+}
+
+void wire_put_bytes(WireOut *o, uint32_t number, Bytes b) {
+    put_tag(o, number, WIRE_LEN);
+    put_varint(o, b.n);
+    wire_put(o, b);
+}
+
+void wire_put_string(WireOut *o, uint32_t number, const char *s) {
+    wire_put_bytes(o, number, (Bytes){(const uint8_t *)s, strlen(s)});
+}
+
+void wire_put_message(WireOut *o, uint32_t number, WireEmit *emit, const void *arg) {
+    put_tag(o, number, WIRE_LEN);
+    put_varint(o, wire_size(emit, arg));
+    emit(o, arg);
+}
+
+uint64_t wire_size(WireEmit *emit, const void *arg) {
+    WireOut count = {0};
+    emit(&count, arg);
+    return count.n;
+}
+
+Bytes wire_build(Cx *cx, WireEmit *emit, const void *arg) {
+    Bytes b = {NULL, (size_t)wire_size(emit, arg)};
+    WireOut o = {.memory = cx_alloc(cx, b.n)};
+    b.at = o.memory;
+    emit(&o, arg);
+    return b;
 }

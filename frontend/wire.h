@@ -66,8 +66,18 @@ enum { WIRE_MAX_GRAPHS = 32, WIRE_MAX_TYPES = 16 };             // nesting, the 
 void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void *user, const Wire *message), void *user);
 
 // ---- writing ----
-size_t wire_varint_size(uint64_t v);
-size_t wire_put_varint(uint8_t *out, uint64_t v);               // at most 10 bytes; returns how many
-static inline uint64_t wire_tag(uint32_t number, WireType type) { return (uint64_t)number << 3 | type; }
+// Where bytes go: a file, memory, or (both NULL) nowhere, only counting. What is written is a function
+// that may be called twice, since a message is preceded by its length.
+typedef struct WireOut { OutFile *file; uint8_t *memory; uint64_t n; } WireOut;
+typedef void WireEmit(WireOut *o, const void *arg);
+
+void wire_put(WireOut *o, Bytes b);                                      // as they are
+void wire_put_int(WireOut *o, uint32_t number, int64_t v);
+void wire_put_float(WireOut *o, uint32_t number, float v);
+void wire_put_bytes(WireOut *o, uint32_t number, Bytes b);
+void wire_put_string(WireOut *o, uint32_t number, const char *s);
+void wire_put_message(WireOut *o, uint32_t number, WireEmit *emit, const void *arg);
+uint64_t wire_size(WireEmit *emit, const void *arg);
+Bytes wire_build(Cx *cx, WireEmit *emit, const void *arg);               // in the arena
 
 #endif

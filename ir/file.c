@@ -137,9 +137,13 @@ void file_write(OutFile *f, const void *data, size_t n) {
 
 uint64_t file_written(const OutFile *f) { return f->written; }
 
-void file_commit(OutFile *f) {
+void file_sync(OutFile *f) {
     flush(f);
     if (fsync(f->fd)) write_failed(f, "cannot be made durable");
+}
+
+void file_commit(OutFile *f) {
+    file_sync(f);
     if (renameat(f->folder, f->temporary, f->folder, f->base)) write_failed(f, "cannot be put in place");
     int fd = f->fd;
     f->fd = -1;

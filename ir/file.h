@@ -28,6 +28,7 @@ OutFile *file_create(Cx *cx, const char *path);
 OutFile *file_create_at(Cx *cx, int folder, const char *base, const char *shown);
 void file_write(OutFile *f, const void *data, size_t n);
 uint64_t file_written(const OutFile *f);         // bytes so far
+void file_sync(OutFile *f);                      // all written is durable; file_commit does it, too
 void file_commit(OutFile *f);
 
 #endif
