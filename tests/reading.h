@@ -48,7 +48,7 @@ static inline Err reading_run(Reading *r, void (*go)(void *)) {
 // Reads a copy of n bytes whose end is the end of its allocation, as a model; frees all.
 static inline Err model_outcome(const void *data, size_t n, char *error, size_t size) {
     uint8_t *copy = malloc(n + !n);
-    memcpy(copy, data, n);
+    if (n) memcpy(copy, data, n);
     Reading r = {.bytes = {copy, n}};
     Err e = reading_run(&r, reading_go);
     if (error) snprintf(error, size, "%s", e ? r.cx->error : "");

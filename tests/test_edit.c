@@ -19,6 +19,11 @@ static const char *in_folder(const char *name) {
     return path[k];
 }
 
+static void empty_folder(void) {
+    scratch_remove(folder);
+    mkdir(folder, 0777);
+}
+
 static int files_in(const char *path) {
     DIR *d = opendir(path);
     int n = 0;
@@ -375,6 +380,7 @@ static void output_may_be_the_input(void **state) {
 
 static void what_cannot_be_written_leaves_nothing(void **state) {
     (void)state;
+    empty_folder();
     Pb p = small_model(8);
     const char *path = in_folder("in.onnx");
     spill(path, p.at, p.n);
@@ -389,8 +395,6 @@ static void what_cannot_be_written_leaves_nothing(void **state) {
         assert_int_equal(files_in(folder), 3);
         assert_int_equal(files_in(in_folder("sub")), 0);
     }
-    scratch_remove(folder);
-    mkdir(folder, 0777);
     free(p.at);
 }
 
@@ -405,6 +409,7 @@ static void keep_weights_outside(Model *m) {
 
 static void weights_beyond_the_limit_go_to_a_side_file(void **state) {
     (void)state;
+    empty_folder();
     Pb p = small_model(8);
     spill(in_folder("in.onnx"), p.at, p.n);
     written(in_folder("in.onnx"), in_folder("big.onnx"), keep_weights_outside);
@@ -455,8 +460,7 @@ static Pb outside_model(const char *location) {
 static void side_files_are_copied_into_folders_but_never_out(void **state) {
     (void)state;
     static const char bytes[24] = "twenty-three letters...";
-    scratch_remove(folder);
-    mkdir(folder, 0777);
+    empty_folder();
     mkdir(in_folder("a"), 0777);
     mkdir(in_folder("a/deep"), 0777);
     mkdir(in_folder("b"), 0777);
@@ -509,8 +513,7 @@ static void onnx_checker_accepts_edited_files(void **state) {
         fprintf(stderr, "skipped: no Python with onnx\n");
         skip();
     }
-    scratch_remove(folder);
-    mkdir(folder, 0777);
+    empty_folder();
     void (*const edit[])(Model *) = {replace_head, add_init, cut_and_label, keep_weights_outside};
     for (int ir = 3; ir <= 8; ir += 5)
         for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {

@@ -17,7 +17,7 @@ static void walk(void *arg) {
 // Walks n bytes; the error is in `error`, "" if there is none.
 static Err outcome(Walk *k, const void *data, size_t n, char error[1024]) {
     uint8_t *copy = malloc(n + !n);
-    memcpy(copy, data, n);
+    if (n) memcpy(copy, data, n);
     k->cx = cx_new();
     k->bytes = (Bytes){copy, n};
     Err e = cx_guard(k->cx, walk, k) ? E_OK : k->cx->code;
