@@ -2,6 +2,7 @@
 // kept in double precision, every other result is rounded to its type at once.
 #include "eval.h"
 #include "op.h"
+#include "../runtime/arith.h"
 #include "../runtime/philox.h"
 
 typedef union { double f; int64_t i; } Val;
@@ -22,72 +23,14 @@ typedef struct {
     bool bad;
 } Env;
 
-// ---- integers ----
-
-static int64_t wrap_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
-static int64_t wrap_sub(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
-static int64_t wrap_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
-
-#define safe_div(a, b) int_div(v, a, b)
-#define safe_rem(a, b) int_rem(v, a, b)
-#define safe_mod(a, b) int_mod(v, a, b)
-static int64_t int_div(Env *v, int64_t a, int64_t b) {
-    if (b == 0) return v->bad = true, 0;
-    return b == -1 ? wrap_sub(0, a) : a / b;
-}
-static int64_t int_rem(Env *v, int64_t a, int64_t b) {
-    if (b == 0) return v->bad = true, 0;
-    return b == -1 ? 0 : a % b;
-}
-static int64_t int_mod(Env *v, int64_t a, int64_t b) {
-    int64_t r = int_rem(v, a, b);
-    return r && (r < 0) != (b < 0) ? r + b : r;
-}
-static int64_t int_pow(int64_t a, int64_t b) {
-    if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;
-    int64_t r = 1;
-    for (; b; b >>= 1, a = wrap_mul(a, a))
-        if (b & 1) r = wrap_mul(r, a);
-    return r;
-}
-static int64_t safe_shl(int64_t a, int64_t b) { return b < 0 || b > 63 ? 0 : (int64_t)((uint64_t)a << b); }
-static int64_t safe_shr(int64_t a, int64_t b) { return b < 0 || b > 63 ? 0 : a >> b; }
-static double floor_mod(double a, double b) {
-    double r = fmod(a, b);
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
+#define safe_div(a, b) int_div(a, b, &v->bad)
+#define safe_rem(a, b) int_rem(a, b, &v->bad)
+#define safe_mod(a, b) int_mod(a, b, &v->bad)
 
 static Val narrow(DType t, Val v) {
-    switch (t) {
-    case DT_F32: v.f = (double)(float)v.f; break;
-    case DT_I8: v.i = (int8_t)v.i; break;
-    case DT_I16: v.i = (int16_t)v.i; break;
-    case DT_I32: v.i = (int32_t)v.i; break;
-    case DT_U8: v.i = (uint8_t)v.i; break;
-    case DT_U16: v.i = (uint16_t)v.i; break;
-    case DT_U32: v.i = (uint32_t)v.i; break;
-    case DT_BOOL: v.i = v.i != 0; break;
-    default: break;
-    }
+    if (t == DT_F32) v.f = (double)(float)v.f;
+    else if (!dtype_is_float(t)) v.i = int_narrow(t, v.i);
     return v;
-}
-
-// The few operations on which 64-bit unsigned numbers differ from signed ones.
-static bool unsigned_op(Env *v, KOp op, uint64_t a, uint64_t b, Val *r) {
-    switch (op) {
-    case K_DIV: case K_MOD: case K_FMOD:
-        if (b == 0) v->bad = true;
-        r->i = (int64_t)(b == 0 ? 0 : op == K_DIV ? a / b : a % b);
-        return true;
-    case K_MAX: r->i = (int64_t)(a > b ? a : b); return true;
-    case K_MIN: r->i = (int64_t)(a < b ? a : b); return true;
-    case K_LT: r->i = a < b; return true;
-    case K_LE: r->i = a <= b; return true;
-    case K_ABS: r->i = (int64_t)a; return true;
-    case K_SIGN: r->i = a != 0; return true;
-    case K_SHR: r->i = b > 63 ? 0 : (int64_t)(a >> b); return true;
-    default: return false;
-    }
 }
 
 // ---- indices ----
@@ -153,7 +96,7 @@ static Val reduce(Env *v, Expr *e) {
         else if (e->op == K_PROD) acc.i = wrap_mul(acc.i, x.i);
         else if (flt) acc.f = (e->op == K_MAXIMUM ? acc.f > x.f : acc.f < x.f) ? acc.f : x.f;
         else if (first) acc = x;
-        else if (e->type == DT_U64) unsigned_op(v, e->op == K_MAXIMUM ? K_MAX : K_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc);
+        else if (e->type == DT_U64) u64_op(e->op == K_MAXIMUM ? ARITH_MAX : ARITH_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc.i, &v->bad);
         else acc.i = (e->op == K_MAXIMUM ? acc.i > x.i : acc.i < x.i) ? acc.i : x.i;
     }
     return narrow(e->type, acc);
@@ -180,15 +123,15 @@ static Val arithmetic(Env *v, Expr *e) {
         (void)b;
         switch ((KOp)e->op) {
 #define KOP(name, n, class, infix, flt, integer) case K_##name: if (truth) r.i = (int64_t)(flt); else r.f = (double)(flt); break;
-#include "kops.h"
+#include "../runtime/kops.h"
         default: break;
         }
-    } else if (e->a->type != DT_U64 || !unsigned_op(v, (KOp)e->op, (uint64_t)x.i, (uint64_t)y.i, &r)) {
+    } else if (e->a->type != DT_U64 || !u64_op((Arith)e->op, (uint64_t)x.i, (uint64_t)y.i, &r.i, &v->bad)) {
         int64_t a = x.i, b = y.i;
         (void)b;
         switch ((KOp)e->op) {
 #define KOP(name, n, class, infix, flt, integer) case K_##name: r.i = (integer); break;
-#include "kops.h"
+#include "../runtime/kops.h"
         default: break;
         }
     }

@@ -4,7 +4,7 @@
 
 static const struct { int args; char kind; } kop[] = {
 #define KOP(name, n, class, infix, flt, integer) [K_##name] = {n, #class[0]},
-#include "kops.h"
+#include "../runtime/kops.h"
 };
 
 // ---- interning ----

@@ -10,7 +10,7 @@
 
 typedef enum KOp {
 #define KOP(name, ...) K_##name,
-#include "kops.h"
+#include "../runtime/kops.h"
     NKOPS,
     K_IMM = NKOPS,         // the constant f (floats) or i (integers, bool)
     K_LOAD,                // buf[index a]
