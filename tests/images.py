@@ -1,7 +1,7 @@
 """data/ against Pillow and torchvision, byte for byte.
 
 usage: images.py build/tests/images_tool
-Runs under $TVC_PYTHON or the source folder's .venv; without Pillow and numpy there it is skipped (exit 77).
+Skipped (exit 77) without Pillow and numpy; torchvision is compared with where it is installed.
 Real photos are used too where $TVC_TEST_DATA or ../shared/data has them.
 """
 import glob
@@ -14,10 +14,6 @@ import tempfile
 import warnings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PYTHON = os.environ.get("TVC_PYTHON") or os.path.join(HERE, "..", ".venv", "bin", "python")
-if "TVC_IMAGES_PY" not in os.environ and os.path.exists(PYTHON):
-    os.environ["TVC_IMAGES_PY"] = "1"
-    os.execv(PYTHON, [PYTHON] + sys.argv)
 try:
     import numpy as np
     from PIL import Image, ImageOps
@@ -319,6 +315,74 @@ def check_photos(tool, checks):
                         array(im.resize((W, H), FILTERS[name])))
 
 
+def prepare(tool, path, channels, height, width, layout="nchw", **options):
+    words = " ".join(f"{k}={v}" for k, v in options.items())
+    got = tool.ask(f"prepare {channels} {height} {width} {layout} [{words}] {path}", np.float32)
+    return got if isinstance(got, str) or layout == "nhwc" else got.reshape(channels, height, width)
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def reference(im, resize, crop, interpolation, mean, std):
+    """torchvision's classification transform on PIL images, every step its own function."""
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as F
+    im = F.resize(im, resize, InterpolationMode(interpolation))
+    im = F.center_crop(im, list(crop))
+    return F.normalize(F.to_tensor(im), torch.tensor(mean), torch.tensor(std)).numpy()
+
+
+def check_preparing(tool, checks, folder):
+    try:
+        import torchvision  # noqa: F401
+    except ImportError as e:
+        print(f"not compared with torchvision: {e}")
+        return
+    files = Files(folder)
+    for w, h in ((300, 200), (200, 300), (257, 256), (64, 400), (31, 17), (500, 333), (223, 224), (1, 9)):
+        path = files.add(f"{w}x{h}", noise(w, h), format="PNG")
+        im = Image.open(path)
+        for resize, crop in ((64, (56, 56)), (57, (56, 56)), (40, (56, 60)), (59, (56, 33)), (33, (64, 20))):
+            for name in ("bilinear", "bicubic", "nearest"):
+                want = reference(im, [resize], crop, name, *IMAGENET)
+                what = f"prepare {w}x{h} resize {resize} crop {crop} {name}"
+                size = f"{crop[0]}x{crop[1]}"
+                got = prepare(tool, path, 3, *crop, preset="imagenet", resize=resize, crop=size, interpolation=name)
+                checks.same(what, got, want)
+                got = prepare(tool, path, 3, *crop, "nhwc", preset="imagenet", resize=resize, crop=size, interpolation=name)
+                checks.same(what + " nhwc", got, want.transpose(1, 2, 0))
+        want = reference(im, [48, 40], (48, 40), "lanczos", (0.5,) * 3, (0.25,) * 3)
+        got = prepare(tool, path, 3, 48, 40, resize="48x40", interpolation="lanczos", mean=0.5, std=0.25)
+        checks.same(f"prepare {w}x{h} warp", got, want)
+        bgr = np.asarray(im.resize((40, 40), 2), np.float32).transpose(2, 0, 1)[::-1] - np.float32([[[104]], [[117]], [[123]]])
+        got = prepare(tool, path, 3, 40, 40, resize="40x40", order="bgr", scale=1, mean="104,117,123", std=1)
+        checks.same(f"prepare {w}x{h} bgr", got, bgr)
+        grey = np.asarray(im.convert("L").resize((28, 28), 2), np.float32)[None]
+        checks.same(f"prepare {w}x{h} grey", prepare(tool, path, 1, 28, 28, resize="28x28", scale=1, mean=0, std=1), grey)
+        want = reference(im, [256], (224, 224), "bilinear", *IMAGENET)
+        checks.same(f"prepare {w}x{h} assumed", prepare(tool, path, 3, 224, 224), want)
+
+
+def check_crops(tool, checks):
+    """The crops that come with the sample, made by Pillow, are made again from the JPEGs.
+
+    Whoever made them rounded the longer side and the margins in another way than torchvision does.
+    """
+    sample = os.path.join(DATA, "datasets", "imagenet_sample50")
+    crops = os.path.join(sample, "crops_50x224x224x3_rgb_u8.bin")
+    if not os.path.exists(crops):
+        return
+    want = np.fromfile(crops, np.uint8).reshape(50, 224, 224, 3)
+    photos = sorted(glob.glob(os.path.join(sample, "**", "*.JPEG"), recursive=True))
+    for path, crop in zip(photos, want):
+        w, h = Image.open(path).size
+        W, H = (256, round(256 * h / w)) if w <= h else (round(256 * w / h), 256)
+        part = f"{(W - 224) // 2} {(H - 224) // 2} 224 224"
+        checks.same("crop of " + path, tool.ask(f"resize bilinear 0 0 {w} {h} {W} {H} {part} {path}"), crop)
+
+
 def main():
     tool, checks = Tool(sys.argv[1]), Checks()
     with tempfile.TemporaryDirectory() as folder:
@@ -329,6 +393,8 @@ def main():
         check_refusals(tool, checks, files)
         check_orientation(tool, checks, folder)
         check_resizing(tool, checks, folder)
+        check_preparing(tool, checks, folder)
+    check_crops(tool, checks)
     check_photos(tool, checks)
     for line in checks.bad[:40]:
         print("FAILED", line)

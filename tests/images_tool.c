@@ -1,10 +1,11 @@
 // images_tool.c -- lets tests/images.py drive data/: a command a line on stdin, answers on stdout.
 //   decode CHANNELS apply|ignore FILE
+//   prepare CHANNELS HEIGHT WIDTH nchw|nhwc [name=value ...] FILE     (answers with float32, as if H x W x C)
 //   resize FILTER fx fy fw fh WIDTH HEIGHT px py pw ph FILE
 // An answer is "WIDTH HEIGHT CHANNELS BYTES\n" and the bytes, or "error CODE reason\n".
-#include "data/resize.h"
+#include "data/recipe.h"
 
-typedef struct Tool { Image image, resized; Resizer resizer; } Tool;
+typedef struct Tool { Image image, resized; Resizer resizer; Scratch scratch; } Tool;
 
 static void answer(const Image *im) {
     size_t bytes = (size_t)im->width * (size_t)im->height * (size_t)im->channels;
@@ -37,13 +38,54 @@ static Err do_resize(Tool *t, const char *args, Fault *f) {
     return E_OK;
 }
 
+// Options between brackets, as the command line would have given them.
+typedef struct Job { Cx *cx; char *options; ImageInput in; Preparer prepared; } Job;
+
+static void complete(void *arg) {
+    Job *j = arg;
+    Recipe r = {0}, options = {0};
+    for (char *s = strtok(j->options, " "); s; s = strtok(NULL, " ")) {
+        char *value = strchr(s, '=');
+        if (!value) fail(j->cx, E_USAGE, "no value for %s", s);
+        *value = 0;
+        if (!recipe_option(j->cx, &options, s, value + 1)) fail(j->cx, E_USAGE, "no option %s", s);
+    }
+    recipe_complete(j->cx, &r, &options, &j->in);
+    preparer_init(&j->prepared, &r, &j->in);
+}
+
+static Err do_prepare(Tool *t, char *args, Fault *f) {
+    Job j = {0};
+    char layout[8], *close = strchr(args, ']');
+    int at = 0;
+    if (!close || sscanf(args, "%d %d %d %7s [%n", &j.in.channels, &j.in.height, &j.in.width, layout, &at) != 4)
+        return fault(f, E_USAGE, "bad command");
+    *close = 0;
+    j.options = args + at;
+    j.in.nhwc = !strcmp(layout, "nhwc");
+    j.cx = cx_new();
+    Err e = cx_guard(j.cx, complete, &j) ? E_OK : fault(f, j.cx->code, "%s", j.cx->error);
+    cx_free(j.cx);
+    if (e) return e;
+    size_t bytes = preparer_floats(&j.prepared) * sizeof(float);
+    float *out = malloc(bytes);
+    e = prepare_file(&j.prepared, &t->scratch, close + 2, out, f);
+    if (!e) {
+        printf("%d %d %d %zu\n", j.in.width, j.in.height, j.in.channels, bytes);
+        fwrite(out, 1, bytes, stdout);
+    }
+    free(out);
+    return e;
+}
+
 int main(void) {
     Tool t = {0};
     static char line[8192];
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = 0;
         Fault f = {0};
-        Err e = !strncmp(line, "decode ", 7)   ? do_decode(&t, line + 7, &f)
+        Err e = !strncmp(line, "prepare ", 8)  ? do_prepare(&t, line + 8, &f)
+                : !strncmp(line, "decode ", 7) ? do_decode(&t, line + 7, &f)
                 : !strncmp(line, "resize ", 7) ? do_resize(&t, line + 7, &f)
                                                : fault(&f, E_USAGE, "unknown command");
         if (e) printf("error %d %s\n", (int)f.code, f.text);
@@ -52,5 +94,6 @@ int main(void) {
     image_free(&t.image);
     image_free(&t.resized);
     resizer_free(&t.resizer);
+    scratch_free(&t.scratch);
     return 0;
 }

@@ -1,0 +1,93 @@
+// recipe.h -- how an image becomes what a model wants to see: the recipe, where it comes from,
+// and what is assumed where nobody says.
+//
+//   image -> resize -> centre crop -> (pixel * scale - mean) / std, in float32
+//
+// A recipe is gathered from the most to the least certain: what the user said on the command
+// line, else what the model's metadata says, else the usual preparation for ImageNet, with a note.
+#ifndef TVC_RECIPE_H
+#define TVC_RECIPE_H
+#include "../frontend/model.h"
+#include "resize.h"
+
+typedef enum ResizeMode {
+    RESIZE_NONE,                       // the image as it is
+    RESIZE_SHORTER,                    // the shorter side to `resize_height`, the longer in proportion
+    RESIZE_WARP,                       // to resize_height x resize_width, whatever the proportions
+} ResizeMode;
+
+enum {                                 // bits of Recipe.given
+    GIVEN_RESIZE = 1, GIVEN_CROP = 2, GIVEN_INTERP = 4, GIVEN_ORDER = 8, GIVEN_SCALE = 16, GIVEN_MEAN = 32,
+    GIVEN_STD = 64, GIVEN_EXIF = 128,
+    GIVEN_PRESET = 256,                // the usual preparation, asked for: whatever the model says counts for nothing
+};
+
+enum { RECIPE_CHANNELS = 4, RECIPE_MAX_SIDE = 1 << 16 };
+
+typedef struct Recipe {                // start with {0}: nothing given
+    unsigned given;                    // which of the following are set
+    ResizeMode resize;
+    int resize_height, resize_width;
+    int crop_height, crop_width;       // 0: no crop
+    bool crop_floor;                   // odd margins: rounded down (Hugging Face), not half to even (torchvision)
+    Interp interp;
+    bool bgr;                          // of three channels the first is blue
+    double scale;                      // 1/255, given in whatever decimals, is a division by 255
+    int nmean, nstd;                   // 1, or one per channel in the order of the model's input
+    double mean[RECIPE_CHANNELS], std[RECIPE_CHANNELS];
+    bool ignore_exif;
+    const char *source;                // the metadata it came from, for people: "tvc.preprocess"; or NULL
+} Recipe;
+
+typedef struct ImageInput {            // a model's input as a picture
+    int channels;                      // 1 or 3
+    int height, width;                 // 0: any
+    bool nhwc;                         // channels last
+} ImageInput;
+
+// Look at an input as a picture: [N,C,H,W], [N,H,W,C], or the same without N. False, with the
+// reason in *why, if it cannot be one of one or three channels.
+bool image_input(const ValueInfo *v, ImageInput *out, const char **why);
+
+// One option of the command line: "resize" "256", "mean" "0.5,0.5,0.5", "preset" "imagenet" ...
+// False if `name` is no option of a recipe; a bad value fails with E_USAGE.
+bool recipe_option(Cx *cx, Recipe *r, const char *name, const char *value);
+// What the model's metadata, or the Hugging Face files beside it, say; nothing given if they are silent. (recipe_meta.c)
+Recipe recipe_of_model(Cx *cx, const Model *m);
+// Let the options replace what `r` says, and fill in the rest for this input, with a note on what
+// was assumed. Afterwards everything is given and fits the input; what contradicts it fails with
+// E_USAGE. An unknown height or width becomes known: the crop's, or 224.
+void recipe_complete(Cx *cx, Recipe *r, const Recipe *options, ImageInput *in);
+// One line for people.
+const char *recipe_text(Cx *cx, const Recipe *r);
+
+// The JSON of `tvc.preprocess`. (recipe_meta.c)
+const char *recipe_json(Cx *cx, const Recipe *r, const ImageInput *in);
+// Write a completed recipe into the metadata in every dialect that can express it exactly, and
+// remove those that cannot, since they would contradict it. (recipe_meta.c)
+void recipe_to_model(Model *m, const Recipe *r, const ImageInput *in);
+
+bool is_one_255th(double scale);                 // in whatever decimals (prepare.c)
+const char *number_text(Cx *cx, double v);       // the shortest decimals that give v back
+const char *numbers_text(Cx *cx, const double *v, int n);        // with commas between
+
+// ---- doing it (prepare.c) ----
+
+typedef struct Preparer {              // made once; read only afterwards, may be shared by threads
+    Recipe recipe;
+    ImageInput in;
+    float table[RECIPE_CHANNELS][256]; // per channel of the input: pixel to value
+} Preparer;
+
+void preparer_init(Preparer *p, const Recipe *completed, const ImageInput *in);
+size_t preparer_floats(const Preparer *p);       // channels * height * width
+
+typedef struct Scratch { Image image, part; Resizer resizer; } Scratch;   // one per thread; start with {0}
+void scratch_free(Scratch *s);
+
+// Decode a file and prepare it, or prepare an image already decoded (s->image.channels must be the
+// input's); `out` gets preparer_floats() values, [C,H,W] or [H,W,C].
+Err prepare_file(const Preparer *p, Scratch *s, const char *path, float *out, Fault *f);
+Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f);
+
+#endif
