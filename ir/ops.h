@@ -99,6 +99,7 @@ OP( ReduceMin,       1,  REDUCE,   reduce,      _,            rmin        )
 OP( ReduceMean,      1,  REDUCE,   reduce,      mean,         _           )
 OP( Softmax,         1,  REDUCE,   same,        softmax,      _           )   // attr: axes
 OP( LogSoftmax,      1,  REDUCE,   same,        log_softmax,  _           )
+OP( CumSum,          1,  BODY,     cum_sum,     _,            _           )   // attr: axis, exclusive, reverse
 
 // ---- windows: attr as Window in op.h (ir/ops/pool.c, contract.c) ----
 OP( MaxPool,         1,  REDUCE,   pool,        _,            max_pool    )

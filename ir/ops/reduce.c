@@ -55,3 +55,12 @@ Node *expand_log_softmax(Graph *g, Node *n) {
     Node *z = op2(g, Sub, X, graph_op(g, OP_ReduceMax, n->attr, 1, n->in)), *e = op1(g, Exp, z);
     return op2(g, Sub, z, op1(g, Log, graph_op(g, OP_ReduceSum, n->attr, 1, &e)));
 }
+
+// Running sums along attr.i[0] (runtime/body_cumsum.c).
+void infer_cum_sum(Graph *g, Node *n) {
+    n->shape = X->shape;
+    if (n->attr.n != 3 || n->attr.i[0] < 0 || n->attr.i[0] >= n->shape.n)
+        fail(g->cx, E_MALFORMED, "CumSum: its axis does not fit %s", shape_str(g->cx, X->shape));
+    if (g->max_batch > 1 && (X->shape.batch > 1 || X->shape.batch == n->attr.i[0] + 1))
+        fail(g->cx, E_UNSUPPORTED, "CumSum: along or outside the batch axis of %s", shape_str(g->cx, X->shape));
+}
