@@ -15,16 +15,22 @@ static Node *fitted(Import *im, Node *v, Node *x) {
     return graph_op(g, OP_Gather, AXES(axis), 2, (Node *[]){v, which});
 }
 
+// Rounded already: as an integer, the nearest there is.
+static Node *saturated(Graph *g, Node *x, DType to) {
+    double bits = 8.0 * dtypes[to].bytes, low = dtype_is_signed(to) ? -exp2(bits - 1) : 0;
+    return node_cast(g, at_least(g, at_most(g, x, low + exp2(bits) - 1), low), to);
+}
+
 void import_quantize_linear(Import *im, const DocNode *n) {
     (void)n;
     Graph *g = im->g;
     Node *given = in(im, 0), *scale = in(im, 1);
     DType to = in_given(im, 2) ? in(im, 2)->type : node_attr(n, "output_dtype") ? dtype_of_onnx(attr_int(im, "output_dtype", 0)) : DT_U8;
-    if (to == DT_NONE) import_fail(im, E_UNSUPPORTED, "quantizes to a type tvc does not compute with");
+    if (!dtype_is_int(to)) import_fail(im, E_UNSUPPORTED, "quantizes to a type tvc does not compute with");
     Node *x = node_cast(g, given, DT_F32);
     Node *y = op1(g, Round, op2(g, Div, x, fitted(im, node_cast(g, scale, DT_F32), x)));
     if (in_given(im, 2)) y = op2(g, Add, y, fitted(im, node_cast(g, in(im, 2), DT_F32), x));
-    out(im, 0, node_cast(g, y, to));                      // casts to integers saturate
+    out(im, 0, saturated(g, y, to));
 }
 
 void import_dequantize_linear(Import *im, const DocNode *n) {
@@ -45,8 +51,8 @@ void import_dynamic_quantize_linear(Import *im, const DocNode *n) {
     Node *low = at_most(g, squeezed(g, reduced(g, OP_ReduceMin, x, all), all), 0);
     Node *high = at_least(g, squeezed(g, reduced(g, OP_ReduceMax, x, all), all), 0);
     Node *scale = op2(g, Div, op2(g, Sub, high, low), node_like(g, x, 255));
-    Node *zero = op1(g, Round, at_least(g, at_most(g, op2(g, Div, op1(g, Neg, low), scale), 255), 0));
-    out(im, 0, node_cast(g, op2(g, Add, op1(g, Round, op2(g, Div, x, scale)), zero), DT_U8));
+    Node *zero = op1(g, Round, op2(g, Div, op1(g, Neg, low), scale));
+    out(im, 0, saturated(g, op2(g, Add, op1(g, Round, op2(g, Div, x, scale)), zero), DT_U8));
     out(im, 1, scale);
     out(im, 2, node_cast(g, zero, DT_U8));
 }

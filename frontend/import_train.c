@@ -30,7 +30,7 @@ void import_adagrad(Import *im, const DocNode *node) {
     for (int i = 0; i < n; i++) {
         Node *x = part(im, n, 0, i), *d = penalised(im, x, part(im, n, 1, i));
         Node *h = op2(g, Add, part(im, n, 2, i), square(g, d));
-        Node *root = shifted(g, op1(g, Sqrt, h), attr_float(im, "epsilon", 0));
+        Node *root = shifted(g, op1(g, Sqrt, h), attr_float(im, "epsilon", (double)1e-6f));
         out(im, i, op2(g, Sub, x, op2(g, Div, op2(g, Mul, node_cast(g, rate, x->type), d), root)));
         out(im, n + i, h);
     }
@@ -54,7 +54,7 @@ void import_adam(Import *im, const DocNode *node) {
     for (int i = 0; i < n; i++) {
         Node *x = part(im, n, 0, i), *d = penalised(im, x, part(im, n, 1, i));
         Node *v = blend(g, alpha, part(im, n, 2, i), 1 - alpha, d), *h = blend(g, beta, part(im, n, 3, i), 1 - beta, square(g, d));
-        Node *root = shifted(g, op1(g, Sqrt, h), attr_float(im, "epsilon", 0));
+        Node *root = shifted(g, op1(g, Sqrt, h), attr_float(im, "epsilon", (double)1e-6f));
         Node *next = op2(g, Sub, x, op2(g, Div, op2(g, Mul, node_cast(g, rate, x->type), v), root));
         out(im, i, scaled(g, next, 1 - attr_float(im, "norm_coefficient_post", 0)));
         out(im, n + i, v);
