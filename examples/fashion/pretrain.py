@@ -124,9 +124,9 @@ def export(net, path):
                       input_names=["picture"], output_names=["logits"],
                       dynamic_axes={"picture": {0: "N"}, "logits": {0: "N"}})
     model = onnx.load(str(path))
-    recipe = {"version": 1, "resize": 28, "resize_mode": "shortest", "interpolation": "bilinear",
-              "antialias": True, "crop": 28, "crop_mode": "center", "color": "gray",
-              "layout": "NCHW", "scale": 1 / 255, "mean": [MEAN], "std": [STD], "exif": "apply"}
+    recipe = {"version": 1, "resize": 28, "resize_mode": "shorter", "interpolation": "bilinear",
+              "antialias": True, "crop": [28, 28], "crop_mode": "center", "color": "grey",
+              "layout": "nchw", "scale": "1/255", "mean": [MEAN], "std": [STD], "exif": "apply"}
     onnx.helper.set_model_props(model, {
         "tvc.labels": json.dumps([NAMES[c] for c in CLASSES]),
         "tvc.preprocess": json.dumps(recipe)})
