@@ -135,16 +135,23 @@ static Shape input_shape(Import *im, const ValueInfo *v, bool one_is_free) {
     return s;
 }
 
+static const Tensor *given_for(const Import *im, const char *name) {
+    for (int k = 0; k < im->o->ngiven; k++)
+        if (!strcmp(im->o->given[k].input, name)) return im->o->given[k].value;
+    return NULL;
+}
+
 static void add_inputs(Import *im) {
     bool one_is_free = ones_are_free(im->m);
     for (int i = 0; i < im->m->ninput; i++) {
         const ValueInfo *v = im->m->input[i];
         if (model_init(im->m, v->name)) continue;
+        if (strcmp(v->kind, "tensor")) fail(im->cx, E_UNSUPPORTED, "input '%s' is no tensor (%s)", cx_show(im->cx, v->name), v->kind);
         if (v->type == DT_NONE)
-            fail(im->cx, E_UNSUPPORTED, "input '%s' is a %s of a type tvc does not compute with", cx_show(im->cx, v->name), v->kind);
-        Value *value = add_value(im, v->name, graph_input(im->g, v->name, v->type, input_shape(im, v, one_is_free)));
-        for (int k = 0; k < im->o->ngiven; k++)
-            if (!strcmp(im->o->given[k].input, v->name)) value->sample = im->o->given[k].value;
+            fail(im->cx, E_UNSUPPORTED, "input '%s' is of a type tvc does not compute with (%d)", cx_show(im->cx, v->name), v->onnx_type);
+        const Tensor *given = given_for(im, v->name);
+        Shape shape = given ? shape_of(im, "input", given) : input_shape(im, v, one_is_free);
+        add_value(im, v->name, graph_input(im->g, v->name, v->type, shape))->sample = given;
     }
 }
 

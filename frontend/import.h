@@ -25,7 +25,8 @@ typedef struct ImportOptions {
     const ShapeChoice *shape;         // sizes for inputs whose shape the model leaves open
     const char *const *keep;          // names of inner values to make roots of as well; NULL-terminated, or NULL
     int ngiven;
-    const Given *given;               // verify only: values of inputs, for where a number must be known at import
+    const Given *given;               // verify only: values of inputs; their shapes, not the declared ones, hold, and
+                                      // their numbers answer where one must be known at import
 } ImportOptions;
 
 // Roots of function 1 in the order of the document's outputs (then `keep`), inputs in the order
