@@ -1,0 +1,55 @@
+// codegen.h -- from kernels to text. A schedule looks at the shape of a formula, never at an
+// operator's name, and prints loops around it; the first of the list (render.c) that fits is taken.
+#ifndef TVC_CODEGEN_H
+#define TVC_CODEGEN_H
+#include "../ir/op.h"
+
+// A kernel on its way to text. "$" in the text stands for the kernel's name: link.c names
+// kernels by their content, so that equal ones exist once.
+typedef struct Out {
+    Cx *cx;
+    Kernel *k;
+    int lanes;                        // floats per vector
+    int isa;                          // ISA_*: how many registers there are
+    char *before;                     // finished helper functions
+    char *text;                       // finished lines of the kernel itself
+    size_t len, cap;
+    int depth;                        // of indentation
+    int nname;                        // local names given out
+    Expr *lane;                       // the variable that runs along a vector, or NULL: scalars
+    Expr **named;                     // expressions with a name in the open scopes
+    int nnamed;
+    int *uses;                        // by expression id: how many formulas name it; NULL until counted
+    int64_t units;                    // what lo..hi counts, at maximum batch
+    bool per_batch;                   // the slowest part of a unit's number is the batch axis
+} Out;
+
+typedef struct Text { char *s; int64_t units; bool per_batch; const char *schedule; } Text;
+Text render(Cx *cx, Kernel *k, int lanes, int isa);
+
+// ---- printing (print.c) ----
+void line(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void begin(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   // a line, then one deeper
+void end(Out *o);                     // "}" one level back
+const char *index_text(Cx *cx, Expr *e);
+const char *extent_text(Out *o, Expr *var);           // the bound of a variable's loop, as it is at run time
+const char *value_text(Out *o, Expr *e);              // prints the statements e needs first, then names it
+void name_expr(Out *o, Expr *e, const char *name);    // e is already in that local
+void store(Out *o, int result, Expr *e);              // bodies[result] = e goes to its place
+const char *out_index(Out *o, int result);
+int buf_number(Kernel *k, Node *n);
+void loop(Out *o, Expr *var);
+int open_scope(Out *o);
+void close_scope(Out *o, int mark);                   // forgets the names given since
+void locals(Out *o);                                  // the buffers by name
+void unpack(Out *o, Expr **v, int n);                 // the variables of unit u; slowest first
+int unit_axes(Out *o, Expr **v, int most);            // output axes fit for units: batch first; fills v, sets units
+void clear_halo(Out *o, int result);
+bool vectorizes(Out *o, Expr *e, Expr *lane);         // every load walks with the lane, or stands still
+Expr *lane_of(Out *o);                                // the output axis a vector can run along, or NULL
+
+// ---- schedules ----
+typedef bool Schedule(Out *o);
+Schedule schedule_lanes, schedule_plain;
+
+#endif

@@ -1,0 +1,39 @@
+// halo.c -- writing the padding around a stored tensor. It is rewritten on every run, by the unit
+// that holds the first element of the padded axes, because the arena's memory is shared.
+#include "codegen.h"
+
+static int first_padded(const Node *n) {
+    for (int d = 0; d < n->shape.n; d++)
+        if (n->halo[d]) return d;
+    return n->shape.n;
+}
+
+// Everything before axis d is fixed: fill what lies before and behind it, then inside it.
+static void fill(Out *o, const Node *n, int b, int d, const char *at) {
+    int last = n->shape.n - 1;
+    while (last >= 0 && !n->halo[last]) last--;
+    if (d > last) return;
+    long long s = (long long)n->view.stride[d], h = (long long)n->halo[d], size = (long long)n->shape.d[d];
+    long long row = d + 1 < n->shape.n ? s : 1;
+    if (h) {
+        line(o, "fill_f32(b%d + %s, %lldL, %af);", b, at, h * row, n->halo_value);
+        line(o, "fill_f32(b%d + %s + %lldL, %lldL, %af);", b, at, (h + size) * row, h * row, n->halo_value);
+    }
+    if (d == last) return;
+    const char *i = cx_fmt(o->cx, "h%d", o->nname++);
+    begin(o, "for (long %s = %lldL; %s < %lldL; %s++) {", i, h, i, h + size, i);
+    fill(o, n, b, d + 1, cx_fmt(o->cx, "%s + %s * %lldL", at, i, s));
+    end(o);
+}
+
+void clear_halo(Out *o, int result) {
+    Node *n = o->k->outs[result];
+    int d0 = first_padded(n);
+    if (d0 == n->shape.n) return;
+    // the place of element 0 of the padded axes, less the base the halo adds
+    Expr *at[MAXDIM];
+    int64_t back = 0;
+    for (int d = 0; d < n->shape.n; d++) at[d] = d < d0 ? o->k->axis[d] : ix_imm(o->k, 0);
+    for (int d = d0; d < n->shape.n; d++) back += n->halo[d] * n->view.stride[d];
+    fill(o, n, result, d0, index_text(o->cx, ix_add(o->k, ix_view(o->k, n, at), -back)));
+}

@@ -1,0 +1,227 @@
+// What every generated kernel may use. LANES (floats per vector) is defined before this text.
+// No headers: parsing one costs more than compiling ten kernels.
+typedef float f32; typedef double f64; typedef signed char i8; typedef short i16; typedef int i32; typedef long i64;
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long u64; typedef int bool_;
+#define bool bool_
+
+// Elements in memory: weights lie wherever their file was mapped.
+#define MEM(t, m) typedef t m __attribute__((aligned(1), may_alias))
+MEM(f32, m_f32); MEM(f64, m_f64); MEM(i8, m_i8); MEM(i16, m_i16); MEM(i32, m_i32); MEM(i64, m_i64);
+MEM(u8, m_u8); MEM(u16, m_u16); MEM(u32, m_u32); MEM(u64, m_u64); MEM(u8, m_bool);
+
+typedef struct { i64 batch; i32 *error; u64 seed, step; } Ctx;
+#define HELPER static inline __attribute__((always_inline, unused))
+#define KERNEL(name) __attribute__((visibility("default"))) void name(long lo, long hi, void *const *buf, const Ctx *ctx)
+#define TILE static __attribute__((noinline))
+
+HELPER long in_range(long i, long n, const Ctx *ctx) {
+    if ((u64)i < (u64)n) return i;
+    *ctx->error = 1;
+    return 0;
+}
+
+// ---- half precision ----
+HELPER f32 bits_f32(u32 u) { f32 f; __builtin_memcpy(&f, &u, 4); return f; }
+HELPER u32 f32_bits(f32 f) { u32 u; __builtin_memcpy(&u, &f, 4); return u; }
+HELPER f32 bf16_to_f32(u16 h) { return bits_f32((u32)h << 16); }
+HELPER u16 f32_to_bf16(f32 f) {
+    u32 u = f32_bits(f);
+    return (u & 0x7fffffff) > 0x7f800000 ? u >> 16 | 0x40 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+HELPER f32 f16_to_f32(u16 h) {
+    u32 sign = (u32)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 1023;
+    if (e == 31) return bits_f32(sign | 0x7f800000 | m << 13);
+    if (e) return bits_f32(sign | (e + 112) << 23 | m << 13);
+    f32 f = (f32)m * 0x1p-24f;
+    return sign ? -f : f;
+}
+HELPER u16 f32_to_f16(f32 f) {
+    u32 u = f32_bits(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
+    if (a > 0x7f800000) return sign | 0x7e00;
+    if (a >= 0x477ff000) return sign | 0x7c00;
+    if (a < 0x38800000) return sign | (f32_bits(bits_f32(a) + 0.5f) - 0x3f000000);
+    u32 r = a - (112u << 23);
+    return (sign | (r + 0xfff + (r >> 13 & 1)) >> 13);
+}
+
+// ---- integers: they wrap; division by zero raises the error flag ----
+#define INTEGER(t, wide)                                                                                      \
+    HELPER t ADD_##t(t a, t b) { return (t)((u64)a + (u64)b); }                                               \
+    HELPER t SUB_##t(t a, t b) { return (t)((u64)a - (u64)b); }                                               \
+    HELPER t MUL_##t(t a, t b) { return (t)((u64)a * (u64)b); }                                               \
+    HELPER t NEG_##t(t a) { return (t)(0 - (u64)a); }                                                         \
+    HELPER t MAX_##t(t a, t b) { return a > b ? a : b; }                                                      \
+    HELPER t MIN_##t(t a, t b) { return a < b ? a : b; }                                                      \
+    HELPER t ABS_##t(t a) { return a < 0 ? NEG_##t(a) : a; }                                                  \
+    HELPER t SIGN_##t(t a) { return (t)((a > 0) - (a < 0)); }                                                 \
+    HELPER t BAND_##t(t a, t b) { return a & b; }                                                             \
+    HELPER t BOR_##t(t a, t b) { return a | b; }                                                              \
+    HELPER t BXOR_##t(t a, t b) { return a ^ b; }                                                             \
+    HELPER t BNOT_##t(t a) { return (t)~a; }                                                                  \
+    HELPER t SHL_##t(t a, t b) { return (u64)b > 63 ? 0 : (t)((u64)a << b); }                                 \
+    HELPER t SHR_##t(t a, t b) { return (u64)b > 63 ? 0 : (t)((wide)a >> b); }                                \
+    HELPER t DIV_##t(t a, t b, const Ctx *c) {                                                                \
+        if (b == 0) { *c->error = 1; return 0; }                                                              \
+        return (t)-1 < 0 && b == (t)-1 ? NEG_##t(a) : (t)(a / b);                                             \
+    }                                                                                                         \
+    HELPER t FMOD_##t(t a, t b, const Ctx *c) {                                                               \
+        if (b == 0) { *c->error = 1; return 0; }                                                              \
+        return (t)-1 < 0 && b == (t)-1 ? 0 : (t)(a % b);                                                      \
+    }                                                                                                         \
+    HELPER t MOD_##t(t a, t b, const Ctx *c) {                                                                \
+        t r = FMOD_##t(a, b, c);                                                                              \
+        return r && (r < 0) != (b < 0) ? (t)(r + b) : r;                                                      \
+    }                                                                                                         \
+    HELPER t POW_##t(t a, t b) {                                                                              \
+        if (b < 0) return a == 1 ? 1 : (t)-1 < 0 && a == (t)-1 ? (b & 1 ? (t)-1 : 1) : 0;                     \
+        t r = 1;                                                                                              \
+        for (; b; b = (t)(b >> 1), a = MUL_##t(a, a))                                                         \
+            if (b & 1) r = MUL_##t(r, a);                                                                     \
+        return r;                                                                                             \
+    }
+INTEGER(i8, i64) INTEGER(i16, i64) INTEGER(i32, i64) INTEGER(i64, i64)
+INTEGER(u8, u64) INTEGER(u16, u64) INTEGER(u32, u64) INTEGER(u64, u64)
+HELPER bool MAX_bool(bool a, bool b) { return a | b; }
+HELPER bool MIN_bool(bool a, bool b) { return a & b; }
+HELPER bool ADD_bool(bool a, bool b) { return a | b; }
+HELPER bool MUL_bool(bool a, bool b) { return a & b; }
+HELPER bool NOT_bool(bool a) { return !a; }
+
+// Floats to integers: towards zero, saturating; NaN is 0. Narrow types wrap what 64 bits hold.
+HELPER i64 i64_of_f64(f64 a) { return a != a ? 0 : a >= 0x1p63 ? 0x7fffffffffffffffL : a < -0x1p63 ? -0x7fffffffffffffffL - 1 : (i64)a; }
+HELPER u64 u64_of_f64(f64 a) { return a >= 0x1p63 ? (a >= 0x1p64 ? ~0ul : (u64)a) : (u64)i64_of_f64(a); }
+#define FROM_FLOAT(t, via) HELPER t t##_of_f64(f64 a) { return (t)via(a); } HELPER t t##_of_f32(f32 a) { return (t)via((f64)a); }
+HELPER i64 i64_of_f32(f32 a) { return i64_of_f64((f64)a); }
+HELPER u64 u64_of_f32(f32 a) { return u64_of_f64((f64)a); }
+FROM_FLOAT(i8, i64_of_f64) FROM_FLOAT(i16, i64_of_f64) FROM_FLOAT(i32, i64_of_f64)
+FROM_FLOAT(u8, i64_of_f64) FROM_FLOAT(u16, i64_of_f64) FROM_FLOAT(u32, i64_of_f64)
+
+// ---- floats ----
+#define FLOATING(t, s)                                                                                        \
+    HELPER t MAX_##t(t a, t b) { return a > b ? a : b; }                                                      \
+    HELPER t MIN_##t(t a, t b) { return a < b ? a : b; }                                                      \
+    HELPER t NEG_##t(t a) { return -a; }                                                                      \
+    HELPER t ABS_##t(t a) { return __builtin_fabs##s(a); }                                                    \
+    HELPER t SIGN_##t(t a) { return a > 0 ? 1 : a < 0 ? -1 : a; }                                             \
+    HELPER t POW_##t(t a, t b) { return __builtin_pow##s(a, b); }                                             \
+    HELPER t FMOD_##t(t a, t b) { return __builtin_fmod##s(a, b); }                                           \
+    HELPER t MOD_##t(t a, t b) { t r = __builtin_fmod##s(a, b); return r != 0 && (r < 0) != (b < 0) ? r + b : r; } \
+    HELPER t FLOOR_##t(t a) { return __builtin_floor##s(a); }                                                 \
+    HELPER t CEIL_##t(t a) { return __builtin_ceil##s(a); }                                                   \
+    HELPER t ROUND_##t(t a) { return __builtin_nearbyint##s(a); }                                             \
+    HELPER t TRUNC_##t(t a) { return __builtin_trunc##s(a); }                                                 \
+    HELPER t SQRT_##t(t a) { return __builtin_sqrt##s(a); }                                                   \
+    HELPER t EXP_##t(t a) { return __builtin_exp##s(a); }                                                     \
+    HELPER t LOG_##t(t a) { return __builtin_log##s(a); }                                                     \
+    HELPER t LOG1P_##t(t a) { return __builtin_log1p##s(a); }                                                 \
+    HELPER t SIN_##t(t a) { return __builtin_sin##s(a); }                                                     \
+    HELPER t COS_##t(t a) { return __builtin_cos##s(a); }                                                     \
+    HELPER t TAN_##t(t a) { return __builtin_tan##s(a); }                                                     \
+    HELPER t ASIN_##t(t a) { return __builtin_asin##s(a); }                                                   \
+    HELPER t ACOS_##t(t a) { return __builtin_acos##s(a); }                                                   \
+    HELPER t ATAN_##t(t a) { return __builtin_atan##s(a); }                                                   \
+    HELPER t SINH_##t(t a) { return __builtin_sinh##s(a); }                                                   \
+    HELPER t COSH_##t(t a) { return __builtin_cosh##s(a); }                                                   \
+    HELPER t TANH_##t(t a) { return __builtin_tanh##s(a); }                                                   \
+    HELPER t ASINH_##t(t a) { return __builtin_asinh##s(a); }                                                 \
+    HELPER t ACOSH_##t(t a) { return __builtin_acosh##s(a); }                                                 \
+    HELPER t ATANH_##t(t a) { return __builtin_atanh##s(a); }                                                 \
+    HELPER t ERF_##t(t a) { return __builtin_erf##s(a); }                                                     \
+    HELPER bool ISNAN_##t(t a) { return a != a; }                                                             \
+    HELPER bool ISINF_##t(t a) { return __builtin_fabs##s(a) == __builtin_inf##s(); }
+FLOATING(f32, f) FLOATING(f64, )
+
+// ---- random numbers: Philox 4x32-10, as runtime/philox.h ----
+HELPER f32 random_f32(const Ctx *ctx, u64 stream, u64 index) {
+    u32 c[4] = {(u32)(index >> 2), (u32)(index >> 34), (u32)stream, (u32)(stream >> 32)};
+    u32 k0 = (u32)ctx->seed, k1 = (u32)(ctx->seed >> 32);
+    for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        u64 a = (u64)0xD2511F53u * c[0], b = (u64)0xCD9E8D57u * c[2];
+        u32 x = (u32)(b >> 32) ^ c[1] ^ k0, z = (u32)(a >> 32) ^ c[3] ^ k1;
+        c[0] = x, c[1] = (u32)b, c[2] = z, c[3] = (u32)a;
+    }
+    return (f32)(c[index & 3] >> 8) * 0x1p-24f;
+}
+
+// ---- vectors of LANES floats; truth is a mask of all ones ----
+typedef f32 vf __attribute__((vector_size(LANES * 4)));
+typedef i32 vi __attribute__((vector_size(LANES * 4)));
+typedef vf m_vf __attribute__((aligned(1), may_alias));
+#define LD(p) (*(const m_vf *)(p))
+#define ST(p, v) (*(m_vf *)(p) = (v))
+HELPER vf splat(f32 x) { return x - (vf){0}; }
+HELPER vi isplat(i32 x) { return x - (vi){0}; }
+HELPER vi vmask(bool b) { return isplat(-b); }
+HELPER vf vselect(vi m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
+HELPER vf MAX_v(vf a, vf b) { return vselect(a > b, a, b); }
+HELPER vf MIN_v(vf a, vf b) { return vselect(a < b, a, b); }
+HELPER vf NEG_v(vf a) { return -a; }
+HELPER vf ABS_v(vf a) { return (vf)((vi)a & 0x7fffffff); }
+HELPER vi ISNAN_v(vf a) { return a != a; }
+HELPER vf SQRT_v(vf a) { for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrtf(a[i]); return a; }
+HELPER f32 hsum(vf a) {
+    f32 s[LANES];
+    for (int i = 0; i < LANES; i++) s[i] = a[i];
+    for (int n = LANES / 2; n; n /= 2)
+        for (int i = 0; i < n; i++) s[i] += s[i + n];
+    return s[0];
+}
+HELPER f32 hmax(vf a) { f32 m = a[0]; for (int i = 1; i < LANES; i++) m = m > a[i] ? m : a[i]; return m; }
+HELPER f32 hmin(vf a) { f32 m = a[0]; for (int i = 1; i < LANES; i++) m = m < a[i] ? m : a[i]; return m; }
+
+// Whole numbers lie on their own beyond 2^23; NaN stays NaN.
+HELPER vf whole_v(vf a, vf r) { return vselect(ABS_v(a) < splat(0x1p23f), (vf)((vi)r | ((vi)a & (-0x7fffffff - 1))), a); }
+HELPER vf TRUNC_v(vf a) { return whole_v(a, __builtin_convertvector(__builtin_convertvector(a, vi), vf)); }
+HELPER vf FLOOR_v(vf a) { vf t = TRUNC_v(a); return vselect(t > a, t - splat(1), t); }
+HELPER vf CEIL_v(vf a) { vf t = TRUNC_v(a); return vselect(t < a, (vf)((vi)(t + splat(1)) | ((vi)a & (-0x7fffffff - 1))), t); }
+HELPER vf ROUND_v(vf a) { vf m = splat(0x1.8p23f); return whole_v(a, ABS_v((a + m) - m)); }
+
+// exp: x = n ln2 + r, |r| <= ln2/2; a polynomial in r, scaled by 2^n in two steps.
+HELPER vf EXP_v(vf x) {
+    vf c = MIN_v(MAX_v(splat(-104.f), x), splat(89.f)), m = splat(0x1.8p23f);
+    vf n = (c * splat(0x1.715476p+0f) + m) - m;
+    vf r = c - n * splat(0x1.62e4p-1f), p;
+    r = r - n * splat(0x1.7f7d1cp-20f);
+    p = splat(0x1.a26762p-13f);
+    p = p * r + splat(0x1.6d2e00p-10f);
+    p = p * r + splat(0x1.110ff2p-7f);
+    p = p * r + splat(0x1.555502p-5f);
+    p = p * r + splat(0x1.555556p-3f);
+    p = p * r + splat(0x1p-1f);
+    p = p * r * r + r + splat(1);
+    vi e = __builtin_convertvector(n, vi), h = e >> 1;
+    vf y = p * (vf)((h + 127) << 23) * (vf)((e - h + 127) << 23);
+    return vselect(x != x, x, y);
+}
+
+// log: x = m 2^e with m in [sqrt(1/2), sqrt 2); a series in s = (m-1)/(m+1).
+HELPER vf LOG_v(vf x) {
+    vi tiny = x < splat(0x1p-126f);
+    vf y = vselect(tiny, x * splat(0x1p23f), x);
+    vi b = (vi)y - 0x3f3504f3, e = b >> 23;
+    vf m = (vf)((b & 0x7fffff) + 0x3f3504f3), s = (m - splat(1)) / (m + splat(1)), z = s * s;
+    vf p = splat(0.2388885f);
+    p = p * z + splat(0.2850119f), p = p * z + splat(0.4000078f), p = p * z + splat(0.6666666f);
+    vf n = __builtin_convertvector(e, vf) - vselect(tiny, splat(23), splat(0));
+    vf r = n * splat(0x1.62e4p-1f) + (n * splat(0x1.7f7d1cp-20f) + (splat(2) * s + s * z * p));
+    r = vselect(x == splat(__builtin_inff()), x, r);
+    r = vselect(x == splat(0), splat(-__builtin_inff()), r);
+    return vselect(x < splat(0), splat(__builtin_nanf("")), vselect(x != x, x, r));
+}
+
+// tanh: (e - 1) / (e + 1) with e = exp 2|x|; an odd series near 0.
+HELPER vf TANH_v(vf x) {
+    vf a = ABS_v(x), z = x * x, e = EXP_v(splat(2) * MIN_v(a, splat(10.f)));
+    vf big = (e - splat(1)) / (e + splat(1)), p = splat(0.0214f);
+    p = p * z + splat(-0.05387f), p = p * z + splat(0.13333f), p = p * z + splat(-0.3333333f);
+    vf y = vselect(a < splat(0.3f), a + a * z * p, big);
+    return vselect(x != x, x, (vf)((vi)y | ((vi)x & (-0x7fffffff - 1))));
+}
+
+// erf: 1 - P(t) exp(-x^2) after Abramowitz and Stegun 7.1.26 is too coarse near 0: a series there.
+HELPER vf ERF_v(vf x) {
+    for (int i = 0; i < LANES; i++) x[i] = __builtin_erff(x[i]);
+    return x;
+}
+
+HELPER void fill_f32(m_f32 *p, long n, f32 v) { for (long i = 0; i < n; i++) p[i] = v; }

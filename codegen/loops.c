@@ -1,0 +1,95 @@
+// loops.c -- the schedules for any formula: plain loops over the output's axes, the innermost a
+// vector at a time where the formula allows it.
+#include "codegen.h"
+
+static int padded_from(const Node *n) {
+    for (int d = 0; d < n->shape.n; d++)
+        if (n->halo[d]) return d;
+    return n->shape.n;
+}
+
+static bool in_units(Expr **v, int n, Expr *e) {
+    for (int i = 0; i < n; i++)
+        if (v[i] == e) return true;
+    return false;
+}
+
+// Padding is written by the unit that begins the padded axes.
+static void halos(Out *o, Expr **v, int n) {
+    Kernel *k = o->k;
+    for (int i = 0; i < k->nout; i++) {
+        int from = padded_from(k->outs[i]);
+        if (from == k->outs[i]->shape.n) continue;
+        const char *first = "1";
+        for (int d = from; d < k->outs[i]->shape.n; d++)
+            if (in_units(v, n, k->axis[d])) first = cx_fmt(o->cx, "%s && v%d == 0", first, (int)k->axis[d]->i);
+        begin(o, "if (%s) {", first);
+        clear_halo(o, i);
+        end(o);
+    }
+}
+
+static void results(Out *o) {
+    int mark = open_scope(o);
+    for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);
+    close_scope(o, mark);
+}
+
+// How many leading axes make the units: enough of them for all threads, not too small each.
+static int enough(Out *o) {
+    Kernel *k = o->k;
+    int n = 0, rank = k->out->shape.n, limit = rank;
+    for (int i = 0; i < k->nout; i++)
+        if (padded_from(k->outs[i]) < limit) limit = padded_from(k->outs[i]);
+    if (limit == 0) limit = rank;
+    int64_t units = 1, inner = numel(k->out->shape);
+    for (int d = 0; d < limit; d++) {
+        if (k->axis[d]->op != I_VAR || k->axis[d] == o->lane) continue;
+        int64_t e = k->extent[k->axis[d]->i];
+        bool coarse = units >= 64 || (units >= 2 && inner < 4096);
+        if (coarse) break;
+        units *= e, inner /= e, n++;
+    }
+    return n;
+}
+
+static bool nest(Out *o) {
+    Kernel *k = o->k;
+    Expr *v[MAXDIM];
+    int n = unit_axes(o, v, enough(o)), opened = 1;
+    begin(o, "for (long u = lo; u < hi; u++) {");
+    unpack(o, v, n);
+    halos(o, v, n);
+    for (int d = 0; d < k->out->shape.n; d++) {
+        Expr *a = k->axis[d];
+        if (a->op != I_VAR || in_units(v, n, a) || a == o->lane) continue;
+        loop(o, a), opened++;
+    }
+    Expr *lane = o->lane;
+    if (!lane) results(o);
+    else {
+        int x = (int)lane->i;
+        int64_t size = k->extent[x], whole = size - size % o->lanes;
+        begin(o, "for (long v%d = 0; v%d < %lldL; v%d += LANES) {", x, x, (long long)whole, x);
+        results(o);
+        end(o);
+        if (whole < size) {
+            o->lane = NULL;
+            begin(o, "for (long v%d = %lldL; v%d < %lldL; v%d++) {", x, (long long)whole, x, (long long)size, x);
+            results(o);
+            end(o);
+        }
+    }
+    while (opened--) end(o);
+    return true;
+}
+
+bool schedule_lanes(Out *o) {
+    o->lane = lane_of(o);
+    return o->lane && nest(o);
+}
+
+bool schedule_plain(Out *o) {
+    o->lane = NULL;
+    return nest(o);
+}

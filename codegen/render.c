@@ -1,0 +1,23 @@
+// render.c -- which schedule prints a kernel: the first that fits.
+#include "codegen.h"
+
+static const struct { const char *name; Schedule *fn; } schedules[] = {
+    {"lanes", schedule_lanes},
+    {"plain", schedule_plain},
+};
+
+static void forget_names(Kernel *k) {
+    for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
+}
+
+Text render(Cx *cx, Kernel *k, int lanes, int isa) {
+    Out o = {0};
+    int i = 0;
+    for (;; i++) {
+        forget_names(k);
+        o = (Out){.cx = cx, .k = k, .lanes = lanes, .isa = isa, .before = "", .text = "", .depth = 1, .units = 1};
+        locals(&o);
+        if (schedules[i].fn(&o)) break;
+    }
+    return (Text){cx_fmt(cx, "%sKERNEL($) {\n%s}\n", o.before, o.text), o.units, o.per_batch, schedules[i].name};
+}
