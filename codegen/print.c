@@ -8,7 +8,7 @@ static const struct { const char *infix, *name; int args; bool vector; } kop[] =
 #include "../ir/kops.h"
 };
 
-// Operations the prelude also has on vectors of f32 (kernel_prelude.c).
+// Operations the prelude also has on vectors of f32 (kernel_prelude.h).
 static bool on_vectors(int op) {
     switch (op) {
     case K_ADD: case K_SUB: case K_MUL: case K_DIV: case K_MAX: case K_MIN: case K_NEG: case K_ABS: case K_SQRT:

@@ -1,0 +1,32 @@
+// compile.h -- Graph to Program: passes, kernels, memory plan, machine code.
+#ifndef TVC_COMPILE_H
+#define TVC_COMPILE_H
+#include "../ir/graph.h"
+
+typedef struct CompileOptions {
+    int isa;                          // ISA_* to compile for; -1: the best this machine has
+    bool direct;                      // no Winograd convolutions
+    bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter
+    bool no_cache;                    // compile even what was compiled before
+} CompileOptions;
+
+typedef struct Compiled {
+    Program *program;                 // in the graph's arena; weights borrowed from where the graph has them
+    int kernels, kernels_init;        // launches of `forward` (function 1), of `init`
+    int kernels_unfused;              // what `forward` would launch if every operator had its own
+    int distinct;                     // different kernels compiled
+    int formulas;                     // kernels left to the interpreter
+    bool cached;                      // the code was found in the cache
+    double seconds, cc_seconds;       // all of it; the C compiler alone
+    const char *compiler;             // its name, or NULL: none was found
+    const char *target;               // "cpu:avx512"
+} Compiled;
+
+// Consumes the graph: it is rewritten on the way. Function 0 is `init`, 1 `forward`.
+Compiled *graph_compile(Graph *g, const CompileOptions *o);
+
+// The folder of compiled code: $TVC_CACHE, else $XDG_CACHE_HOME/tvc, else ~/.cache/tvc; made with
+// mode 0700, its owner checked. NULL with a note if there is none to be had.
+const char *cache_folder(Cx *cx);
+
+#endif

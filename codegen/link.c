@@ -1,0 +1,214 @@
+// link.c -- from printed kernels to a Program: every tensor gets a buffer, every leaf and root a
+// slot, every kernel a step.
+//
+// A buffer lives in WEIGHT if it is a frozen leaf, in KEEP if `init` makes it for a later function
+// or the leaf is trained, in ARENA otherwise. Functions never run at once, so their ARENA parts
+// overlap; inputs are written after `init` has run.
+#include "link.h"
+
+typedef struct Link {
+    Graph *g;
+    Cx *cx;
+    Program *p;
+    Unit *u;
+    int nunit, nfn;
+    int *first, *last;                // unit range of each function
+    int nlife;
+    Life *life;
+    int64_t keep;
+} Link;
+
+static int32_t text_add(Link *k, const char *s) {
+    if (!s || !*s) return 0;
+    Program *p = k->p;
+    size_t n = strlen(s) + 1;
+    p->text = cx_grow(k->cx, p->text, (size_t)p->ntext, (size_t)p->ntext + n);
+    memcpy(p->text + p->ntext, s, n);
+    p->ntext += (int64_t)n;
+    return (int32_t)(p->ntext - (int64_t)n);
+}
+
+static int64_t round_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TVC_ALIGN; }
+
+static int64_t buffer_bytes(const Node *n) { return n->view.room * dtypes[n->type].bytes; }
+
+// ---- buffers ----
+
+static bool is_weight(const Node *n) { return (n->op == OP_Param && !n->train) || n->op == OP_Const; }
+
+static Buffer *buffer_of(Link *k, Node *n) {
+    n = owner(n);
+    if (n->buffer < 0) {
+        n->buffer = k->p->nbuffer;
+        *VEC_PUSH(k->cx, k->p->buffers, k->p->nbuffer) =
+            (Buffer){.bytes = buffer_bytes(n), .space = is_weight(n) ? SPACE_WEIGHT : SPACE_ARENA, .offset = -1};
+    }
+    return &k->p->buffers[n->buffer];
+}
+
+static void keep(Link *k, Node *n) {
+    Buffer *b = buffer_of(k, n);
+    if (b->space != SPACE_ARENA) return;
+    b->space = SPACE_KEEP;
+    b->offset = k->keep;
+    k->keep += round_up(b->bytes);
+}
+
+// What init makes and others read, what is trained, and frozen results outlive a call.
+static void find_kept(Link *k) {
+    for (int i = 0; i < k->nunit; i++)
+        for (int b = 0; b < k->u[i].k->nbuf; b++) {
+            Node *n = k->u[i].k->buf[b];
+            bool crosses = b >= k->u[i].k->nout && k->u[i].fn > 0 && owner(n)->frozen && !is_weight(owner(n));
+            if (crosses || (n->op == OP_Param && n->train)) keep(k, n);
+        }
+    for (int i = 0; i < k->g->nroot; i++)
+        if (k->g->root[i].value->frozen) keep(k, k->g->root[i].value);
+}
+
+static void touch(Link *k, int *at, Node *n, int from, int to) {
+    n = owner(n);
+    if (k->p->buffers[n->buffer].space != SPACE_ARENA) return;
+    if (at[n->buffer] < 0) {
+        at[n->buffer] = k->nlife;
+        *VEC_PUSH(k->cx, k->life, k->nlife) = (Life){.n = n, .bytes = round_up(buffer_bytes(n)), .from = from, .to = to};
+    }
+    Life *l = &k->life[at[n->buffer]];
+    if (from < l->from) l->from = from;
+    if (to > l->to) l->to = to;
+}
+
+static void plan_function(Link *k, int fn) {
+    int *at = NEW(k->cx, int, k->p->nbuffer), last = k->last[fn] - 1;
+    for (int i = 0; i < k->p->nbuffer; i++) at[i] = -1;
+    k->life = NULL, k->nlife = 0;
+    for (int i = k->first[fn]; i < k->last[fn]; i++)
+        for (int b = 0; b < k->u[i].k->nbuf; b++) {
+            Node *n = k->u[i].k->buf[b];
+            touch(k, at, n, n->op == OP_Input ? k->first[fn] : i, i);
+        }
+    for (int i = 0; fn > 0 && i < k->g->nroot; i++)
+        if (k->g->root[i].fn == fn) touch(k, at, k->g->root[i].value, last, last);
+    for (int i = 0; fn == 1 && i < k->g->ninput; i++)             // unused inputs still can be written
+        touch(k, at, k->g->input[i], k->first[fn], k->first[fn]);
+    for (int i = 0; i < k->nlife; i++) k->life[i].from -= k->first[fn], k->life[i].to -= k->first[fn];
+    int64_t bound, top = plan(k->cx, k->life, k->nlife, &bound);
+    for (int i = 0; i < k->nlife; i++) k->p->buffers[k->life[i].n->buffer].offset = k->life[i].offset;
+    if (top > k->p->arena_bytes) k->p->arena_bytes = top;
+    if (fn == 1) k->p->live_bound = bound;
+}
+
+// ---- slots ----
+
+static Slot *slot_add(Link *k, const char *name, Node *n, SlotRole role) {
+    Program *p = k->p;
+    Slot *s = VEC_PUSH(k->cx, p->slots, p->nslot);
+    *s = (Slot){.name = text_add(k, name), .role = role, .buffer = owner(n)->buffer, .update = -1,
+                .desc = node_desc(n), .weight = -1};
+    if (p->buffers[s->buffer].space == SPACE_WEIGHT) p->buffers[s->buffer].offset = p->nslot - 1;
+    return s;
+}
+
+static void slots(Link *k) {
+    Program *p = k->p;
+    bool *done = NEW(k->cx, bool, p->nbuffer);
+    const void **data = NULL;
+    int ndata = 0;
+    for (int i = 0; i < k->g->ninput; i++) {
+        Node *n = k->g->input[i];
+        slot_add(k, n->name, n, SLOT_INPUT);
+        done[n->buffer] = true;
+        *VEC_PUSH(k->cx, data, ndata) = NULL;
+    }
+    for (int i = 0; i < k->nunit; i++)
+        for (int b = 0; b < k->u[i].k->nbuf; b++) {
+            Node *n = k->u[i].k->buf[b];
+            if (!op_is_leaf(n) || done[n->buffer]) continue;
+            done[n->buffer] = true;
+            slot_add(k, n->name, n, is_weight(n) ? SLOT_WEIGHT : SLOT_PARAM);
+            *VEC_PUSH(k->cx, data, ndata) = n->data;
+        }
+    for (int i = 0; i < k->g->nroot; i++) {
+        Root *r = &k->g->root[i];
+        slot_add(k, r->name, r->value, SLOT_OUTPUT)->fns = 1 << r->fn;
+        *VEC_PUSH(k->cx, data, ndata) = NULL;
+    }
+    p->weights = data;
+}
+
+// ---- steps ----
+
+static double terms(Expr *e) {                         // of the sums of a formula
+    double n = 1;
+    for (; e && expr_is_reduce(e); e = e->a) n *= (double)e->i;
+    return n;
+}
+
+static double flops_of(const Kernel *k) {
+    if (!k->anchor || !k->body) return k->body ? (double)numel(k->out->shape) : 0;
+    Expr *sum = expr_find(k->body, expr_is_reduce);
+    double per = sum ? terms(sum) : 1;
+    return (op_kind(k->anchor) == CONTRACT ? 2 : 1) * per * (double)numel(k->out->shape);
+}
+
+static const char *label_of(Cx *cx, const Unit *u) {
+    Kernel *k = u->k;
+    return cx_fmt(cx, "%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
+                  k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", shape_str(cx, k->out->shape),
+                  u->text.schedule ? u->text.schedule : "body");
+}
+
+static void add_step(Link *k, Unit *u) {
+    Program *p = k->p;
+    Kernel *kn = u->k;
+    Step *s = VEC_PUSH(k->cx, p->steps, p->nstep);
+    *s = (Step){.kind = kn->hand ? STEP_BODY : STEP_CODE, .entry = text_add(k, kn->hand ? kn->hand : u->name),
+                .label = text_add(k, label_of(k->cx, u)), .per_batch = u->text.per_batch, .units = u->text.units,
+                .ref = p->nref, .nref = kn->nbuf, .nwritten = kn->nout, .param = p->nparam, .flops = flops_of(kn)};
+    if (kn->hand) {
+        Attr a = kn->out->attr;
+        s->units = 1, s->nparam = a.n, s->f = a.f, s->f2 = a.f2;
+        for (int i = 0; i < a.n; i++) *VEC_PUSH(k->cx, p->params, p->nparam) = a.i[i];
+    }
+    int ndesc = p->nref;
+    for (int b = 0; b < kn->nbuf; b++) {
+        Node *n = kn->buf[b];
+        s->bytes += (double)numel(n->shape) * dtypes[n->type].bytes;
+        *VEC_PUSH(k->cx, p->refs, p->nref) = owner(n)->buffer;
+        *VEC_PUSH(k->cx, p->descs, ndesc) = node_desc(n);
+    }
+}
+
+static void ranges(Link *k) {
+    k->first = NEW(k->cx, int, k->nfn), k->last = NEW(k->cx, int, k->nfn);
+    for (int fn = 0, i = 0; fn < k->nfn; fn++) {
+        k->first[fn] = i;
+        while (i < k->nunit && k->u[i].fn == fn) i++;
+        k->last[fn] = i;
+    }
+}
+
+Program *program_of(Graph *g, Unit *u, int nunit, int nfn) {
+    Cx *cx = g->cx;
+    Link k = {.g = g, .cx = cx, .p = NEW(cx, Program, 1), .u = u, .nunit = nunit, .nfn = nfn};
+    Program *p = k.p;
+    *p = (Program){.max_batch = g->max_batch, .isa = g->isa, .lanes = g->lanes, .ntext = 1, .text = NEW(cx, char, 1)};
+    ranges(&k);
+    for (int i = 0; i < nunit; i++)
+        for (int b = 0; b < u[i].k->nbuf; b++) owner(u[i].k->buf[b])->buffer = -1;
+    for (int i = 0; i < g->ninput; i++) g->input[i]->buffer = -1;
+    for (int i = 0; i < nunit; i++)
+        for (int b = 0; b < u[i].k->nbuf; b++) buffer_of(&k, u[i].k->buf[b]);
+    for (int i = 0; i < g->ninput; i++) buffer_of(&k, g->input[i]);
+    find_kept(&k);
+    for (int fn = 0; fn < nfn; fn++) plan_function(&k, fn);
+    p->keep_bytes = k.keep;
+    for (int i = 0; i < nunit; i++)                     // members of a shared buffer name their owner's
+        for (int b = 0; b < u[i].k->nbuf; b++) u[i].k->buf[b]->buffer = owner(u[i].k->buf[b])->buffer;
+    slots(&k);
+    for (int i = 0; i < nunit; i++) add_step(&k, &u[i]);
+    static const char *const names[] = {"init", "forward"};
+    for (int fn = 0; fn < nfn; fn++)
+        *VEC_PUSH(cx, p->functions, p->nfunction) = (Function){.name = text_add(&k, names[fn]), .from = k.first[fn], .to = k.last[fn]};
+    return p;
+}

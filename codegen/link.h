@@ -1,0 +1,34 @@
+// link.h -- the steps between kernels and a Program; private to codegen/.
+#ifndef TVC_LINK_H
+#define TVC_LINK_H
+#include "codegen.h"
+#include "compile.h"
+
+typedef struct Unit {                 // one kernel on its way into a step
+    Kernel *k;
+    int fn;                           // function it belongs to
+    Text text;
+    char name[40];                    // symbol: a hash of its text
+    bool again;                       // same text as an earlier unit
+} Unit;
+
+// When a buffer is alive, in steps of its function, both ends included.
+typedef struct Life {
+    Node *n;
+    int64_t bytes;                    // rounded up to TVC_ALIGN
+    int from, to;
+    int64_t offset;                   // set by plan
+} Life;
+
+// Greedy by size: each buffer at the lowest place that is free for all of its life. Returns the
+// bytes needed; *bound is the greatest sum of bytes alive at one step.
+int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
+
+Program *program_of(Graph *g, Unit *u, int nunit, int nfn);
+
+// target_c.c: the shared object holding every distinct unit, from the cache or the C compiler.
+typedef struct Built { const char *path, *compiler; bool cached; double seconds; } Built;
+Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o);
+const char *find_compiler(Cx *cx);
+
+#endif

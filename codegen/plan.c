@@ -1,0 +1,48 @@
+// plan.c -- where every scratch buffer lives. Biggest first, each at the lowest offset that is
+// free for as long as the buffer is alive: on convolutional nets this meets the bound.
+#include "link.h"
+
+static int by_size(const void *a, const void *b) {
+    const Life *x = *(Life *const *)a, *y = *(Life *const *)b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static int by_offset(const void *a, const void *b) {
+    const Life *x = *(Life *const *)a, *y = *(Life *const *)b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static int64_t lowest_gap(Life *const *placed, int n, int64_t bytes) {
+    int64_t at = 0;
+    for (int i = 0; i < n && placed[i]->offset < at + bytes; i++)
+        if (placed[i]->offset + placed[i]->bytes > at) at = placed[i]->offset + placed[i]->bytes;
+    return at;
+}
+
+static int64_t live_bound(Cx *cx, const Life *l, int n) {
+    int last = 0;
+    for (int i = 0; i < n; i++) last = l[i].to > last ? l[i].to : last;
+    int64_t *change = NEW(cx, int64_t, last + 2), now = 0, most = 0;
+    for (int i = 0; i < n; i++) change[l[i].from] += l[i].bytes, change[l[i].to + 1] -= l[i].bytes;
+    for (int s = 0; s <= last; s++) now += change[s], most = now > most ? now : most;
+    return most;
+}
+
+int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
+    Life **order = NEW(cx, Life *, n), **clash = NEW(cx, Life *, n);
+    for (int i = 0; i < n; i++) order[i] = &l[i];
+    qsort(order, (size_t)n, sizeof *order, by_size);
+    int64_t top = 0;
+    for (int i = 0; i < n; i++) {
+        Life *x = order[i];
+        int m = 0;
+        for (int j = 0; j < i; j++)
+            if (x->from <= order[j]->to && order[j]->from <= x->to) clash[m++] = order[j];
+        qsort(clash, (size_t)m, sizeof *clash, by_offset);
+        x->offset = lowest_gap(clash, m, x->bytes);
+        if (x->offset + x->bytes > top) top = x->offset + x->bytes;
+    }
+    *bound = live_bound(cx, l, n);
+    return top;
+}

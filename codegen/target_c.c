@@ -1,0 +1,204 @@
+// target_c.c -- machine code for the CPU through the system's C compiler.
+//
+// The distinct kernels are written into a few C files, compiled side by side, and linked into one
+// shared object whose name is a hash of everything that went in: text, flags and the compiler
+// itself. Found under that name, nothing is compiled. The compiler is started without a shell.
+#include "link.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+extern const char kernel_prelude[];
+extern char **environ;
+
+enum { MAXFLAGS = 40, MAXPARTS = 8, PART = 24 << 10 };   // bytes of C worth a process of their own
+
+// What matters: contraction on (gcc -std=c11 would turn it off), no vectorizer (it spills the
+// register tiles), no errno. Never -ffast-math: linking it changes the host's floating point.
+static const char *const common[] = {"-std=gnu11", "-O2", "-fPIC", "-w", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+                                     "-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-fno-stack-protector", "-fvisibility=hidden", NULL};
+static const char *const avx2[] = {"-mavx2", "-mfma", "-mf16c", "-mbmi2", NULL};
+static const char *const avx512[] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512", NULL};
+
+static int flags(int isa, const char **to) {
+    int n = 0;
+    for (int i = 0; common[i]; i++) to[n++] = common[i];
+    for (int i = 0; isa >= ISA_AVX2 && avx2[i]; i++) to[n++] = avx2[i];
+    for (int i = 0; isa >= ISA_AVX512 && avx512[i]; i++) to[n++] = avx512[i];
+    return n;
+}
+
+// ---- the compiler ----
+
+static const char *in_path(Cx *cx, const char *name) {
+    if (strchr(name, '/')) return access(name, X_OK) == 0 ? name : NULL;
+    const char *p = getenv("PATH");
+    for (p = p ? p : "/usr/bin:/bin"; *p;) {
+        size_t n = strcspn(p, ":");
+        const char *path = cx_fmt(cx, "%.*s/%s", (int)n, p, name);
+        if (n && access(path, X_OK) == 0) return path;
+        p += n + (p[n] == ':');
+    }
+    return NULL;
+}
+
+const char *find_compiler(Cx *cx) {
+    const char *names[] = {getenv("TVC_CC"), "cc", "gcc", "clang"}, *path;
+    if (names[0] && !*names[0]) return NULL;               // TVC_CC= : as if there were none
+    for (int i = 0; i < 4; i++)
+        if (names[i] && (path = in_path(cx, names[i]))) return path;
+    return NULL;
+}
+
+static pid_t start(Cx *cx, const char *const *argv) {
+    posix_spawn_file_actions_t fa;
+    pid_t pid = -1;
+    posix_spawn_file_actions_init(&fa);
+    posix_spawn_file_actions_adddup2(&fa, 2, 1);           // its complaints are messages, not data
+    int e = posix_spawn(&pid, argv[0], &fa, NULL, (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&fa);
+    if (e) fail(cx, E_IO, "cannot start the C compiler %s: %s", cx_show(cx, argv[0]), strerror(e));
+    return pid;
+}
+
+static void finish(Cx *cx, pid_t pid, const char *cc) {
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        fail(cx, E_INTERNAL, "the C compiler %s failed on a generated kernel (TVC_KEEP=1 keeps its files)", cx_show(cx, cc));
+}
+
+// ---- the key ----
+
+static void hash_text(XXH3_state_t *h, const char *s) { XXH3_128bits_update(h, s, strlen(s) + 1); }
+
+static const char *key_of(Graph *g, const Unit *u, int n, const char *cc) {
+    XXH3_state_t *h = XXH3_createState();
+    if (!h) fail(g->cx, E_LIMIT, "out of memory");
+    const char *f[MAXFLAGS];
+    struct stat st;
+    XXH3_128bits_reset(h);
+    hash_text(h, kernel_prelude);
+    hash_text(h, cx_fmt(g->cx, "%d", g->lanes));
+    for (int i = 0, m = flags(g->isa, f); i < m; i++) hash_text(h, f[i]);
+    hash_text(h, cc);
+    if (stat(cc, &st) == 0) hash_text(h, cx_fmt(g->cx, "%lld %lld", (long long)st.st_size, (long long)st.st_mtime));
+    for (int i = 0; i < n; i++)
+        if (!u[i].again && !u[i].k->hand) hash_text(h, u[i].name);
+    XXH128_hash_t r = XXH3_128bits_digest(h);
+    XXH3_freeState(h);
+    return cx_fmt(g->cx, "%016llx%016llx", (unsigned long long)r.high64, (unsigned long long)r.low64);
+}
+
+// ---- files ----
+
+typedef struct Work {                 // a folder that goes away with the request
+    char path[512];
+    int n;
+    char file[2 * MAXPARTS + 1][24];
+} Work;
+
+static void work_remove(void *arg) {
+    Work *w = arg;
+    char path[600];
+    if (getenv("TVC_KEEP")) return;
+    for (int i = 0; i < w->n; i++) snprintf(path, sizeof path, "%s/%s", w->path, w->file[i]), unlink(path);
+    rmdir(w->path);
+}
+
+static Work *work_new(Cx *cx, const char *under) {
+    Work *w = NEW(cx, Work, 1);
+    snprintf(w->path, sizeof w->path, "%s/tvc-XXXXXX", under);
+    if (!mkdtemp(w->path)) fail(cx, E_IO, "cannot make a folder in %s: %s", cx_show(cx, under), strerror(errno));
+    cx_defer(cx, work_remove, w);
+    return w;
+}
+
+static const char *work_file(Cx *cx, Work *w, const char *name) {
+    snprintf(w->file[w->n], sizeof w->file[0], "%s", name);
+    return cx_fmt(cx, "%s/%s", w->path, w->file[w->n++]);
+}
+
+static void put_named(FILE *f, const char *text, const char *name) {
+    for (const char *d; (d = strchr(text, '$')); text = d + 1) {
+        fwrite(text, 1, (size_t)(d - text), f);
+        fputs(name, f);
+    }
+    fputs(text, f);
+}
+
+// Every nparts-th distinct unit, by falling size, so that the parts take about as long.
+static const char *write_part(Graph *g, Work *w, Unit *const *u, int n, int part, int nparts) {
+    const char *path = work_file(g->cx, w, cx_fmt(g->cx, "%d.c", part));
+    FILE *f = fopen(path, "w");
+    if (!f) fail(g->cx, E_IO, "cannot write %s: %s", cx_show(g->cx, path), strerror(errno));
+    fprintf(f, "#define LANES %d\n%s", g->lanes, kernel_prelude);
+    for (int i = part; i < n; i += nparts) fputc('\n', f), put_named(f, u[i]->text.s, u[i]->name);
+    bool bad = ferror(f) != 0;
+    if (fclose(f) || bad) fail(g->cx, E_IO, "cannot write %s: %s", cx_show(g->cx, path), strerror(errno));
+    return path;
+}
+
+static int longer(const void *a, const void *b) {
+    const Unit *u = *(Unit *const *)a, *v = *(Unit *const *)b;
+    size_t x = strlen(u->text.s), y = strlen(v->text.s);
+    return x != y ? (x < y) - (x > y) : strcmp(u->name, v->name);
+}
+
+static int processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static const char *compile(Graph *g, Work *w, Unit *const *u, int n, const char *cc) {
+    Cx *cx = g->cx;
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) bytes += strlen(u[i]->text.s);
+    int parts = (int)(bytes / PART) + 1, cpus = processors();
+    if (parts > cpus) parts = cpus;
+    if (parts > MAXPARTS) parts = MAXPARTS;
+    const char *argv[MAXFLAGS + MAXPARTS + 8], *object[MAXPARTS];
+    pid_t pid[MAXPARTS];
+    argv[0] = cc;
+    int nf = 1 + flags(g->isa, argv + 1);
+    for (int i = 0; i < parts; i++) {
+        const char *src = write_part(g, w, u, n, i, parts);
+        object[i] = work_file(cx, w, cx_fmt(cx, "%d.o", i));
+        argv[nf] = "-c", argv[nf + 1] = src, argv[nf + 2] = "-o", argv[nf + 3] = object[i], argv[nf + 4] = NULL;
+        pid[i] = start(cx, argv);
+    }
+    for (int i = 0; i < parts; i++) finish(cx, pid[i], cc);
+    const char *so = work_file(cx, w, "program.so");
+    nf = 1;
+    argv[nf++] = "-shared", argv[nf++] = "-o", argv[nf++] = so;
+    for (int i = 0; i < parts; i++) argv[nf++] = object[i];
+    argv[nf++] = "-lm", argv[nf] = NULL;
+    finish(cx, start(cx, argv), cc);
+    return so;
+}
+
+Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o) {
+    Cx *cx = g->cx;
+    Unit **distinct = NEW(cx, Unit *, nunit + 1);
+    int n = 0;
+    for (int i = 0; i < nunit; i++)
+        if (!u[i].again && !u[i].k->hand) distinct[n++] = &u[i];
+    const char *cc = find_compiler(cx), *cache = o->no_cache ? NULL : cache_folder(cx);
+    if (!cc) fail(cx, E_DEVICE, "no C compiler was found (cc, gcc or clang in PATH, or TVC_CC)");
+    const char *path = cache ? cx_fmt(cx, "%s/%s.so", cache, key_of(g, u, nunit, cc)) : NULL;
+    struct timespec a, b;
+    if (n == 0) return (Built){.compiler = cc};
+    if (path && access(path, R_OK) == 0) return (Built){path, cc, true, 0};
+    qsort(distinct, (size_t)n, sizeof *distinct, longer);
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    const char *tmp = getenv("TMPDIR"), *so = compile(g, work_new(cx, cache ? cache : tmp && *tmp ? tmp : "/tmp"), distinct, n, cc);
+    if (path && rename(so, path)) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, path), strerror(errno));
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    return (Built){path ? path : so, cc, false, (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec)};
+}
