@@ -311,14 +311,18 @@ int unit_axes(Out *o, Expr **v, int most) {
 
 // ---- vectors ----
 
+static bool has_data(const Expr *e) {                   // an index read from data is a scalar's business
+    return e && (e->op == I_DATA || (e->op != I_VAR && e->op != I_IMM && (has_data(e->a) || has_data(e->b))));
+}
+
 bool vectorizes(Out *o, Expr *e, Expr *lane) {
     if (!e) return true;
-    if (e->is_index) return ix_coef(e, lane) == 0;
+    if (e->is_index) return ix_coef(e, lane) == 0 && !has_data(e);
     bool fits = e->type == DT_F32 || (e->type == DT_BOOL && e->op != K_LOAD);
     if (!fits) return false;
     if (e->op == K_LOAD) {
         int64_t c = ix_coef(e->a, lane);
-        return e->buf->type == DT_F32 && (c == 0 || c == 1);
+        return e->buf->type == DT_F32 && (c == 0 || c == 1) && !has_data(e->a);
     }
     if (e->op < NKOPS && !on_vectors(e->op)) return false;
     if (e->op == K_CAST || e->op == K_RANDOM) return false;

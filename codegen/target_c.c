@@ -3,6 +3,7 @@
 // The distinct kernels are written into a few C files, compiled side by side, and linked into one
 // shared object whose name is a hash of everything that went in: text, flags and the compiler
 // itself. Found under that name, nothing is compiled. The compiler is started without a shell.
+#define _GNU_SOURCE                   // sched_getaffinity
 #include "link.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -141,6 +141,14 @@ Node *graph_scalar(Graph *g, DType t, double v) {
     return splat(g, t, (Attr){.f = v});
 }
 
+// A hand-written body reads memory: a literal must lie in some.
+static Node *in_memory(Graph *g, Node *x) {
+    void *p = cx_alloc(g->cx, 8);
+    if (dtype_is_float(x->type)) dtype_set_f(x->type, p, x->attr.f);
+    else dtype_set_i(x->type, p, x->attr.i[0]);
+    return graph_const(g, x->type, x->shape, p);
+}
+
 static Node *make(Graph *g, Op op, Attr at, uint32_t again, int nin, Node *const *in) {
     Node *n = NEW(g->cx, Node, 1);
     *n = (Node){.op = op, .attr = at, .nin = nin, .again = again, .frozen = true};
@@ -148,6 +156,8 @@ static Node *make(Graph *g, Op op, Attr at, uint32_t again, int nin, Node *const
         fail(g->cx, E_MALFORMED, "%s takes %d inputs, not %d", optab[op].name, optab[op].nin, nin);
     n->in = NEW(g->cx, Node *, nin);
     if (nin) memcpy(n->in, in, sizeof(Node *) * (size_t)nin);
+    for (int k = 0; k < nin && optab[op].kind == BODY; k++)
+        if (op_is_splat(n->in[k])) n->in[k] = in_memory(g, n->in[k]);
     int64_t *i = NEW(g->cx, int64_t, at.n);
     if (at.n) memcpy(i, at.i, sizeof *i * (size_t)at.n);
     n->attr.i = i;

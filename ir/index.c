@@ -44,7 +44,8 @@ static Expr *add(Kernel *k, Expr *a, Expr *b) {
     if (is_imm(a) && is_imm(b)) return ix_imm(k, a->i + b->i);
     if (is_imm(a)) return add(k, b, a);
     if (is_imm(b) && b->i == 0) return a;
-    if (a->op == I_ADD && is_imm(a->b)) return add(k, add(k, a->a, b), a->b);          // constants last
+    if (a->op == I_ADD && is_imm(a->b))                                                // constants last
+        return is_imm(b) ? add(k, a->a, ix_imm(k, a->b->i + b->i)) : add(k, add(k, a->a, b), a->b);
     if (b->op == I_ADD) return add(k, add(k, a, b->a), b->b);                          // sums lean left
     int64_t fa, fb;
     Expr *ta = factored(a, &fa), *tb = factored(b, &fb), *m;

@@ -1,4 +1,4 @@
-// For daily work: tool_verify [-q] [-m SUBSTRING] PATH... runs every case under the paths on the evaluator.
+// For daily work: tool_verify [-q] [-c] [-m SUBSTRING] PATH... runs every case under the paths on the evaluator; -c: compiled.
 #include "tools/suite.h"
 
 typedef struct Args { const char *path; Case *cases; int n; Cx *cx; } Args;
@@ -15,6 +15,7 @@ int main(int argc, char **argv) {
     bool quiet = false;
     for (; from < argc && argv[from][0] == '-'; from++) {
         if (!strcmp(argv[from], "-q")) quiet = true;
+        else if (!strcmp(argv[from], "-c")) j.run = case_run_cpu;
         else if (!strcmp(argv[from], "-m") && from + 1 < argc) only = argv[++from];
     }
     Cx *cx = cx_new();

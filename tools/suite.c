@@ -1,5 +1,7 @@
 // suite.c -- see suite.h.
 #include "suite.h"
+#include "../codegen/compile.h"
+#include "../runtime/exec.h"
 #include "../ir/eval.h"
 #include <dirent.h>
 #include <sys/stat.h>
@@ -130,6 +132,21 @@ void case_run_eval(void *user, Graph *g, void **result) {
     (void)user;
     expand_ops(g);
     graph_eval(g, g->max_batch, result, NULL, NULL);
+}
+
+static void session_let_go(void *s) { session_free(s); }
+
+void case_run_cpu(void *user, Graph *g, void **result) {
+    Compiled *c = graph_compile(g, user);
+    Fault f;
+    Session *s = session_new(c->program, NULL, &f);
+    if (!s) fail(g->cx, f.code, "%s", f.text);
+    cx_defer(g->cx, session_let_go, s);
+    for (int i = 0; i < g->ninput; i++) session_write(s, i, g->input[i]->data);   // inputs are the first slots
+    if (session_call(s, 1, &f)) fail(g->cx, f.code, "%s", f.text);
+    int first = c->program->nslot - g->nroot;                                    // and outputs the last
+    for (int i = 0; i < g->nroot; i++) result[i] = session_data(s, first + i);
+    if (c->formulas) fail(g->cx, E_CHECK, "%d kernels were left to the interpreter", c->formulas);
 }
 
 typedef struct Run {

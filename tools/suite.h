@@ -18,6 +18,7 @@ int suite_find(Cx *cx, const char *path, Case **cases);
 // Runs the graph of one case: inputs have their Node.data, root i's elements go to result[i], in g->cx. May fail().
 typedef void CaseRun(void *user, Graph *g, void **result);
 CaseRun case_run_eval;                // by the evaluator; user is not used
+CaseRun case_run_cpu;                 // compiled; user: a CompileOptions, or NULL. A kernel left to the interpreter fails the case
 
 typedef struct Judge {
     double rtol, atol;

@@ -1,0 +1,137 @@
+// fuse.c -- decide which nodes get a buffer. Every other node melts into the kernel of its user.
+//
+// Requires: expanded operators. Keeps: the graph; sets stored, home, halo and view of every node.
+//
+// A kernel has one anchor, a contraction or reduction, and grows forward from it over element-wise
+// nodes of the same shape that are the only user. Element-wise chains without an anchor melt into
+// whatever reads them once. A contraction reads its operands from buffers; nothing with an anchor
+// inside may melt into a loop, where it would be computed again and again.
+#include "passes.h"
+
+enum { CHAIN = 48 };                     // unstored nodes above each other: bounds every recursion over formulas
+
+typedef struct Fuse {
+    Graph *g;
+    bool *heavy;                         // by id: its formula holds an anchor
+    bool *plain;                         // a body reads it: row-major, in a buffer of its own
+    int *depth;
+} Fuse;
+
+static bool is_move(const Node *n) { return op_kind(n) == MOVE || op_kind(n) == MIX; }
+
+static Node *behind_moves(Node *n) {
+    while (is_move(n) && n->op != OP_Keep) n = n->in[0];
+    return n;
+}
+
+// x melts into n together with its anchor: n continues x element by element, and alone.
+static bool continues(const Node *n, const Node *x) {
+    return op_is_ewise(n) && x->uses == 1 && same_shape(x->shape, n->shape) && !x->stored;
+}
+
+// Made again for every element of a larger tensor, a formula should be next to nothing.
+static bool spreads(const Node *n, const Node *x) {
+    return op_is_ewise(x) && x->nin > 0 && numel(x->shape) < numel(n->shape);
+}
+
+static void store_inputs(Fuse *f, Node *n) {
+    bool full = false;                                   // has taken in its one anchor
+    OpKind kind = op_kind(n);
+    for (int k = 0; k < n->nin; k++) {
+        Node *x = behind_moves(n->in[k]);
+        if (kind == BODY) n->in[k]->stored = f->plain[n->in[k]->id] = true;
+        if (x->stored || op_is_leaf(x)) continue;
+        if (f->heavy[x->id]) {
+            bool melts = x == n->in[k] && !full && continues(n, x);
+            x->stored = !melts, full |= melts, f->heavy[n->id] |= melts;
+        } else if ((kind == CONTRACT && op_is_ewise(x) && x->nin) || spreads(n, x)) x->stored = true;
+    }
+}
+
+static int depth_of(Fuse *f, const Node *n) {
+    int most = 0;
+    for (int k = 0; k < n->nin; k++)
+        if (!n->in[k]->stored && f->depth[n->in[k]->id] > most) most = f->depth[n->in[k]->id];
+    return most + 1;
+}
+
+static void melt(Fuse *f) {
+    Graph *g = f->g;
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        OpKind kind = op_kind(n);
+        f->heavy[i] = kind == REDUCE || kind == CONTRACT;
+        n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || n->op == OP_Keep || (op_is_ewise(n) && n->uses > 1 && n->nin);
+        store_inputs(f, n);
+        if (f->heavy[i] && n->uses > 1) n->stored = true;
+        f->depth[i] = depth_of(f, n);
+        if (f->depth[i] > CHAIN && kind != LEAF) n->stored = true;
+    }
+    for (int i = 0; i < g->nroot; i++) g->root[i].value->stored = true;
+}
+
+static bool only_moved(Node *n) { return op_is_leaf(behind_moves(n)); }    // a leaf, seen another way
+
+// What init computes for others to read has a buffer; a leaf already has one.
+static void init_boundary(Graph *g) {
+    for (int i = 0; i < g->norder; i++)
+        for (int k = 0; k < g->order[i]->nin; k++) {
+            Node *x = g->order[i]->in[k];
+            if (x->frozen && !g->order[i]->frozen && !only_moved(x)) x->stored = true;
+        }
+}
+
+// ---- Concat is writing into slices: its inputs are laid out inside its buffer ----
+
+static bool placeable(const Fuse *f, const Node *c, const Node *x) {
+    return !f->plain[x->id] && !x->home && !op_is_leaf(x) && x->frozen == c->frozen && op_kind(x) != BODY && (x->stored || op_kind(x) != MOVE);
+}
+
+static void slices(Fuse *f) {
+    Graph *g = f->g;
+    for (int i = g->norder - 1; i >= 0; i--) {           // outermost first: they may nest
+        Node *c = g->order[i];
+        if (c->op != OP_Concat || !c->stored || c->in[0] == c->in[1]) continue;
+        if (!placeable(f, c, c->in[0]) || !placeable(f, c, c->in[1])) continue;
+        for (int k = 0; k < 2; k++) c->in[k]->home = c, c->in[k]->stored = true;
+    }
+}
+
+static void views(Graph *g) {
+    for (int i = g->norder - 1; i >= 0; i--) {
+        Node *x = g->order[i], *c = x->home;
+        view_set(x);
+        if (!c) continue;
+        int64_t axis = c->attr.i[0];
+        x->view = c->view;
+        x->view.base += x == c->in[0] ? 0 : c->in[0]->shape.d[axis] * c->view.stride[axis];
+    }
+}
+
+// A root is written by a kernel of its own, where the caller finds it row-major.
+static void own_roots(Graph *g) {
+    for (int i = 0; i < g->nroot; i++) {
+        Node *n = g->root[i].value;
+        if (op_is_leaf(n)) g->root[i].value = op1(g, Keep, n);
+    }
+}
+
+void fuse(Graph *g) {
+    own_roots(g);
+    graph_sort(g);
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        n->home = n->head = n->mate = NULL;
+        memset(n->halo, 0, sizeof n->halo);
+    }
+    Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
+    melt(&f);
+    init_boundary(g);
+    slices(&f);
+    for (int i = 0; i < g->nroot; i++)                   // not inside another's buffer
+        if (g->root[i].value->home) {
+            Node *c = g->root[i].value->home;
+            c->in[0]->home = c->in[1]->home = NULL;
+        }
+    views(g);
+}

@@ -1,0 +1,16 @@
+// passes.h -- graph to graph. Each pass says in its file what it requires and keeps.
+#ifndef TVC_PASSES_H
+#define TVC_PASSES_H
+#include "../ir/op.h"
+
+typedef struct PassOptions {
+    bool direct;                      // no Winograd convolutions
+} PassOptions;
+
+void run_passes(Graph *g, const PassOptions *o);      // pipeline.c: all of them, in order
+
+void fold(Graph *g);                  // fold.c
+Node *fold_node(Graph *g, Node *n);   // the constant n is, or NULL
+void fuse(Graph *g);                  // fuse.c: the last one
+
+#endif

@@ -1,0 +1,44 @@
+// pipeline.c -- the list of passes, in order.
+#include "passes.h"
+#include "rewrite.h"
+
+static const struct Pass {
+    const char *name;
+    void (*run)(Graph *g);
+    const char *doc;
+} passes[] = {
+    {"expand",   expand_ops, "operators into primitives"},
+    {"simplify", simplify,   "algebra: rules.c until nothing matches"},
+    {"fold",     fold,       "operators on constants into constants"},
+    {"simplify", simplify,   "again, with the new constants"},
+    {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
+};
+
+// What must hold between any two passes.
+static void check(Graph *g) {
+    graph_sort(g);
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i], again = *n;
+        if (op_is_leaf(n)) continue;
+        again.shape = (Shape){0};
+        if (n->nin) again.type = n->in[0]->type;
+        optab[n->op].infer(g, &again);
+        assert(same_shape(n->shape, again.shape) && n->type == again.type);
+        for (int k = 0; k < n->nin; k++) assert(n->in[k]->id < n->id);
+    }
+}
+
+void run_passes(Graph *g, const PassOptions *o) {
+    (void)o;
+    const char *dump = getenv("TVC_DUMP");
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        int before = g->norder;
+        passes[i].run(g);
+        check(g);
+        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes   %s\n", passes[i].name, before, g->norder, passes[i].doc);
+        if (dump && (!strcmp(dump, passes[i].name) || !strcmp(dump, "all"))) {
+            fprintf(stderr, "# after %s\n", passes[i].name);
+            graph_print(g, stderr);
+        }
+    }
+}

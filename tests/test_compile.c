@@ -1,0 +1,206 @@
+// Compiled kernels against the evaluator: graphs by hand, each built twice, at the full batch and
+// below it.
+#include "codegen/compile.h"
+#include "ir/eval.h"
+#include "ir/op.h"
+#include "runtime/exec.h"
+#include <setjmp.h>
+#include <cmocka.h>
+#undef fail                            // ours gives up on the request
+
+enum { BATCH = 3 };
+
+typedef void BuildFn(Graph *g);
+
+static float wave(int64_t i) { return (float)((double)((i * 7919 + 13) % 2003) / 1001.0 - 1.0); }
+
+static void *numbers(Cx *cx, DType t, Shape s) {
+    char *p = cx_alloc(cx, (size_t)numel(s) * (size_t)dtypes[t].bytes + 16);
+    for (int64_t i = 0; i < numel(s); i++) {
+        if (dtype_is_float(t)) dtype_set_f(t, p + i * dtypes[t].bytes, (double)wave(i));
+        else dtype_set_i(t, p + i * dtypes[t].bytes, (i * 31) % 7);
+    }
+    return p;
+}
+
+static Shape batched(Graph *g, Shape s) {
+    s.d[0] *= g->max_batch, s.batch = 1;
+    return s;
+}
+
+static Node *input(Graph *g, DType t, Shape s) {
+    Node *n = graph_input(g, "x", t, batched(g, s));
+    n->data = numbers(g->cx, t, n->shape);
+    return n;
+}
+
+static Node *param(Graph *g, Shape s) { return graph_param(g, "w", DT_F32, s, numbers(g->cx, DT_F32, s)); }
+
+static Node *conv(Graph *g, Node *x, Node *w, Window win) {
+    return graph_op(g, OP_Conv, window_attr(g->cx, &win), 2, (Node *[]){x, w});
+}
+
+#define ROOT(n) graph_root(g, "y", n, NULL, 1)
+
+// ---- the graphs ----
+
+static void conv_bn_relu(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 16, 9, 10)), *w = param(g, SHAPE(32, 16, 3, 3)), *v = param(g, SHAPE(32));
+    Node *y = conv(g, x, w, (Window){.rank = 2, .group = 1, .axis = {{3, 1, 1, 1, 1}, {3, 2, 1, 1, 0}}});
+    Node *var = op2(g, Mul, v, v);
+    y = graph_op(g, OP_BatchNorm, (Attr){.f = 1e-3}, 5, (Node *[]){y, v, v, v, var});
+    y = op1(g, Relu, y);
+    Node *z = conv(g, y, param(g, SHAPE(32, 32, 1, 1)), (Window){.rank = 2, .group = 1, .axis = {{1, 1, 1, 0, 0}, {1, 1, 1, 0, 0}}});
+    z = op1(g, Relu, op2(g, Add, z, y));
+    ROOT(z);
+    ROOT(op1a(g, ReduceMean, z, AXES(2, 3)));
+}
+
+static void conv_odd(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 6, 7, 5)), *w = param(g, SHAPE(10, 3, 3, 2));
+    Node *y = conv(g, x, w, (Window){.rank = 2, .group = 2, .axis = {{3, 1, 2, 1, 2}, {2, 2, 1, 0, 1}}});
+    ROOT(y);
+    ROOT(conv(g, x, param(g, SHAPE(6, 1, 3, 3)), (Window){.rank = 2, .group = 6, .axis = {{3, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}}));
+}
+
+static void depthwise(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 32, 9, 9)), *w = param(g, SHAPE(32, 1, 3, 3));
+    Node *y = conv(g, x, w, (Window){.rank = 2, .group = 32, .axis = {{3, 2, 1, 1, 1}, {3, 2, 1, 1, 1}}});
+    Node *zero = graph_scalar(g, DT_F32, 0), *six = graph_scalar(g, DT_F32, 0.5);
+    ROOT(op2(g, Min, op2(g, Max, y, zero), six));
+}
+
+static void softmax(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(2, 100));
+    ROOT(op1a(g, Softmax, x, AXES(1)));
+    ROOT(op1a(g, LogSoftmax, op2(g, Mul, x, graph_scalar(g, DT_F32, 30)), AXES(1)));
+    ROOT(op1a(g, ReduceSum, x, AXES(0)));
+    ROOT(op1a(g, ReduceMean, x, AXES(0, 1)));
+}
+
+static void pools(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 16, 11, 8));
+    Window w = {.rank = 2, .group = 1, .axis = {{3, 2, 1, 1, 1}, {2, 2, 1, 0, 0}}};
+    Attr a = window_attr(g->cx, &w);
+    ROOT(graph_op(g, OP_MaxPool, a, 1, &x));
+    ROOT(graph_op(g, OP_AveragePool, a, 1, &x));
+}
+
+static void concats(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 16, 6, 6)), *a = op1(g, Relu, x), *b = op1(g, Exp, x), *c = op1(g, Tanh, x);
+    Node *ab = graph_op(g, OP_Concat, AXES(1), 2, (Node *[]){a, b});
+    Node *abc = graph_op(g, OP_Concat, AXES(1), 2, (Node *[]){ab, c});
+    Node *w = param(g, SHAPE(16, 48, 3, 3));
+    ROOT(conv(g, abc, w, (Window){.rank = 2, .group = 1, .axis = {{3, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}}));
+    ROOT(op2(g, Mul, ab, ab));
+    ROOT(graph_op(g, OP_Concat, AXES(2), 2, (Node *[]){a, b}));
+}
+
+static void matmuls(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(2, 20)), *w = param(g, SHAPE(20, 33)), *wt = param(g, SHAPE(48, 20));
+    ROOT(op1(g, Relu, op2(g, Add, op2(g, MatMul, x, w), param(g, SHAPE(33)))));
+    ROOT(op2(g, MatMul, x, op1a(g, Transpose, wt, AXES(1, 0))));
+    Node *q = node_reshape(g, x, batched(g, SHAPE(2, 4, 5))), *kt = op1a(g, Transpose, q, AXES(0, 2, 1));
+    ROOT(op2(g, MatMul, q, kt));
+}
+
+static void integers(Graph *g) {
+    Node *x = input(g, DT_I32, SHAPE(1, 50)), *f = node_cast(g, x, DT_F32), *three = graph_scalar_i(g, DT_I32, 3);
+    Node *m = op2(g, Mod, op2(g, Sub, x, three), three), *less = op2(g, Less, m, x);
+    ROOT(op3(g, Where, less, m, op2(g, Div, x, three)));
+    ROOT(node_cast(g, op2(g, Mul, f, graph_scalar(g, DT_F32, -1.5)), DT_I8));
+    ROOT(op2(g, And, less, op1(g, Not, op2(g, Equal, x, three))));
+    ROOT(node_cast(g, f, DT_F16));
+    ROOT(op1a(g, ReduceMax, x, AXES(1)));
+    Node *table = param(g, SHAPE(7, 4));
+    ROOT(graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){table, x}));
+}
+
+static void functions(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 2003)), *t = op2(g, Mul, x, graph_scalar(g, DT_F32, 20)), *p = op1(g, Abs, t);
+    ROOT(op1(g, Exp, t));
+    ROOT(op1(g, Log, p));
+    ROOT(op1(g, Tanh, x));
+    ROOT(op1(g, Sigmoid, t));
+    ROOT(op1(g, Erf, x));
+    ROOT(op2(g, Add, op1(g, Floor, t), op2(g, Mul, op1(g, Ceil, t), op1(g, Round, t))));
+    ROOT(op1(g, Sqrt, p));
+    ROOT(op3(g, Where, op2(g, Less, t, x), t, op1(g, Neg, x)));
+}
+
+static void moves(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 4, 6, 5));
+    ROOT(op1a(g, Transpose, x, AXES(2, 0, 3, 1)));
+    ROOT(op1a(g, Slice, x, AXES(0, 3, 1, 0, 1, -1, 2, 1, g->max_batch, 4, 2, 5)));
+    ROOT(graph_op(g, OP_Pad, (Attr){.n = 12, .i = (int64_t[]){0, 1, 2, -1, 1, 1, 2, 1, g->max_batch, 6, 14, 6}, .f = 7}, 1, &x));
+    ROOT(node_reshape(g, op1(g, Neg, x), batched(g, SHAPE(1, 10, 12))));
+    ROOT(node_reshape(g, x, batched(g, SHAPE(4, 30))));
+}
+
+// ---- the judge ----
+
+typedef struct Case { BuildFn *build; int64_t max, used; int isa; bool direct; } Case;
+
+static void compare(Cx *cx, const Root *r, const char *got, const char *want, const Case *c) {
+    int64_t n = numel(r->value->shape), outer = r->value->shape.batch ? n / c->max * c->used : n;
+    DType t = r->value->type;
+    double largest = 1e-6;
+    if (r->value->shape.batch > 1) return;                // not in front: only its own consumers see it whole
+    for (int64_t i = 0; i < outer; i++) largest = fmax(largest, fabs(dtype_get_f(t, want + i * dtypes[t].bytes)));
+    for (int64_t i = 0; i < outer; i++) {
+        double a = dtype_get_f(t, got + i * dtypes[t].bytes), b = dtype_get_f(t, want + i * dtypes[t].bytes);
+        if (!(fabs(a - b) <= 2e-6 * largest + 4e-6 * fabs(b) || a == b || (a != a && b != b)))
+            fail(cx, E_CHECK, "element %lld of %s is %.9g, not %.9g", (long long)i, shape_str(cx, r->value->shape), a, b);
+    }
+}
+
+static void judge(void *arg) {
+    Case *c = ((void **)arg)[1];
+    Cx *cx = ((void **)arg)[0];
+    Graph *e = graph_new(cx, c->max), *g = graph_new(cx, c->max);
+    c->build(e), c->build(g);
+    void **want = NEW(cx, void *, e->nroot);
+    expand_ops(e);
+    graph_eval(e, c->used, want, NULL, NULL);
+    Compiled *p = graph_compile(g, &(CompileOptions){.isa = c->isa, .direct = c->direct});
+    for (int threads = 1; threads <= 2; threads++) {
+        Fault f = {0};
+        Session *s = session_new(p->program, &(SessionOptions){.threads = threads}, &f);
+        if (!s) fail(cx, f.code, "%s", f.text);
+        for (int round = 0; round < 2; round++) {
+            session_set_batch(s, c->used, &f);
+            for (int i = 0; i < g->ninput; i++) session_write(s, i, g->input[i]->data);
+            if (session_call(s, 1, &f)) fail(cx, f.code, "%s", f.text);
+            for (int i = 0; i < g->nroot; i++)
+                compare(cx, &g->root[i], session_data(s, p->program->nslot - g->nroot + i), want[i], c);
+        }
+        session_free(s);
+    }
+}
+
+static void run(BuildFn *build) {
+    static const int isas[] = {-1, ISA_AVX2, ISA_GENERIC};
+    for (int i = 0; i < 3; i++)
+        for (int used = 1; used <= BATCH; used += 2) {
+            Case c = {build, BATCH, used, isas[i], used == 1};
+            Cx *cx = cx_new();
+            bool ok = cx_guard(cx, judge, (void *[]){cx, &c});
+            if (!ok) print_error("isa %d, %d of %d: %s\n", isas[i], used, BATCH, cx->error);
+            cx_free(cx);
+            assert_true(ok);
+        }
+}
+
+#define TEST(name) static void test_##name(void **state) { (void)state; run(name); }
+TEST(conv_bn_relu) TEST(conv_odd) TEST(depthwise) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
+TEST(functions) TEST(moves)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
+        cmocka_unit_test(test_matmuls),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_moves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
