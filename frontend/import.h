@@ -47,7 +47,7 @@ struct Import {
     bool fold;                        // all inputs are known: the row builds what is computed at once
     struct Names *names, *rows;       // private: values by name, rows by operator
     struct Value *made;               // private: the node's outputs
-    size_t folded;                    // private: bytes of computed constants, which are bounded
+    int64_t folded, work;             // private: bytes and work of computed constants, which are bounded
     char doing[512];                  // private: what Cx.doing shows
 };
 

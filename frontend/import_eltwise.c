@@ -88,11 +88,19 @@ void import_mod(Import *im, const DocNode *n) {
     out(im, 0, attr_int(im, "fmod", 0) ? op2(im->g, FMod, a, b) : op2(im->g, Mod, a, b));
 }
 
+// Shifting a signed number out to the right leaves its sign.
+static Node *shift_right(Graph *g, Node *a, Node *b) {
+    if (dtype_is_signed(a->type)) {
+        Node *most = node_like(g, b, 8.0 * dtypes[a->type].bytes - 1);
+        b = op3(g, Where, op2(g, Or, less_than(g, b, 0), op2(g, Less, most, b)), most, b);
+    }
+    return op2(g, ShiftRight, a, b);
+}
+
 void import_bit_shift(Import *im, const DocNode *n) {
     (void)n;
-    Node *a = in(im, 0), *b = in(im, 1);
     bool left = !strcmp(attr_string(im, "direction", ""), "LEFT");
-    out(im, 0, left ? op2(im->g, ShiftLeft, a, b) : op2(im->g, ShiftRight, a, b));
+    out(im, 0, left ? op2(im->g, ShiftLeft, in(im, 0), in(im, 1)) : shift_right(im->g, in(im, 0), in(im, 1)));
 }
 
 void import_isinf(Import *im, const DocNode *n) {

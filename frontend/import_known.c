@@ -2,7 +2,11 @@
 #include "import_values.h"
 #include "../ir/eval.h"
 
-enum { FOLDED_MAX = 16 << 20 };       // bytes of constants computed for one document
+enum {
+    FOLDED_MAX = 16 << 20,            // bytes of constants computed for one document
+    WORK_MAX = 1 << 28,               // element visits spent on them
+    CONE_MAX = 64,                    // nodes computed at once
+};
 
 bool is_known(const Node *n) { return n->op == OP_Const && numel(n->shape) <= KNOWN_MAX; }
 
@@ -30,21 +34,31 @@ bool known_same(const Node *a, const Node *b) {
 
 // ---- computing ----
 
-// May n be computed here: small, and nothing under it that only a run knows?
+// How many elements computing n visits, at most.
+static int64_t work(const Node *n) {
+    int64_t most = 1;
+    bool direct = op_is_ewise(n) || op_kind(n) == MOVE || op_is_leaf(n);
+    for (int k = 0; k < n->nin && !direct; k++)
+        if (numel(n->in[k]->shape) > most) most = numel(n->in[k]->shape);
+    return most * numel(n->shape);
+}
+
+// May root be computed here: small, and nothing under it that only a run knows?
 static bool computable(Import *im, Node *root) {
-    Node **todo = NULL;
-    int n = 0, cap = 0;
+    Node *todo[CONE_MAX + MAXIN];
+    int n = 0, seen = 0;
     uint64_t stamp = ++im->g->stamp;
-    *STACK_PUSH(im->cx, todo, n, cap) = root;
+    todo[n++] = root;
     while (n) {
         Node *x = todo[--n];
         if (x->stamp == stamp) continue;
         x->stamp = stamp;
-        if (x->op == OP_Input || x->op == OP_BatchSize || x->op == OP_Random) return false;
+        if (x->op == OP_Input || x->op == OP_BatchSize || x->op == OP_Random || ++seen + n > CONE_MAX) return false;
         if (numel(x->shape) > KNOWN_MAX || (x->op == OP_Param && !x->data)) return false;
-        for (int k = 0; k < x->nin; k++) *STACK_PUSH(im->cx, todo, n, cap) = x->in[k];
+        im->work += work(x);
+        for (int k = 0; k < x->nin; k++) todo[n++] = x->in[k];
     }
-    return true;
+    return im->work < WORK_MAX;
 }
 
 static Node *constant_of(Import *im, const Node *n, const void *data) {
@@ -60,8 +74,7 @@ Node *known_eval(Import *im, Node *n) {
     if (is_known(n)) return n;
     if (!n->frozen || !computable(im, n)) return NULL;
     if (n->op == OP_Param) return constant_of(im, n, n->data);
-    size_t bytes = (size_t)(numel(n->shape) * dtypes[n->type].bytes) + 64;
-    if ((im->folded += bytes) > FOLDED_MAX) return NULL;
+    if ((im->folded += numel(n->shape) * dtypes[n->type].bytes + 64) > FOLDED_MAX) return NULL;
     Graph *g = im->g;
     Root *roots = g->root, one = {"", n, NULL, 1};
     int nroot = g->nroot;
