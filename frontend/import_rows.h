@@ -135,4 +135,22 @@ ROW( "RandomUniformLike",        1, NEWEST, random_uniform_like         )
 ROW( "ai.onnx.preview.training:Adagrad",    1, NEWEST, adagrad                     )
 ROW( "ai.onnx.preview.training:Adam",    1, NEWEST, adam                        )
 ROW( "ai.onnx.preview.training:Momentum",    1, NEWEST, momentum                    )
+
+// ---- windows ----
+ROW( "Conv",                     1, NEWEST, conv                        )
+ROW( "ConvTranspose",            1, NEWEST, conv_transpose              )
+ROW( "ConvInteger",             10, NEWEST, conv_integer                )
+ROW( "QLinearConv",             10, NEWEST, qlinear_conv                )
+ROW( "MaxPool",                  1, NEWEST, max_pool                    )
+ROW( "AveragePool",              1, NEWEST, average_pool                )
+ROW( "LpPool",                   1, NEWEST, lp_pool                     )
+ROW( "GlobalMaxPool",            1, NEWEST, global_max_pool             )
+ROW( "GlobalAveragePool",        1, NEWEST, global_average_pool         )
+ROW( "GlobalLpPool",             1, NEWEST, global_lp_pool              )
+
+// ---- sums of products ----
+ROW( "Gemm",                     1, NEWEST, gemm                        )
+ROW( "MatMul",                   1, NEWEST, matmul                      )
+ROW( "MatMulInteger",           10, NEWEST, matmul_integer              )
+ROW( "QLinearMatMul",           10, NEWEST, qlinear_matmul              )
 #undef ROW

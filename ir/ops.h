@@ -103,6 +103,7 @@ OP( CumSum,          1,  BODY,     cum_sum,     _,            _           )   //
 
 // ---- windows: attr as Window in op.h (ir/ops/pool.c, contract.c) ----
 OP( MaxPool,         1,  REDUCE,   pool,        _,            max_pool    )
+OP( MaxPoolPlace,    2,  REDUCE,   max_pool_place,  _,        max_pool_place  )   // x, its MaxPool
 OP( AveragePool,     1,  REDUCE,   pool,        average_pool, _           )   // f 1: padding counts
 OP( SumPool,         1,  REDUCE,   pool,        _,            sum_pool    )
 

@@ -10,14 +10,18 @@ static Shape outer(Shape s) { s.n -= 2; return s; }
 // [.., m, k] by [.., k, n]; what lies before the last two axes broadcasts
 void infer_matmul(Graph *g, Node *n) {
     Shape a = X->shape, b = Y->shape;
-    if (a.n < 2 || b.n < 2 || a.d[a.n - 1] != b.d[b.n - 2] || X->type != Y->type || b.batch > b.n - 2)
+    if (a.n < 2 || b.n < 2 || a.d[a.n - 1] != b.d[b.n - 2] || X->type != Y->type)
         fail(g->cx, E_MALFORMED, "MatMul: %s by %s", shape_str(g->cx, a), shape_str(g->cx, b));
-    if (a.batch == a.n && g->max_batch > 1)
+    if ((a.batch == a.n || b.batch == b.n - 1) && g->max_batch > 1)
         fail(g->cx, E_UNSUPPORTED, "MatMul: %s by %s sums over the batch", shape_str(g->cx, a), shape_str(g->cx, b));
     Shape ao = outer(a), bo = outer(b);
     if (a.batch > ao.n) ao.batch = 0;
+    if (b.batch > bo.n) bo.batch = 0;
     n->shape = bcast_shape(g, "MatMul", ao, bo);
-    if (a.batch == a.n - 1) n->shape.batch = n->shape.n + 1;
+    bool row = a.batch == a.n - 1, column = b.batch == b.n;
+    if (g->max_batch > 1 && (n->shape.batch != 0) + row + column > 1)
+        fail(g->cx, E_UNSUPPORTED, "MatMul: %s by %s, two axes would grow with the batch", shape_str(g->cx, a), shape_str(g->cx, b));
+    if (row || column) n->shape.batch = n->shape.n + (row ? 1 : 2);
     n->shape.d[n->shape.n++] = a.d[a.n - 2], n->shape.d[n->shape.n++] = b.d[b.n - 1];
 }
 
@@ -43,11 +47,13 @@ void infer_conv(Graph *g, Node *n) {
     Window w = window_of(n);
     Shape x = X->shape, f = Y->shape;
     bool fits = x.n == w.rank + 2 && f.n == x.n && X->type == Y->type && w.group >= 1 && x.d[1] % w.group == 0 &&
-                f.d[0] % w.group == 0 && f.d[1] == x.d[1] / w.group && x.batch <= 1;
+                f.d[0] % w.group == 0 && f.d[1] == x.d[1] / w.group;
     for (int d = 0; fits && d < w.rank; d++) fits = f.d[2 + d] == w.axis[d].kernel;
     if (!fits)
         fail(g->cx, E_MALFORMED, "Conv: an input of %s by weights of %s in %lld groups", shape_str(g->cx, x),
              shape_str(g->cx, f), (long long)w.group);
+    if ((x.batch > 1 || f.batch) && g->max_batch > 1)
+        fail(g->cx, E_UNSUPPORTED, "Conv: an input of %s by weights of %s mixes the batch", shape_str(g->cx, x), shape_str(g->cx, f));
     n->shape = x;
     n->shape.d[1] = f.d[0];
     window_shape(g, &w, x, &n->shape);

@@ -51,9 +51,20 @@ void window_shape(Graph *g, const Window *w, Shape x, Shape *y) {
 void infer_pool(Graph *g, Node *n) {
     Window w = window_of(n);
     n->shape = X->shape;
-    if (n->shape.n < 2 + w.rank || n->shape.batch > 2)
+    if (n->shape.n < 2 + w.rank)
         fail(g->cx, E_MALFORMED, "%s: a window of %d axes over %s", optab[n->op].name, w.rank, shape_str(g->cx, n->shape));
+    if (n->shape.batch > 2 && n->shape.batch <= 2 + w.rank && g->max_batch > 1)
+        fail(g->cx, E_UNSUPPORTED, "%s: over the batch axis of %s", optab[n->op].name, shape_str(g->cx, n->shape));
     window_shape(g, &w, X->shape, &n->shape);
+}
+
+// The second input is what MaxPool makes of the first: the place in its image, row-major, where each
+// maximum is first met, as i64.
+void infer_max_pool_place(Graph *g, Node *n) {
+    infer_pool(g, n);
+    n->type = DT_I64;
+    if (!same_shape(n->shape, n->in[1]->shape) || n->in[1]->type != X->type)
+        fail(g->cx, E_MALFORMED, "MaxPoolPlace: the maxima have shape %s, not %s", shape_str(g->cx, n->in[1]->shape), shape_str(g->cx, n->shape));
 }
 
 static Expr *windowed(Kernel *k, Node *n, Expr **at, KOp op, double outside) {
@@ -67,6 +78,22 @@ static Expr *windowed(Kernel *k, Node *n, Expr **at, KOp op, double outside) {
     Expr *e = pull_padded(k, X, in, outside);
     for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, op, r[d], e);
     return e;
+}
+
+// Of the elements equal to the maximum, the least place; none is (NaN), so place 0 stands in.
+Expr *emit_max_pool_place(Kernel *k, Node *n, Expr **at) {
+    Window w = window_of(n);
+    Expr *in[MAXDIM], *r[MAXDIM], *place = ix_imm(k, 0), *nowhere = k_imm_i(k, DT_I64, INT64_MAX);
+    memcpy(in, at, sizeof *in * (size_t)n->shape.n);
+    for (int d = 0; d < w.rank; d++) {
+        r[d] = k_var(k, w.axis[d].kernel, false);
+        in[2 + d] = window_tap(k, &w, d, at[2 + d], r[d]);
+        place = ix(k, I_ADD, ix_mul(k, place, X->shape.d[2 + d]), in[2 + d]);
+    }
+    Expr *hit = k2(k, K_EQ, pull(k, X, in), pull(k, n->in[1], at)), *e = k_select(k, hit, k_index(k, place), nowhere);
+    for (int d = w.rank - 1; d >= 0; d--) e = k_inside(k, in[2 + d], X->shape.d[2 + d], e, nowhere);
+    for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, K_MINIMUM, r[d], e);
+    return k_select(k, k2(k, K_EQ, e, nowhere), k_imm_i(k, DT_I64, 0), e);
 }
 
 static double lowest(DType t) {
