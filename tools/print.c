@@ -49,7 +49,7 @@ json_t *json_start(Cx *cx) {
     return o;
 }
 
-json_t *json_text(Cx *cx, const char *s) {
+json_t *text_json(Cx *cx, const char *s) {
     if (!s) return json_null();
     json_t *v = json_string(s);
     return v ? v : json_string(cx_show(cx, s));

@@ -15,7 +15,7 @@ void print_next(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 // JSON. Objects from json_start live until the Cx goes.
 json_t *json_start(Cx *cx);
-json_t *json_text(Cx *cx, const char *s);                    // escaped where it is no UTF-8; NULL: null
+json_t *text_json(Cx *cx, const char *s);                    // escaped where it is no UTF-8; NULL: null
 void json_put(json_t *object, const char *key, json_t *value);               // takes value
 void json_print(json_t *value);                              // to stdout, indented
 
