@@ -18,7 +18,7 @@ int node_opset(const Model *m) {
 // ---- constants ----
 static bool from_tensor(const Tensor *t, Constant *c) {
     if (!t || t->type == DT_NONE || t->rank > MAXDIM) return false;
-    *c = (Constant){.rank = t->rank, .type = t->type, .tensor = t, .as_stored = true};
+    *c = (Constant){.rank = t->rank, .type = t->type, .tensor = t, .as_stored = true, .source = t};
     memcpy(c->dim, t->dim, sizeof *c->dim * (size_t)t->rank);
     return true;
 }
@@ -60,7 +60,7 @@ static bool from_source(Model *m, const DocNode *n, Constant *c) {
     if (rank < 0) return false;
     const AttrValue *a = node_attr(n, "value");
     const Tensor *t = a && a->kind == ATTR_T ? a->t : NULL;
-    *c = (Constant){.rank = rank, .type = t ? t->type : DT_F32};
+    *c = (Constant){.rank = rank, .type = t ? t->type : DT_F32, .source = n};
     if (t && t->count == 1 && t->type) c->fill = dtype_get_f(t->type, t->data);
     memcpy(c->dim, dim, sizeof *dim * (size_t)rank);
     return c->type != DT_NONE;

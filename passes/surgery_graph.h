@@ -14,6 +14,7 @@ typedef struct Constant {
     const Tensor *tensor;             // where its numbers come from; NULL: all are `fill`
     bool as_stored;                   // they are the tensor's, in its order
     double fill;
+    const void *source;               // tells two constants apart, and shared ones together
 } Constant;
 
 bool constant_of(Model *m, const char *value, Constant *c);                // false: not constant, or not understood

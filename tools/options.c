@@ -82,7 +82,7 @@ static void option_add(Args *a, OptionId id, const char *value) {
     const Option *o = &options[id];
     if (value && option_has_choices(o) && !choice_holds(o->argument, value))
         fail(a->cx, E_USAGE, "--%s is one of %s, not '%s'", o->name, o->argument, cx_show(a->cx, value));
-    *VEC_PUSH(a->cx, a->given, a->ngiven) = (struct Given){id, value};
+    *VEC_PUSH(a->cx, a->given, a->ngiven) = (struct GivenOption){id, value};
 }
 
 // Takes one option at argv[i]; returns the number of the last argument it used.

@@ -57,7 +57,7 @@ struct Args {
     int npos;
     const char **pos;                     // what is no option, the command excepted
     int ngiven;
-    struct Given { OptionId id; const char *value; } *given;      // in order
+    struct GivenOption { OptionId id; const char *value; } *given;      // in order
 };
 
 Args *args_parse(Cx *cx, int argc, char **argv);

@@ -113,7 +113,7 @@ OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_run, "orientation noted by t
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
 OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 5)")
-OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_run, "names of the classes, one a line")
+OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run, "names of the classes, one a line")
 OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
 OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
