@@ -61,6 +61,8 @@ static void indices(void *arg) {
     Expr *a = k->axis[0], *b = k->axis[1], *flat = ix_flat(k, x->shape, k->axis);
     assert_ptr_equal(ix(k, I_DIV, flat, ix_imm(k, 16)), a);
     assert_ptr_equal(ix(k, I_MOD, flat, ix_imm(k, 16)), b);
+    assert_ptr_equal(ix_add(k, ix_add(k, b, -3), 1), ix_add(k, b, -2));
+    assert_ptr_equal(ix_add(k, ix_add(k, b, -3), 3), b);
     Expr *q = ix(k, I_DIV, b, ix_imm(k, 4)), *r = ix(k, I_MOD, b, ix_imm(k, 4));
     assert_ptr_equal(ix(k, I_ADD, ix_mul(k, q, 12), ix_mul(k, r, 3)), ix_mul(k, b, 3));
     assert_int_equal(ix_coef(flat, a), 16);
