@@ -142,8 +142,8 @@ static void print_text(const Inspection *i) {
     Cx *cx = i->a->cx;
     print_layers(i);
     for (int k = 0; k < i->m->ninput; k++)
-        if (!model_init(i->m, i->m->input[k]->name)) printf("input        %s\n", value_text(cx, i->m->input[k]));
-    for (int k = 0; k < i->m->noutput; k++) printf("output       %s\n", value_text(cx, i->m->output[k]));
+        if (!model_init(i->m, i->m->input[k]->name)) printf("input        %s\n", value_shown(cx, i->m->input[k]));
+    for (int k = 0; k < i->m->noutput; k++) printf("output       %s\n", value_shown(cx, i->m->output[k]));
     printf("opset        %lld%s%s\n", (long long)model_opset(i->m, ""), i->m->producer[0] ? ", written by " : "",
            cx_show(cx, i->m->producer));
     printf("parameters   %s\n", i->s.params ? count_text(cx, (double)i->s.params) : "0");

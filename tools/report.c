@@ -47,7 +47,7 @@ json_t *report_value(Cx *cx, const ValueInfo *v) {
     return o;
 }
 
-const char *value_text(Cx *cx, const ValueInfo *v) {
+const char *value_shown(Cx *cx, const ValueInfo *v) {
     const char *s = cx_fmt(cx, "%s %s", cx_show(cx, v->name), v->type ? dtypes[v->type].name : v->kind);
     for (int d = 0; d < v->rank; d++) s = cx_fmt(cx, "%s%s%s", s, d ? "," : " [", dim_text(cx, &v->dim[d]));
     return v->rank > 0 ? cx_fmt(cx, "%s]", s) : s;

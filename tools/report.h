@@ -8,7 +8,7 @@
 void report_heads(Model *m, json_t *o, const Heads *h);
 json_t *report_shape(Cx *cx, Shape s);                    // [1, 3, 224, 224], "N" for the batch
 json_t *report_value(Cx *cx, const ValueInfo *v);         // {name, type, shape}
-const char *value_text(Cx *cx, const ValueInfo *v);       // "input f32 [N,3,224,224]", to be shown
+const char *value_shown(Cx *cx, const ValueInfo *v);       // "input f32 [N,3,224,224]", to be shown
 const char *node_name(const DocNode *n);                  // its name, else that of its first output
 
 #endif
