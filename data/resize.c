@@ -1,12 +1,12 @@
 // resize.c -- separable fixed-point resampling with Pillow's exact arithmetic.
 //
 // What must stay as it is for the bits to agree: the order of the double operations that make the
-// weights, weights rounded half away from zero to 22 bits, sums in 32-bit integers from one half,
-// and the intermediate rounding to 8 bits. How the sums are grouped is free: integers do not care.
+// weights, and weights rounded half away from zero to 22 bits. The sums are in resample.c.
 #include "resize.h"
+#include "resample.h"
 #include <strings.h>
 
-enum { BITS = 22, MAX_SIDE = 1 << 28, MAX_WEIGHTS = 1 << 27 };
+enum { MAX_SIDE = 1 << 28, MAX_WEIGHTS = 1 << 27 };
 
 // ---- filters ----
 
@@ -60,16 +60,8 @@ bool interp_find(const char *name, Interp *out) {
 
 // ---- weights of one axis ----
 
-typedef struct Span { int from, count; } Span;       // the source elements of one result element
-
-typedef struct Axis {                  // result elements first .. first+count of an axis of out
-    int count, most;                   // most: weights reserved for each
-    const Span *span;
-    const int32_t *weight;             // [count][most]
-} Axis;
-
 static void element_weights(int in, double scale, double stretch, Interp how, int x, double *w, Span *span,
-                            int32_t *fixed) {
+                            int32_t *fixed, int most) {
     double support = filters[how].support * stretch, inverse = 1.0 / stretch;
     double center = (x + 0.5) * scale, sum = 0.0;
     int lo = (int)(center - support + 0.5), hi = (int)(center + support + 0.5);
@@ -81,14 +73,16 @@ static void element_weights(int in, double scale, double stretch, Interp how, in
     }
     for (int i = 0; i < hi - lo; i++) {
         double v = sum != 0.0 ? w[i] / sum : w[i];
-        fixed[i] = (int32_t)(v * (1 << BITS) + (v < 0 ? -0.5 : 0.5));
+        fixed[i] = (int32_t)(v * (1 << RESAMPLE_BITS) + (v < 0 ? -0.5 : 0.5));
     }
+    for (int i = hi - lo; i < most; i++) fixed[i] = 0;
     *span = (Span){lo, hi - lo};
 }
 
 static Err axis_weights(Resizer *r, int which, int in, int out, Interp how, int first, int count, Axis *a, Fault *f) {
     double scale = (double)in / out, stretch = scale < 1.0 ? 1.0 : scale;
     size_t most = (size_t)ceil(filters[how].support * stretch) * 2 + 1, n = (size_t)count;
+    most = (most + RESAMPLE_GROUP - 1) / RESAMPLE_GROUP * RESAMPLE_GROUP;
     if (most > MAX_WEIGHTS / n) return fault(f, E_LIMIT, "resizing %d to %d pixels is out of proportion", in, out);
     size_t size = n * sizeof(Span) + n * most * sizeof(int32_t) + most * sizeof(double);
     if (size > r->weights_capacity[which]) {
@@ -101,121 +95,10 @@ static Err axis_weights(Resizer *r, int which, int in, int out, Interp how, int 
     Span *span = (Span *)(w + most);
     int32_t *fixed = (int32_t *)(span + n);
     for (int i = 0; i < count; i++)
-        element_weights(in, scale, stretch, how, first + i, w, span + i, fixed + (size_t)i * most);
+        element_weights(in, scale, stretch, how, first + i, w, span + i, fixed + (size_t)i * most, (int)most);
     *a = (Axis){count, (int)most, span, fixed};
     return E_OK;
 }
-
-// ---- the passes ----
-// Written once in portable vectors, compiled for the plain machine and for AVX2.
-
-typedef int32_t I4 __attribute__((vector_size(16)));
-typedef int32_t I8 __attribute__((vector_size(32)));
-typedef uint8_t B4 __attribute__((vector_size(4)));
-typedef uint8_t B8 __attribute__((vector_size(8)));
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE uint8_t clip(int32_t v) {
-    v >>= BITS;
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-// Four rows at once: they share the weights. Reads up to 1 byte behind the last pixel.
-INLINE void columns_rgb(const Axis *a, const uint8_t *const src[4], uint8_t *const dst[4]) {
-    for (int x = 0; x < a->count; x++) {
-        const int32_t *w = a->weight + (size_t)x * (size_t)a->most;
-        size_t at = 3 * (size_t)a->span[x].from;
-        const I4 half = {1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1)};
-        I4 sum[4] = {half, half, half, half};
-        for (int i = 0; i < a->span[x].count; i++, at += 3) {
-            I4 k = {w[i], w[i], w[i], w[i]};
-#pragma GCC unroll 4
-            for (int y = 0; y < 4; y++) {
-                B4 b;
-                memcpy(&b, src[y] + at, 4);
-                sum[y] += __builtin_convertvector(b, I4) * k;
-            }
-        }
-        for (int y = 0; y < 4; y++)
-            for (int c = 0; c < 3; c++) dst[y][3 * x + c] = clip(sum[y][c]);
-    }
-}
-
-INLINE void columns_grey(const Axis *a, const uint8_t *src, uint8_t *dst) {
-    for (int x = 0; x < a->count; x++) {
-        const int32_t *w = a->weight + (size_t)x * (size_t)a->most;
-        const uint8_t *s = src + a->span[x].from;
-        int32_t sum = 1 << (BITS - 1);
-        for (int i = 0; i < a->span[x].count; i++) sum += s[i] * w[i];
-        dst[x] = clip(sum);
-    }
-}
-
-typedef struct Rows { const uint8_t *p; size_t stride; } Rows;
-
-INLINE void columns(const Axis *a, int channels, Rows in, int rows, uint8_t *out) {
-    size_t width = (size_t)a->count * (size_t)channels;
-    if (channels == 1) {
-        for (int y = 0; y < rows; y++) columns_grey(a, in.p + (size_t)y * in.stride, out + (size_t)y * width);
-        return;
-    }
-    for (int y = 0; y < rows; y += 4) {
-        const uint8_t *src[4];
-        uint8_t *dst[4];
-        for (int i = 0; i < 4; i++) {                            // the last group repeats the last row
-            size_t row = (size_t)(y + i < rows ? y + i : rows - 1);
-            src[i] = in.p + row * in.stride;
-            dst[i] = out + row * width;
-        }
-        columns_rgb(a, src, dst);
-    }
-}
-
-INLINE void row_of_sums(Rows in, const int32_t *w, int count, size_t width, uint8_t *out) {
-    size_t x = 0;
-    for (; x + 16 <= width; x += 16) {
-        I8 lo = {0}, hi = {0};
-        for (int i = 0; i < count; i++) {
-            B8 b[2];
-            memcpy(b, in.p + (size_t)i * in.stride + x, 16);
-            lo += __builtin_convertvector(b[0], I8) * w[i];
-            hi += __builtin_convertvector(b[1], I8) * w[i];
-        }
-        for (int i = 0; i < 8; i++) {
-            out[x + (size_t)i] = clip(lo[i] + (1 << (BITS - 1)));
-            out[x + 8 + (size_t)i] = clip(hi[i] + (1 << (BITS - 1)));
-        }
-    }
-    for (; x < width; x++) {
-        int32_t sum = 1 << (BITS - 1);
-        for (int i = 0; i < count; i++) sum += in.p[(size_t)i * in.stride + x] * w[i];
-        out[x] = clip(sum);
-    }
-}
-
-INLINE void rows(const Axis *a, Rows in, int top, size_t width, uint8_t *out) {
-    for (int y = 0; y < a->count; y++) {
-        Rows from = {in.p + (size_t)(a->span[y].from - top) * in.stride, in.stride};
-        row_of_sums(from, a->weight + (size_t)y * (size_t)a->most, a->span[y].count, width, out + (size_t)y * width);
-    }
-}
-
-static void columns_plain(const Axis *a, int channels, Rows in, int n, uint8_t *out) { columns(a, channels, in, n, out); }
-static void rows_plain(const Axis *a, Rows in, int top, size_t width, uint8_t *out) { rows(a, in, top, width, out); }
-
-#ifdef __x86_64__
-__attribute__((target("avx2"))) static void columns_avx2(const Axis *a, int channels, Rows in, int n, uint8_t *out) {
-    columns(a, channels, in, n, out);
-}
-__attribute__((target("avx2"))) static void rows_avx2(const Axis *a, Rows in, int top, size_t width, uint8_t *out) {
-    rows(a, in, top, width, out);
-}
-static bool has_avx2(void) { return __builtin_cpu_supports("avx2"); }
-#else
-#define columns_avx2 columns_plain
-#define rows_avx2 rows_plain
-static bool has_avx2(void) { return false; }
-#endif
 
 // ---- nearest ----
 
@@ -272,13 +155,13 @@ static Err resize_filtered(Resizer *r, const Image *in, Box from, int width, int
     if (across) {
         if (down && reserve_rows(r, row * (size_t)need, f)) return f->code;
         uint8_t *to = down ? r->rows : out->pixel;
-        (has_avx2() ? columns_avx2 : columns_plain)(&ax, in->channels, src, need, to);
+        resample_columns(&ax, in->channels, src, need, to);
         src = (Rows){to, row};
     } else {
         src.p += (size_t)part.x * c;
     }
     if (down) {
-        (has_avx2() ? rows_avx2 : rows_plain)(&ay, src, top, row, out->pixel);
+        resample_rows(&ay, src, top, row, out->pixel);
     } else if (!across) {
         for (size_t y = 0; y < (size_t)part.height; y++) memcpy(out->pixel + y * row, src.p + y * src.stride, row);
     }

@@ -1,5 +1,6 @@
 // test_resize.c -- resizing: parts against the whole, and golden hashes taken from Pillow
 // (images.py compares with Pillow itself).
+#include "data/resample.h"
 #include "data/resize.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,6 +70,32 @@ static void equals_pillow(void **state) {
     image_free(&in), image_free(&out), resizer_free(&r);
 }
 
+// The versions for this machine against the plain ones, on weights no filter would give.
+static void versions_agree(void **state) {
+    (void)state;
+    enum { WIDTH = 90, HEIGHT = 7, MOST = 40 };
+    static uint8_t in[WIDTH * HEIGHT * 3 + IMAGE_SLACK], plain[WIDTH * HEIGHT * 3], fast[WIDTH * HEIGHT * 3];
+    static int32_t weight[30 * MOST];
+    static Span span[30];
+    uint32_t r = 1;
+    for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)((r = r * 1664525 + 1013904223) >> 24);
+    for (int x = 0; x < 30; x++) {
+        span[x] = (Span){x * 2, x + 1};
+        for (int i = 0; i <= x; i++) weight[x * MOST + i] = (int32_t)(r = r * 1664525 + 1013904223) >> 10;
+    }
+    for (int c = 1; c <= 3; c += 2) {
+        Axis a = {30, MOST, span, weight};
+        Rows rows = {in, (size_t)(WIDTH * c)};
+        resample_columns_plain(&a, c, rows, HEIGHT, plain);
+        if (resample_columns_avx2(&a, c, rows, HEIGHT, fast)) assert_memory_equal(plain, fast, (size_t)(30 * HEIGHT * c));
+    }
+    for (size_t width = 1; width <= WIDTH; width++) {
+        Rows rows = {in, WIDTH};
+        resample_row_plain(weight + 6 * MOST, 7, rows, width, plain);
+        if (resample_row_avx2(weight + 6 * MOST, 7, rows, width, fast)) assert_memory_equal(plain, fast, width);
+    }
+}
+
 static void refuses_absurd_sizes(void **state) {
     (void)state;
     Image in = {0}, out = {0};
@@ -94,7 +121,7 @@ static void knows_its_filters(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_is_a_part_of_the_whole), cmocka_unit_test(same_size_copies),
-        cmocka_unit_test(equals_pillow), cmocka_unit_test(refuses_absurd_sizes), cmocka_unit_test(knows_its_filters),
+        cmocka_unit_test(equals_pillow), cmocka_unit_test(versions_agree), cmocka_unit_test(refuses_absurd_sizes), cmocka_unit_test(knows_its_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
