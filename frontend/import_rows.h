@@ -190,6 +190,14 @@ ROW( "TopK",                    10, NEWEST, top_k                       )
 ROW( "Trilu",                   14, NEWEST, trilu                       )
 ROW( "Unique",                  11, NEWEST, unique                      )
 
+// ---- signals ----
+ROW( "BlackmanWindow",          17, NEWEST, blackman_window             )
+ROW( "DFT",                     17, NEWEST, dft                         )
+ROW( "HammingWindow",           17, NEWEST, hamming_window              )
+ROW( "HannWindow",              17, NEWEST, hann_window                 )
+ROW( "MelWeightMatrix",         17, NEWEST, mel_weight_matrix           )
+ROW( "STFT",                    17, NEWEST, stft                        )
+
 // ---- refused, and why ----
 ROW( "ConcatFromSequence",      11, NEWEST, of_sequences                )
 ROW( "NonMaxSuppression",       10, NEWEST, sized_by_data               )

@@ -1,0 +1,175 @@
+// import_signal.c -- windows, mel weights, and Fourier transforms as products with constant tables.
+#include "import.h"
+
+enum { TABLE_MAX = 1 << 22 };         // elements of a table made here
+
+static double number(Import *im, int k) {
+    double *v;
+    if (in_floats(im, k, &v) != 1) import_fail(im, E_MALFORMED, "its input %d is to be one number", k);
+    return *v;
+}
+
+static int64_t whole(Import *im, int k, int64_t least, int64_t most) {
+    double v = number(im, k);
+    if (!(v >= (double)least)) import_fail(im, E_MALFORMED, "its input %d is %g", k, v);
+    if (v > (double)most) import_fail(im, E_LIMIT, "its input %d is %g; at most %lld is served", k, v, (long long)most);
+    return (int64_t)v;
+}
+
+// Numbers computed here, as a constant of type t.
+static Node *table(Import *im, DType t, Shape s, const double *v) {
+    char *data = NEW(im->cx, char, numel(s) * dtypes[t].bytes);
+    for (int64_t i = 0; i < numel(s); i++) dtype_set_f(t, data + i * dtypes[t].bytes, v[i]);
+    return graph_const(im->g, t, s, data);
+}
+
+static DType output_type(Import *im) {
+    DType t = dtype_of_onnx(attr_int(im, "output_datatype", 1));
+    if (t == DT_NONE) import_fail(im, E_UNSUPPORTED, "a result of type %lld is not supported", (long long)attr_int(im, "output_datatype", 1));
+    return t;
+}
+
+// ---- windows: a + b cos(x) + c cos(2x) over one period ----
+
+static void window(Import *im, double a, double b, double c) {
+    int64_t n = whole(im, 0, 0, TABLE_MAX), period = attr_int(im, "periodic", 1) ? n : n - 1;
+    double *v = NEW(im->cx, double, n);
+    for (int64_t i = 0; i < n; i++) {
+        double x = period ? 2 * 3.14159265358979323846 * (double)i / (double)period : 3.14159265358979323846;
+        v[i] = a + b * cos(x) + c * cos(2 * x);
+    }
+    out(im, 0, table(im, output_type(im), SHAPE(n), v));
+}
+
+void import_hann_window(Import *im, const DocNode *n) { (void)n, window(im, 0.5, -0.5, 0); }
+void import_hamming_window(Import *im, const DocNode *n) { (void)n, window(im, 25.0 / 46, -21.0 / 46, 0); }
+void import_blackman_window(Import *im, const DocNode *n) { (void)n, window(im, 0.42, -0.5, 0.08); }
+
+// ---- mel weights: triangles between edges that are evenly spaced in mel ----
+
+static double mel(double hertz) { return 2595 * log10(1 + hertz / 700); }
+
+static void triangle(double *v, int64_t rows, int64_t columns, int64_t low, int64_t centre, int64_t high) {
+    for (int64_t i = low; i <= high && i < rows; i++) {
+        if (i <= centre) v[i * columns] = centre == low ? 1 : (double)(i - low) / (double)(centre - low);
+        if (i >= centre && i < high) v[i * columns] = (double)(high - i) / (double)(high - centre);
+    }
+}
+
+void import_mel_weight_matrix(Import *im, const DocNode *n) {
+    (void)n;
+    int64_t bins = whole(im, 0, 1, TABLE_MAX), length = whole(im, 1, 1, TABLE_MAX), rate = whole(im, 2, 1, INT64_MAX / 2);
+    int64_t rows = length / 2 + 1, *edge = NEW(im->cx, int64_t, bins + 2);
+    double low = mel(number(im, 3)), high = mel(number(im, 4));
+    if (rows * bins > TABLE_MAX) import_fail(im, E_LIMIT, "a table of %lld by %lld", (long long)rows, (long long)bins);
+    for (int64_t i = 0; i < bins + 2; i++) {
+        double hertz = 700 * (pow(10, (low + (double)i * (high - low) / (double)(bins + 2)) / 2595) - 1);
+        double at = floor((double)(length + 1) * hertz / (double)rate);
+        if (!(at >= 0 && at < (double)TABLE_MAX)) import_fail(im, E_MALFORMED, "its band edges do not fit");
+        edge[i] = (int64_t)at;
+        if (i && edge[i] < edge[i - 1]) import_fail(im, E_MALFORMED, "its band edges do not rise");
+    }
+    double *v = NEW(im->cx, double, rows * bins);
+    for (int64_t i = 0; i < bins; i++) triangle(v + i, rows, bins, edge[i], edge[i + 1], edge[i + 2]);
+    out(im, 0, table(im, output_type(im), SHAPE(rows, bins), v));
+}
+
+// ---- Fourier transforms ----
+
+typedef struct Turn {                 // the table of a transform: e^(+-2 pi i j k / length), scaled
+    Node *cosine, *sine;              // [length, results]
+    int64_t length, results;
+} Turn;
+
+static Turn turn_of(Import *im, DType t, int64_t length, bool inverse, bool half) {
+    Turn r = {.length = length, .results = half ? length / 2 + 1 : length};
+    if (length < 1 || length > TABLE_MAX || r.results * length > TABLE_MAX) import_fail(im, E_LIMIT, "a transform of %lld elements", (long long)length);
+    double *c = NEW(im->cx, double, length * r.results), *s = NEW(im->cx, double, length * r.results);
+    for (int64_t j = 0; j < length; j++)
+        for (int64_t k = 0; k < r.results; k++) {
+            double angle = 2 * 3.14159265358979323846 * (double)(j * k % length) / (double)length, scale = inverse ? 1 / (double)length : 1;
+            c[j * r.results + k] = cos(angle) * scale;
+            s[j * r.results + k] = (inverse ? sin(angle) : -sin(angle)) * scale;
+        }
+    r.cosine = table(im, t, SHAPE(length, r.results), c), r.sine = table(im, t, SHAPE(length, r.results), s);
+    return r;
+}
+
+// Shapes without, and with, a last axis of size 1.
+static Node *drop_last(Graph *g, Node *x) {
+    Shape s = x->shape;
+    s.n--;
+    return node_reshape(g, x, s);
+}
+static Node *add_last(Graph *g, Node *x) {
+    Shape s = x->shape;
+    s.d[s.n++] = 1;
+    return node_reshape(g, x, s);
+}
+
+// x [.., length, 1 (real) or 2 (complex)] to [.., results, 2]
+static Node *transform(Graph *g, Node *x, Turn t) {
+    int last = x->shape.n - 1;
+    Node *re = drop_last(g, node_slice(g, x, last, 0, 1)), *u = op2(g, MatMul, re, t.cosine), *v = op2(g, MatMul, re, t.sine);
+    if (x->shape.d[last] == 2) {
+        Node *imaginary = drop_last(g, node_slice(g, x, last, 1, 1));
+        u = op2(g, Sub, u, op2(g, MatMul, imaginary, t.sine));
+        v = op2(g, Add, v, op2(g, MatMul, imaginary, t.cosine));
+    }
+    return node_concat(g, last, 2, (Node *[]){add_last(g, u), add_last(g, v)});
+}
+
+// Axis and the one before the last change places.
+static Node *swap_in(Graph *g, Node *x, int axis) {
+    int64_t perm[MAXDIM];
+    for (int d = 0; d < x->shape.n; d++) perm[d] = d;
+    perm[axis] = x->shape.n - 2, perm[x->shape.n - 2] = axis;
+    return node_transpose(g, x, perm);
+}
+
+// The axis cut, or filled up with zeros, to that length.
+static Node *to_length(Graph *g, Node *x, int axis, int64_t length) {
+    int r = x->shape.n;
+    int64_t attr[3 * MAXDIM];
+    if (length <= x->shape.d[axis]) return node_slice(g, x, axis, 0, length);
+    for (int d = 0; d < r; d++) attr[d] = 0, attr[r + d] = 1, attr[2 * r + d] = d == axis ? length : x->shape.d[d];
+    return op1a(g, Pad, x, ((Attr){.n = 3 * r, .i = attr}));
+}
+
+static void needs_parts(Import *im, Node *x) {
+    int r = x->shape.n;
+    if (r < 2 || !dtype_is_float(x->type) || x->shape.d[r - 1] < 1 || x->shape.d[r - 1] > 2)
+        import_fail(im, E_MALFORMED, "%s is no tensor of real or complex numbers", shape_str(im->cx, x->shape));
+}
+
+void import_dft(Import *im, const DocNode *n) {
+    (void)n;
+    Node *x = in(im, 0);
+    needs_parts(im, x);
+    int r = x->shape.n;
+    int64_t at = im->opset < 20 ? attr_int(im, "axis", 1) : in_given(im, 2) ? (int64_t)number(im, 2) : -2, axis = at < 0 ? at + r : at;
+    if (axis < 0 || axis >= r - 1) import_fail(im, E_MALFORMED, "axis %lld of %s", (long long)at, shape_str(im->cx, x->shape));
+    int64_t length = in_given(im, 1) ? whole(im, 1, 1, TABLE_MAX) : x->shape.d[axis];
+    Turn t = turn_of(im, x->type, length, attr_int(im, "inverse", 0) != 0, attr_int(im, "onesided", 0) != 0);
+    x = swap_in(im->g, to_length(im->g, x, (int)axis, length), (int)axis);
+    out(im, 0, swap_in(im->g, transform(im->g, x, t), (int)axis));
+}
+
+// Frames of the signal [batch, samples, parts], each times the window and transformed.
+void import_stft(Import *im, const DocNode *n) {
+    (void)n;
+    Graph *g = im->g;
+    Node *x = in(im, 0);
+    needs_parts(im, x);
+    if (x->shape.n != 3) import_fail(im, E_MALFORMED, "a signal of %s", shape_str(im->cx, x->shape));
+    int64_t samples = x->shape.d[1], step = whole(im, 1, 1, TABLE_MAX), length = in_given(im, 2) ? in(im, 2)->shape.d[0] : samples;
+    if (in_given(im, 3)) length = whole(im, 3, 1, TABLE_MAX);
+    if (length < 1 || length > samples) import_fail(im, E_MALFORMED, "frames of %lld in %lld samples", (long long)length, (long long)samples);
+    int64_t frames = (samples - length) / step + 1;
+    if (frames > TABLE_MAX / length) import_fail(im, E_LIMIT, "%lld frames of %lld samples", (long long)frames, (long long)length);
+    int64_t *index = NEW(im->cx, int64_t, frames * length);
+    for (int64_t i = 0; i < frames * length; i++) index[i] = i / length * step + i % length;
+    Node *frame = graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x, graph_const(g, DT_I64, SHAPE(frames, length), index)});
+    if (in_given(im, 2)) frame = op2(g, Mul, frame, node_reshape(g, in(im, 2), SHAPE(length, 1)));
+    out(im, 0, transform(g, frame, turn_of(im, x->type, length, false, attr_int(im, "onesided", 1) != 0)));
+}
