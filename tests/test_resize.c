@@ -81,7 +81,7 @@ static void versions_agree(void **state) {
     for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)((r = r * 1664525 + 1013904223) >> 24);
     for (int x = 0; x < 30; x++) {
         span[x] = (Span){x * 2, x + 1};
-        for (int i = 0; i <= x; i++) weight[x * MOST + i] = (int32_t)(r = r * 1664525 + 1013904223) >> 10;
+        for (int i = 0; i <= x; i++) weight[x * MOST + i] = (int32_t)(r = r * 1664525 + 1013904223) >> 13;      // no sum overflows
     }
     for (int c = 1; c <= 3; c += 2) {
         Axis a = {30, MOST, span, weight};
