@@ -215,4 +215,8 @@ ROW( "SplitToSequence",         11, NEWEST, of_sequences                )
 ROW( "StringConcat",            20, NEWEST, of_strings                  )
 ROW( "StringNormalizer",        10, NEWEST, of_strings                  )
 ROW( "StringSplit",             20, NEWEST, of_strings                  )
+// ---- recurrent ----
+ROW( "GRU",                      1, NEWEST, gru                         )
+ROW( "LSTM",                     1, NEWEST, lstm                        )
+ROW( "RNN",                      1, NEWEST, rnn                         )
 #undef ROW
