@@ -219,4 +219,10 @@ ROW( "StringSplit",             20, NEWEST, of_strings                  )
 ROW( "GRU",                      1, NEWEST, gru                         )
 ROW( "LSTM",                     1, NEWEST, lstm                        )
 ROW( "RNN",                      1, NEWEST, rnn                         )
+
+// ---- resizing ----
+ROW( "Resize",                  10, 10,     resize_by_input             )
+ROW( "Resize",                  11, NEWEST, resize                      )
+ROW( "Upsample",                 1, 8,      upsample_by_attribute       )
+ROW( "Upsample",                 9, NEWEST, resize_by_input             )
 #undef ROW
