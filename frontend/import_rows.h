@@ -154,6 +154,17 @@ ROW( "MatMul",                   1, NEWEST, matmul                      )
 ROW( "MatMulInteger",           10, NEWEST, matmul_integer              )
 ROW( "QLinearMatMul",           10, NEWEST, qlinear_matmul              )
 
+// ---- recurrent ----
+ROW( "GRU",                      1, NEWEST, gru                         )
+ROW( "LSTM",                     1, NEWEST, lstm                        )
+ROW( "RNN",                      1, NEWEST, rnn                         )
+
+// ---- resizing ----
+ROW( "Resize",                  10, 10,     resize_by_input             )
+ROW( "Resize",                  11, NEWEST, resize                      )
+ROW( "Upsample",                 1, 8,      upsample_by_attribute       )
+ROW( "Upsample",                 9, NEWEST, resize_by_input             )
+
 // ---- movement ----
 ROW( "BitCast",                  1, NEWEST, bit_cast                    )
 ROW( "CenterCropPad",           18, NEWEST, center_crop_pad             )
@@ -215,14 +226,4 @@ ROW( "SplitToSequence",         11, NEWEST, of_sequences                )
 ROW( "StringConcat",            20, NEWEST, of_strings                  )
 ROW( "StringNormalizer",        10, NEWEST, of_strings                  )
 ROW( "StringSplit",             20, NEWEST, of_strings                  )
-// ---- recurrent ----
-ROW( "GRU",                      1, NEWEST, gru                         )
-ROW( "LSTM",                     1, NEWEST, lstm                        )
-ROW( "RNN",                      1, NEWEST, rnn                         )
-
-// ---- resizing ----
-ROW( "Resize",                  10, 10,     resize_by_input             )
-ROW( "Resize",                  11, NEWEST, resize                      )
-ROW( "Upsample",                 1, 8,      upsample_by_attribute       )
-ROW( "Upsample",                 9, NEWEST, resize_by_input             )
 #undef ROW
