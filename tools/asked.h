@@ -4,6 +4,7 @@
 #include "../data/labels.h"
 #include "../frontend/import.h"
 #include "../passes/surgery.h"
+#include "engine.h"
 #include "options.h"
 
 Model *asked_model(const Args *a, const char *path);              // read, with a line when verbose
@@ -11,6 +12,9 @@ ImportOptions asked_import(const Args *a);                        // --shape, --
 Surgery asked_surgery(const Args *a);
 // The edits, done, labels of a head that is gone removed; notes tell what was done.
 SurgeryResult asked_edits(const Args *a, Model *m);
+int asked_isa(const Args *a);                                     // --target, or -1
+bool asked_eval(const Args *a, int which);                        // is the which-th --device (the last counts on) the evaluator?
+EngineOptions asked_engine(const Args *a, int which);
 Labels asked_labels(const Args *a, const Model *m);               // --labels, else the model's
 
 #endif

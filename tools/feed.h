@@ -1,0 +1,19 @@
+// feed.h -- what goes into a model when it is no picture: arrays from files, or a ramp.
+#ifndef TVC_FEED_H
+#define TVC_FEED_H
+#include "engine.h"
+#include "options.h"
+
+typedef struct Feed { const char *name; const Tensor *value; const char *file; } Feed;
+typedef struct Feeds { int n; Feed *at; } Feeds;
+
+Feeds feeds_read(const Args *a);                                  // every --input NAME=FILE.npy|.pb
+// Sizes that the model leaves open are those of the arrays; so is the batch.
+void feeds_shape(Cx *cx, const Feeds *f, const Model *m, ImportOptions *o);
+bool feeds_have(const Feeds *f, const char *name);
+// Write every input: the fed ones, which must fit, and a ramp arange(n)/n (zeros for integers) to
+// the others if `ramp`, else they are an error. `but` (or -1) is left alone.
+void feeds_write(const Feeds *f, Engine *e, bool ramp, int but);
+Tensor tensor_of(const char *name, const TensorDesc *d, const void *data);       // borrows both
+
+#endif
