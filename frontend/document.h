@@ -11,13 +11,14 @@
 #include "wire.h"
 #include <protobuf-c/protobuf-c.h>
 
-enum { M_IR = 1, M_PRODUCER = 2, M_GRAPH = 7, M_OPSET = 8, M_META = 14, M_FUNCTION = 25 };   // fields of ModelProto
-enum { G_NODE = 1, G_NAME = 2, G_INIT = 5, G_INPUT = 11, G_OUTPUT = 12, G_VALUE = 13, G_SPARSE = 15 };     // GraphProto
-enum { N_INPUT = 1, N_OUTPUT = 2, N_NAME = 3, N_OP = 4, N_ATTRIBUTE = 5, N_DOMAIN = 7 };                   // NodeProto
+// Field numbers of ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto.
+enum { M_IR = 1, M_PRODUCER = 2, M_GRAPH = 7, M_OPSET = 8, M_META = 14, M_FUNCTION = 25 };
+enum { G_NODE = 1, G_NAME = 2, G_INIT = 5, G_INPUT = 11, G_OUTPUT = 12, G_VALUE = 13, G_SPARSE = 15 };
+enum { N_INPUT = 1, N_OUTPUT = 2, N_NAME = 3, N_OP = 4, N_ATTRIBUTE = 5, N_DOMAIN = 7 };
 enum { A_NAME = 1, A_F = 2, A_I = 3, A_S = 4, A_T = 5, A_G = 6, A_FLOATS = 7, A_INTS = 8, A_STRINGS = 9, A_TENSORS = 10,
-       A_GRAPHS = 11, A_TYPE = 20, A_REF = 21 };                                                           // AttributeProto
-enum { T_DIMS = 1, T_TYPE = 2, T_SEGMENT = 3, T_FLOAT = 4, T_INT32 = 5, T_STRING = 6, T_INT64 = 7, T_NAME = 8, T_RAW = 9,
-       T_DOUBLE = 10, T_UINT64 = 11, T_EXTERNAL = 13, T_LOCATION = 14 };                                   // TensorProto
+       A_GRAPHS = 11, A_TYPE = 20, A_REF = 21 };
+enum { T_DIMS = 1, T_TYPE = 2, T_SEGMENT = 3, T_FLOAT = 4, T_INT32 = 5, T_STRING = 6, T_INT64 = 7, T_NAME = 8,
+       T_RAW = 9, T_DOUBLE = 10, T_UINT64 = 11, T_EXTERNAL = 13, T_LOCATION = 14 };
 
 // One field of a message, tag included. It stands for an item of the view, for one that is gone
 // (`dropped`), or for itself.
@@ -62,7 +63,6 @@ static inline ValueItem *value_item(const ValueInfo *v) { return (ValueItem *)it
 typedef struct Def {
     TensorItem *init;
     NodeItem *node;                 // that produces it
-    int place;                      // among that node's outputs
     ValueItem *input, *output, *value;
     bool sparse;                    // a sparse initializer
     bool label;                     // the name of a node
@@ -89,6 +89,7 @@ Document *document_new(Cx *cx, const char *path, Bytes bytes);
 int doc_folder(Document *d);                                       // the model's, open; for side files
 
 // Memory while reading is bounded: 48 MB + 3 x the file's size. Beyond, E_LIMIT.
+void doc_check(Document *d, size_t bytes);                         // fails if that many more are too many
 void *doc_alloc(Document *d, size_t n, size_t size);
 #define DOC_NEW(d, T, n) ((T *)doc_alloc(d, (size_t)(n), sizeof(T)))
 char *doc_string(Document *d, Bytes s);                            // NUL-terminated copy
@@ -106,6 +107,7 @@ void read_node(Document *d, const Wire *w, NodeItem *n);           // node.c
 void read_attribute(Document *d, const Wire *w, AttrValue *a);
 void read_value(Document *d, const Wire *w, ValueItem *v);         // value.c
 void read_meta(Document *d, const Wire *w, MetaItem *m);
+Meta read_entry(Document *d, const Wire *w);                       // a StringStringEntryProto
 
 void emit_tensor(WireOut *o, const void *tensor);                  // a Tensor as a TensorProto
 

@@ -18,26 +18,27 @@ static void drop_part(const void *view) {
 }
 
 // Make room for item `at` of a list of n; `number` is the list's field.
-#define LIST_INSERT(m, number, list, n, at, view)                                                  \
-    do {                                                                                           \
-        int *room_ = &(m)->doc->room[number];                                                      \
-        if ((n) >= *room_) {                                                                       \
-            *room_ = (n) < 8 ? 16 : 2 * (n);                                                       \
-            (list) = cx_grow((m)->cx, (list), sizeof *(list) * (size_t)(n), ck_mul((m)->cx, sizeof *(list), (size_t)*room_)); \
-        }                                                                                          \
-        memmove((list) + (at) + 1, (list) + (at), sizeof *(list) * (size_t)((n) - (at)));          \
-        (list)[at] = (view);                                                                       \
-        (n)++;                                                                                     \
+#define LIST_INSERT(m, number, list, n, at, view)                                                                      \
+    do {                                                                                                               \
+        int *room_ = &(m)->doc->room[number];                                                                          \
+        if ((n) >= *room_) {                                                                                           \
+            *room_ = (n) < 8 ? 16 : 2 * (n);                                                                           \
+            (list) = cx_grow((m)->cx, (list), sizeof *(list) * (size_t)(n),                                            \
+                             ck_mul((m)->cx, sizeof *(list), (size_t)*room_));                                         \
+        }                                                                                                              \
+        memmove((list) + (at) + 1, (list) + (at), sizeof *(list) * (size_t)((n) - (at)));                              \
+        (list)[at] = (view);                                                                                           \
+        (n)++;                                                                                                         \
     } while (0)
 
-#define LIST_REMOVE(list, n, view)                                                                 \
-    do {                                                                                           \
-        int at_ = 0;                                                                               \
-        while (at_ < (n) && (list)[at_] != (view)) at_++;                                          \
-        assert(at_ < (n));                                                                         \
-        memmove((list) + at_, (list) + at_ + 1, sizeof *(list) * (size_t)((n) - at_ - 1));         \
-        (n)--;                                                                                     \
-        drop_part(view);                                                                           \
+#define LIST_REMOVE(list, n, view)                                                                                     \
+    do {                                                                                                               \
+        int at_ = 0;                                                                                                   \
+        while (at_ < (n) && (list)[at_] != (view)) at_++;                                                              \
+        assert(at_ < (n));                                                                                             \
+        memmove((list) + at_, (list) + at_ + 1, sizeof *(list) * (size_t)((n) - at_ - 1));                             \
+        (n)--;                                                                                                         \
+        drop_part(view);                                                                                               \
     } while (0)
 
 // ---- attributes ----
@@ -50,9 +51,15 @@ static void emit_attribute(WireOut *o, const void *attr) {
     case ATTR_I: wire_put_int(o, A_I, a->i); break;
     case ATTR_S: wire_put_string(o, A_S, a->s); break;
     case ATTR_T: wire_put_message(o, A_T, emit_tensor, a->t); break;
-    case ATTR_FS: for (int i = 0; i < a->n; i++) wire_put_float(o, A_FLOATS, a->fs[i]); break;
-    case ATTR_IS: for (int i = 0; i < a->n; i++) wire_put_int(o, A_INTS, a->is[i]); break;
-    case ATTR_SS: for (int i = 0; i < a->n; i++) wire_put_string(o, A_STRINGS, a->ss[i]); break;
+    case ATTR_FS:
+        for (int i = 0; i < a->n; i++) wire_put_float(o, A_FLOATS, a->fs[i]);
+        break;
+    case ATTR_IS:
+        for (int i = 0; i < a->n; i++) wire_put_int(o, A_INTS, a->is[i]);
+        break;
+    case ATTR_SS:
+        for (int i = 0; i < a->n; i++) wire_put_string(o, A_STRINGS, a->ss[i]);
+        break;
     default: assert(!"an attribute of this kind cannot be made");
     }
     wire_put_int(o, A_TYPE, a->kind);
@@ -69,7 +76,8 @@ void model_set_attr(Model *m, DocNode *n, NewAttr a) {
     int i = attr_index(n, a.name), old = n->nattr;
     if (i == old) {
         n->attr = cx_grow(m->cx, n->attr, sizeof *n->attr * (size_t)old, sizeof *n->attr * ((size_t)old + 1));
-        item->attr = cx_grow(m->cx, item->attr, sizeof *item->attr * (size_t)old, sizeof *item->attr * ((size_t)old + 1));
+        item->attr =
+            cx_grow(m->cx, item->attr, sizeof *item->attr * (size_t)old, sizeof *item->attr * ((size_t)old + 1));
         n->nattr++;
     }
     item->attr[i] = wire_build(m->cx, emit_attribute, &a);
@@ -122,8 +130,8 @@ static const char **own_list(Model *m, int n, const char **s) {
     return list;
 }
 
-DocNode *model_add_node(Model *m, int at, const char *op, const char *domain, const char *name, int nin, const char **in, int nout,
-                        const char **out, int nattr, const NewAttr *attr) {
+DocNode *model_add_node(Model *m, int at, const char *op, const char *domain, const char *name, int nin,
+                        const char **in, int nout, const char **out, int nattr, const NewAttr *attr) {
     assert(at >= 0 && at <= m->nnode);
     NodeItem *item = NEW(m->cx, NodeItem, 1);
     DocNode *n = &item->view;
@@ -183,7 +191,11 @@ void model_trim_outputs(Model *m, DocNode *n, int nout) {
 
 // ---- values ----
 
-typedef struct NewValue { Cx *cx; const ValueInfo *v; Bytes old; } NewValue;
+typedef struct NewValue {
+    Cx *cx;
+    const ValueInfo *v;
+    Bytes old;
+} NewValue;
 
 static void emit_dim(WireOut *o, const void *dim) {
     const Dim *d = dim;
@@ -318,12 +330,17 @@ void model_set_init(Model *m, const char *name, const Tensor *t) {
     TensorItem *item = def->init ? def->init : init_new(m, def, name);
     int64_t *dim = NEW(m->cx, int64_t, t->rank);
     if (t->rank) memcpy(dim, t->dim, sizeof *dim * (size_t)t->rank);
-    item->view = (Tensor){.name = item->view.name, .onnx_type = dtypes[t->type].onnx, .type = t->type, .rank = t->rank, .dim = dim,
-                          .count = t->count, .data = t->data};
+    item->view = (Tensor){.name = item->view.name,
+                          .onnx_type = dtypes[t->type].onnx,
+                          .type = t->type,
+                          .rank = t->rank,
+                          .dim = dim,
+                          .count = t->count,
+                          .data = t->data};
     item->edited = true, item->side = NULL;
     ValueInfo v = value_of_tensor(m, item->view.name, t);
     if (def->input) change_value(m, def->input, &v);
-    else if (m->ir_version < 4) model_add_input(m, &v);            // there every initializer is an input too
+    else if (m->ir_version < 4) model_add_input(m, &v); // there every initializer is an input too
     if (def->value) change_value(m, def->value, &v);
     if (def->output) change_value(m, def->output, &v);
     touch(m);
@@ -366,6 +383,6 @@ void model_set_meta(Model *m, const char *key, const char *value) {
 const char *model_fresh_name(Model *m, const char *like) {
     const char *name = own(m, like);
     for (int k = 1; !*name || doc_find(m->doc, name); k++) name = cx_fmt(m->cx, "%s_%d", like, k);
-    doc_def(m->doc, name)->label = true;                           // taken from now on
+    doc_def(m->doc, name)->label = true; // taken from now on
     return name;
 }

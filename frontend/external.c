@@ -1,11 +1,10 @@
 // external.c -- see external.h.
-#define _GNU_SOURCE                 // O_PATH
+#define _GNU_SOURCE // O_PATH
 #include "external.h"
 #include "sha1.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <onnx.pb-c.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -60,7 +59,7 @@ static const char *stat_fault(const struct stat *st) {
 int open_beneath(int folder, const char *location, const char **why) {
     struct stat looked, opened;
     if ((*why = location_fault(location))) return -1;
-    int path = open_resolved(folder, location, O_PATH | O_NOFOLLOW);   // looks without touching devices
+    int path = open_resolved(folder, location, O_PATH | O_NOFOLLOW); // looks without touching devices
     int fd = -1;
     if (path >= 0 && !fstat(path, &looked)) {
         if (!(*why = stat_fault(&looked))) fd = open_resolved(folder, location, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
@@ -93,12 +92,13 @@ static int64_t decimal(const Wire *w, const Field *f, const char *key, const cha
 void external_entry(Document *d, const Wire *w, const Field *f, External *e) {
     if (!e->seen) e->offset = e->length = -1;
     Wire in = wire_into(w, f, "external_data[]");
-    Onnx__StringStringEntryProto *entry = (void *)doc_unpack(d, &in, &onnx__string_string_entry_proto__descriptor);
-    const char *key = entry->key ? entry->key : "", *value = entry->value ? entry->value : "";
+    Meta entry = read_entry(d, &in);
+    const char *key = entry.key, *value = entry.value;
     int k = 0;
     while (k < NKEYS && strcmp(key, KEYS[k])) k++;
     if (k == NKEYS) {
-        cx_note(d->cx, "%s: %s: key '%s' is unknown and ignored", cx_show(d->cx, d->file), wire_path(&in, NULL), cx_show(d->cx, key));
+        cx_note(d->cx, "%s: %s: key '%s' is unknown and ignored", cx_show(d->cx, d->file), wire_path(&in, NULL),
+                cx_show(d->cx, key));
         return;
     }
     if (e->seen & 1u << k) wire_damage(w, f->whole.at, "external_data", "%s is given twice", KEYS[k]);
@@ -108,7 +108,7 @@ void external_entry(Document *d, const Wire *w, const Field *f, External *e) {
     case KEY_OFFSET: e->offset = decimal(w, f, key, value); break;
     case KEY_LENGTH: e->length = decimal(w, f, key, value); break;
     case KEY_CHECKSUM: e->checksum = value; break;
-    default: break;                 // a base path is the writer's business
+    default: break; // a base path is the writer's business
     }
 }
 
@@ -138,7 +138,8 @@ static void verify(const Document *d, const Wire *w, SideFile *s, const char *ch
     sha1_add(&h, s->bytes.at, s->bytes.n);
     sha1_text(&h, text);
     if (strcasecmp(text, checksum))
-        wire_damage(w, w->begin, "external_data", "side file '%s' is not what the checksum was made of", cx_show(d->cx, s->location));
+        wire_damage(w, w->begin, "external_data", "side file '%s' is not what the checksum was made of",
+                    cx_show(d->cx, s->location));
     s->verified = true;
 }
 
@@ -148,10 +149,12 @@ const void *external_data(Document *d, const Wire *w, const External *e, SideFil
     uint64_t all = s->bytes.n, offset = e->offset < 0 ? 0 : (uint64_t)e->offset;
     uint64_t length = e->length >= 0 ? (uint64_t)e->length : size >= 0 ? (uint64_t)size : 0;
     if (offset > all || length > all - offset)
-        wire_damage(w, w->begin, "external_data", "bytes %llu + %llu lie beyond the %llu of '%s'", (unsigned long long)offset,
-                    (unsigned long long)length, (unsigned long long)all, cx_show(d->cx, e->location));
+        wire_damage(w, w->begin, "external_data", "bytes %llu + %llu lie beyond the %llu of '%s'",
+                    (unsigned long long)offset, (unsigned long long)length, (unsigned long long)all,
+                    cx_show(d->cx, e->location));
     if (size >= 0 && length != (uint64_t)size)
-        wire_damage(w, w->begin, "external_data", "%llu bytes, its dimensions ask for %lld", (unsigned long long)length, (long long)size);
+        wire_damage(w, w->begin, "external_data", "%llu bytes, its dimensions ask for %lld", (unsigned long long)length,
+                    (long long)size);
     if (e->checksum && !s->verified) verify(d, w, s, e->checksum);
     return s->bytes.at + offset;
 }

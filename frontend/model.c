@@ -37,7 +37,8 @@ Def *doc_def(Document *d, const char *name) {
     if (!*name) return NULL;
     Def *def = doc_find(d, name);
     if (def) return def;
-    def = NEW(d->cx, Def, 1);
+    doc_check(d, names_growth(&d->names));
+    def = DOC_NEW(d, Def, 1);
     names_put(d->cx, &d->names, name, def);
     return def;
 }
@@ -85,9 +86,9 @@ static void name_outputs(Model *m, NodeItem *n) {
         Def *def = doc_def(m->doc, n->view.out[k]);
         if (!def) continue;
         if (defined(def))
-            fail(m->cx, E_MALFORMED, "%s: %s: its output '%s' is already defined", cx_show(m->cx, m->path), node_label(m->cx, &n->view),
-                 cx_show(m->cx, n->view.out[k]));
-        def->node = n, def->place = k;
+            fail(m->cx, E_MALFORMED, "%s: %s: its output '%s' is already defined", cx_show(m->cx, m->path),
+                 node_label(m->cx, &n->view), cx_show(m->cx, n->view.out[k]));
+        def->node = n;
     }
 }
 
@@ -134,7 +135,8 @@ static void check_defined(const Model *m) {
     if (!m->noutput) fail(m->cx, E_MALFORMED, "%s: the graph has no outputs", cx_show(m->cx, m->path));
     for (int i = 0; i < m->noutput; i++)
         if (!defined(doc_find(m->doc, m->output[i]->name)))
-            fail(m->cx, E_MALFORMED, "%s: output '%s' is produced by no node", cx_show(m->cx, m->path), cx_show(m->cx, m->output[i]->name));
+            fail(m->cx, E_MALFORMED, "%s: output '%s' is produced by no node", cx_show(m->cx, m->path),
+                 cx_show(m->cx, m->output[i]->name));
 }
 
 typedef enum Visit { NEW_NODE, OPEN, DONE } Visit;
@@ -154,8 +156,8 @@ static void visit_from(const Model *m, int root, Visit *state, int *stack, int *
         const DocNode *from = model_producer(m, node->in[(*k)++]);
         if (!from || state[from->index] == DONE) continue;
         if (state[from->index] == OPEN)
-            fail(m->cx, E_MALFORMED, "%s: %s: its input '%s' depends on its own output: the graph has a cycle", cx_show(m->cx, m->path),
-                 node_label(m->cx, node), cx_show(m->cx, node->in[*k - 1]));
+            fail(m->cx, E_MALFORMED, "%s: %s: its input '%s' depends on its own output: the graph has a cycle",
+                 cx_show(m->cx, m->path), node_label(m->cx, node), cx_show(m->cx, node->in[*k - 1]));
         state[from->index] = OPEN, stack[++depth] = from->index;
     }
 }
@@ -164,8 +166,9 @@ const int *model_order(Model *m) {
     Document *d = m->doc;
     if (d->order) return d->order;
     check_defined(m);
-    Visit *state = NEW(d->cx, Visit, m->nnode);
-    int *stack = NEW(d->cx, int, m->nnode), *next = NEW(d->cx, int, m->nnode), *order = NEW(d->cx, int, m->nnode), n = 0;
+    Visit *state = DOC_NEW(d, Visit, m->nnode);
+    int *stack = DOC_NEW(d, int, m->nnode), *next = DOC_NEW(d, int, m->nnode), *order = DOC_NEW(d, int, m->nnode),
+        n = 0;
     for (int i = 0; i < m->nnode; i++)
         if (state[i] == NEW_NODE) visit_from(m, i, state, stack, next, order, &n);
     return d->order = order;

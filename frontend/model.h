@@ -133,14 +133,13 @@ void model_set_output(Model *m, DocNode *n, int k, const char *value);
 void model_trim_outputs(Model *m, DocNode *n, int nout);                   // drops outputs from nout on
 void model_set_attr(Model *m, DocNode *n, NewAttr a);                      // adds or replaces
 void model_remove_attr(Model *m, DocNode *n, const char *name);
-void model_set_init(Model *m, const char *name, const Tensor *t);          // adds or replaces; data borrowed until written
+void model_set_init(Model *m, const char *name, const Tensor *t);          // adds or replaces; its data is borrowed
 void model_remove_init(Model *m, const char *name);                        // and an input of the same name
 void model_set_meta(Model *m, const char *key, const char *value);         // value NULL removes
-void model_set_value(Model *m, const ValueInfo *v);                        // replaces input, output or value_info of that name; else adds value_info
+void model_set_value(Model *m, const ValueInfo *v);                        // of an input or output, else value_info
 void model_remove_value(Model *m, const char *name);                       // from value_info
 void model_add_input(Model *m, const ValueInfo *v);
-void model_set_outputs(Model *m, int n, const ValueInfo *v);               // the list of graph outputs; without type and
-                                                                           // rank: as the value is declared already
+void model_set_outputs(Model *m, int n, const ValueInfo *v);               // without type: as already declared
 const char *model_fresh_name(Model *m, const char *like);                  // a value/node name not in use
 
 // ---- writing (write.c) ----

@@ -18,13 +18,15 @@ static size_t place(const Names *m, const char *name) {
     return i;
 }
 
-void *names_get(const Names *m, const char *name) {
-    return m->cap ? m->slot[place(m, name)].value : NULL;
-}
+void *names_get(const Names *m, const char *name) { return m->cap ? m->slot[place(m, name)].value : NULL; }
+
+static size_t next_cap(const Names *m) { return m->n < m->cap / 2 ? m->cap : m->cap ? 2 * m->cap : 64; }
+
+size_t names_growth(const Names *m) { return next_cap(m) == m->cap ? 0 : next_cap(m) * sizeof(NameSlot); }
 
 void names_put(Cx *cx, Names *m, const char *name, void *value) {
-    if (m->n >= m->cap / 2) {
-        Names more = {.n = m->n, .cap = m->cap ? ck_mul(cx, m->cap, 2) : 64};
+    if (next_cap(m) != m->cap) {
+        Names more = {.n = m->n, .cap = next_cap(m)};
         more.slot = NEW(cx, NameSlot, more.cap);
         for (size_t i = 0; i < m->cap; i++)
             if (m->slot[i].name) more.slot[place(&more, m->slot[i].name)] = m->slot[i];

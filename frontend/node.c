@@ -2,7 +2,6 @@
 // of a model, and those stay where they lie. Subgraphs are recorded, not read.
 #include "document.h"
 
-
 // ---- attributes ----
 
 // What kind a value field makes of an attribute that does not state its type.
@@ -18,12 +17,18 @@ static AttrKind kind_of_field(uint32_t number) {
     case A_STRINGS: return ATTR_SS;
     case A_TENSORS: return ATTR_TS;
     case A_GRAPHS: return ATTR_GS;
-    case 14: case 15: case 22: case 23: return ATTR_OTHER;         // types and sparse tensors
+    case 14:
+    case 15:
+    case 22:
+    case 23: return ATTR_OTHER; // types and sparse tensors
     default: return ATTR_NONE;
     }
 }
 
-typedef struct Counts { size_t f, i, s, t, g; AttrKind stated, found; } Counts;
+typedef struct Counts {
+    size_t f, i, s, t, g;
+    AttrKind stated, found;
+} Counts;
 
 static void count_values(const Wire *whole, Counts *c) {
     Wire w = *whole;
@@ -50,17 +55,19 @@ static void read_values(Document *d, const Wire *whole, AttrValue *a, const Coun
     size_t nf = 0, ni = 0, ns = 0;
     Wire w = *whole;
     for (Field f; wire_next(&w, &f);) switch (f.number) {
-    case A_NAME: a->name = doc_name(d, &w, &f, "name"); break;
-    case A_F: a->f = wire_float(&w, &f, "f"); break;
-    case A_I: a->i = wire_int(&w, &f, "i"); break;
-    case A_S: a->slen = wire_bytes(&w, &f, "s").n, a->s = doc_string(d, f.data); break;
-    case A_T: read_tensor_attribute(d, &w, &f, a); break;
-    case A_FLOATS: memcpy(fs + nf, f.data.at, f.data.n), nf += f.data.n / 4; break;
-    case A_INTS: wire_varints(&w, &f, (uint64_t *)is + ni, "ints"), ni += wire_count(&w, &f, WIRE_VARINT, "ints"); break;
-    case A_STRINGS: ss[ns++] = doc_string(d, wire_bytes(&w, &f, "strings")); break;
-    case A_REF: a->kind = ATTR_OTHER; break;
-    default: break;
-    }
+        case A_NAME: a->name = doc_name(d, &w, &f, "name"); break;
+        case A_F: a->f = wire_float(&w, &f, "f"); break;
+        case A_I: a->i = wire_int(&w, &f, "i"); break;
+        case A_S: a->slen = wire_bytes(&w, &f, "s").n, a->s = doc_string(d, f.data); break;
+        case A_T: read_tensor_attribute(d, &w, &f, a); break;
+        case A_FLOATS: memcpy(fs + nf, f.data.at, f.data.n), nf += f.data.n / 4; break;
+        case A_INTS:
+            wire_varints(&w, &f, (uint64_t *)is + ni, "ints"), ni += wire_count(&w, &f, WIRE_VARINT, "ints");
+            break;
+        case A_STRINGS: ss[ns++] = doc_string(d, wire_bytes(&w, &f, "strings")); break;
+        case A_REF: a->kind = ATTR_OTHER; break;
+        default: break;
+        }
     a->fs = fs, a->is = is, a->ss = ss;
 }
 
@@ -72,7 +79,8 @@ void read_attribute(Document *d, const Wire *w, AttrValue *a) {
     a->kind = c.stated == ATTR_NONE ? c.found : c.stated <= ATTR_GS ? c.stated : ATTR_OTHER;
     read_values(d, w, a, &c);
     if (!*a->name) wire_damage(w, w->begin, "name", "is missing");
-    if (a->kind == ATTR_T && !a->t) wire_damage(w, w->begin, "t", "is missing from attribute '%s'", cx_show(d->cx, a->name));
+    if (a->kind == ATTR_T && !a->t)
+        wire_damage(w, w->begin, "t", "is missing from attribute '%s'", cx_show(d->cx, a->name));
     a->n = a->kind == ATTR_FS ? (int)c.f : a->kind == ATTR_IS ? (int)c.i : a->kind == ATTR_SS ? (int)c.s : 0;
 }
 
@@ -86,7 +94,8 @@ static void count_parts(const Wire *whole, DocNode *n) {
         out += f.number == N_OUTPUT;
         attr += f.number == N_ATTRIBUTE;
     }
-    if (in > INT32_MAX || out > INT32_MAX || attr > INT32_MAX) wire_damage(whole, whole->begin, NULL, "too many fields");
+    if (in > INT32_MAX || out > INT32_MAX || attr > INT32_MAX)
+        wire_damage(whole, whole->begin, NULL, "too many fields");
     n->nin = (int)in, n->nout = (int)out, n->nattr = (int)attr;
 }
 
@@ -119,14 +128,14 @@ void read_node(Document *d, const Wire *whole, NodeItem *item) {
     item->attr = DOC_NEW(d, Bytes, n->nattr);
     Wire w = *whole;
     for (Field f; wire_next(&w, &f);) switch (f.number) {
-    case N_INPUT: n->in[in++] = doc_name(d, &w, &f, "input[]"); break;
-    case N_OUTPUT: n->out[out++] = doc_name(d, &w, &f, "output[]"); break;
-    case N_NAME: n->name = doc_name(d, &w, &f, "name"); break;
-    case N_OP: n->op = doc_name(d, &w, &f, "op_type"); break;
-    case N_DOMAIN: n->domain = doc_name(d, &w, &f, "domain"); break;
-    case N_ATTRIBUTE: add_attribute(d, &w, &f, item, attr++); break;
-    default: break;
-    }
+        case N_INPUT: n->in[in++] = doc_name(d, &w, &f, "input[]"); break;
+        case N_OUTPUT: n->out[out++] = doc_name(d, &w, &f, "output[]"); break;
+        case N_NAME: n->name = doc_name(d, &w, &f, "name"); break;
+        case N_OP: n->op = doc_name(d, &w, &f, "op_type"); break;
+        case N_DOMAIN: n->domain = doc_name(d, &w, &f, "domain"); break;
+        case N_ATTRIBUTE: add_attribute(d, &w, &f, item, attr++); break;
+        default: break;
+        }
     if (!strcmp(n->domain, "ai.onnx")) n->domain = "";
     if (!*n->op) wire_damage(whole, whole->begin, "op_type", "is missing");
     check_attribute_names(d, whole, n);

@@ -12,7 +12,7 @@ typedef struct Header {
     int64_t dim[NPY_MAX_RANK];
     int rank;
     bool fortran;
-    unsigned seen;                   // keys, a bit each
+    unsigned seen; // keys, a bit each
 } Header;
 
 _Noreturn static void damaged(const Header *h, const char *why) {
@@ -59,7 +59,8 @@ static int64_t read_number(Header *h) {
     skip_spaces(h);
     if (h->at == h->end || *h->at < '0' || *h->at > '9') damaged(h, "a dimension is no number");
     for (; h->at < h->end && *h->at >= '0' && *h->at <= '9'; h->at++)
-        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *h->at - '0', &v)) damaged(h, "a dimension is too large");
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *h->at - '0', &v))
+            damaged(h, "a dimension is too large");
     return v;
 }
 
@@ -89,17 +90,20 @@ static void read_entry(Header *h) {
         fail(h->cx, E_UNSUPPORTED, "%s: holds records, not a plain array", cx_show(h->cx, h->path));
     if (k == 0) read_text(h, h->descr, sizeof h->descr);
     else if (k == 2) read_shape(h);
-    else if (!(h->fortran = read_word(h, "True")) && !read_word(h, "False")) damaged(h, "fortran_order is neither True nor False");
+    else if (!(h->fortran = read_word(h, "True")) && !read_word(h, "False"))
+        damaged(h, "fortran_order is neither True nor False");
 }
 
 static DType type_of(const Header *h) {
     for (int t = 1; t < NDTYPES; t++)
         if (*h->descr && !strcmp(h->descr + 1, dtypes[t].numpy + 1)) {
             if (*h->descr == '>' && dtypes[t].bytes > 1)
-                fail(h->cx, E_UNSUPPORTED, "%s: is big-endian: save it with a.astype('%s')", cx_show(h->cx, h->path), dtypes[t].numpy);
+                fail(h->cx, E_UNSUPPORTED, "%s: is big-endian: save it with a.astype('%s')", cx_show(h->cx, h->path),
+                     dtypes[t].numpy);
             if (strchr("<|=>", *h->descr)) return (DType)t;
         }
-    fail(h->cx, E_UNSUPPORTED, "%s: tvc does not compute with elements of type '%s'", cx_show(h->cx, h->path), cx_show(h->cx, h->descr));
+    fail(h->cx, E_UNSUPPORTED, "%s: tvc does not compute with elements of type '%s'", cx_show(h->cx, h->path),
+         cx_show(h->cx, h->descr));
 }
 
 // The header's text, between the fixed part and the elements.
@@ -138,7 +142,8 @@ Tensor *npy_read_bytes(Cx *cx, const char *path, Bytes b) {
         fail(cx, E_UNSUPPORTED, "%s: is in Fortran order: save it with numpy.ascontiguousarray(a)", cx_show(cx, path));
     size_t left = b.n - (size_t)(h->end - b.at);
     if ((uint64_t)bytes != left)
-        fail(cx, E_MALFORMED, "%s: %zu bytes of elements, its shape asks for %lld", cx_show(cx, path), left, (long long)bytes);
+        fail(cx, E_MALFORMED, "%s: %zu bytes of elements, its shape asks for %lld", cx_show(cx, path), left,
+             (long long)bytes);
     return t;
 }
 
@@ -149,9 +154,10 @@ Tensor *npy_read(Cx *cx, const char *path) {
 
 void npy_write(Cx *cx, const char *path, const Tensor *t) {
     const char *shape = "";
-    for (int i = 0; i < t->rank; i++) shape = cx_fmt(cx, "%s%lld%s", shape, (long long)t->dim[i], i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
+    for (int i = 0; i < t->rank; i++)
+        shape = cx_fmt(cx, "%s%lld%s", shape, (long long)t->dim[i], i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
     char *text = cx_fmt(cx, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtypes[t->type].numpy, shape);
-    size_t n = strlen(text), all = (10 + n + 1 + 63) / 64 * 64 - 10;           // elements start at a multiple of 64
+    size_t n = strlen(text), all = (10 + n + 1 + 63) / 64 * 64 - 10; // elements start at a multiple of 64
     uint8_t head[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)all, (uint8_t)(all >> 8)};
     OutFile *f = file_create(cx, path);
     file_write(f, head, sizeof head);

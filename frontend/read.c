@@ -4,11 +4,15 @@
 
 // ---- memory and strings within bounds ----
 
+void doc_check(Document *d, size_t bytes) {
+    if (d->cx->used > d->allowed || bytes > d->allowed - d->cx->used)
+        fail(d->cx, E_LIMIT, "%s: its many small parts would need more memory than a file of %zu bytes may take",
+             cx_show(d->cx, d->file), d->bytes.n);
+}
+
 void *doc_alloc(Document *d, size_t n, size_t size) {
     size_t bytes = ck_mul(d->cx, n, size);
-    if (d->cx->used > d->allowed || bytes > d->allowed - d->cx->used)
-        fail(d->cx, E_LIMIT, "%s: its many small parts would need more memory than a file of %zu bytes may take", cx_show(d->cx, d->file),
-             d->bytes.n);
+    doc_check(d, bytes);
     return cx_alloc(d->cx, bytes);
 }
 
@@ -112,17 +116,17 @@ static bool read_top(Document *d, Model *m, const Wire *whole, Field *graph) {
     Part *part = d->model;
     bool found = false;
     for (Field f; wire_next(&w, &f); part++) switch (f.number) {
-    case M_IR: m->ir_version = wire_int(&w, &f, "ir_version"); break;
-    case M_PRODUCER: m->producer = doc_name(d, &w, &f, "producer_name"); break;
-    case M_OPSET: read_opset(d, &w, &f, &m->opset[m->nopset++]); break;
-    case M_META: m->meta[m->nmeta++] = read_meta_part(d, &w, &f, part); break;
-    case M_FUNCTION: read_function(d, &w, &f, &m->function[m->nfunction++]); break;
-    case M_GRAPH:
-        if (found) wire_damage(&w, f.whole.at, "graph", "a second one");
-        *graph = f, found = true;
-        break;
-    default: break;
-    }
+        case M_IR: m->ir_version = wire_int(&w, &f, "ir_version"); break;
+        case M_PRODUCER: m->producer = doc_name(d, &w, &f, "producer_name"); break;
+        case M_OPSET: read_opset(d, &w, &f, &m->opset[m->nopset++]); break;
+        case M_META: m->meta[m->nmeta++] = read_meta_part(d, &w, &f, part); break;
+        case M_FUNCTION: read_function(d, &w, &f, &m->function[m->nfunction++]); break;
+        case M_GRAPH:
+            if (found) wire_damage(&w, f.whole.at, "graph", "a second one");
+            *graph = f, found = true;
+            break;
+        default: break;
+        }
     return found;
 }
 
@@ -178,15 +182,15 @@ static void read_graph(Document *d, Model *m, const Wire *whole) {
     Wire w = *whole;
     Part *part = d->graph;
     for (Field f; wire_next(&w, &f); part++) switch (f.number) {
-    case G_NODE: m->node[m->nnode] = read_node_part(d, &w, &f, part, m->nnode), m->nnode++; break;
-    case G_NAME: m->graph_name = doc_name(d, &w, &f, "name"); break;
-    case G_INIT: m->init[m->ninit++] = read_init_part(d, &w, &f, part); break;
-    case G_INPUT: m->input[m->ninput++] = read_value_part(d, &w, &f, part, "input[]"); break;
-    case G_OUTPUT: m->output[m->noutput++] = read_value_part(d, &w, &f, part, "output[]"); break;
-    case G_VALUE: m->value[m->nvalue++] = read_value_part(d, &w, &f, part, "value_info[]"); break;
-    case G_SPARSE: m->sparse[m->nsparse++] = read_sparse_part(d, &w, &f); break;
-    default: break;
-    }
+        case G_NODE: m->node[m->nnode] = read_node_part(d, &w, &f, part, m->nnode), m->nnode++; break;
+        case G_NAME: m->graph_name = doc_name(d, &w, &f, "name"); break;
+        case G_INIT: m->init[m->ninit++] = read_init_part(d, &w, &f, part); break;
+        case G_INPUT: m->input[m->ninput++] = read_value_part(d, &w, &f, part, "input[]"); break;
+        case G_OUTPUT: m->output[m->noutput++] = read_value_part(d, &w, &f, part, "output[]"); break;
+        case G_VALUE: m->value[m->nvalue++] = read_value_part(d, &w, &f, part, "value_info[]"); break;
+        case G_SPARSE: m->sparse[m->nsparse++] = read_sparse_part(d, &w, &f); break;
+        default: break;
+        }
 }
 
 // ---- the whole ----
@@ -203,19 +207,25 @@ Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes) {
     if (!bytes.n) fail(cx, E_MALFORMED, "%s: is empty", cx_show(cx, path));
     Document *d = document_new(cx, path, bytes);
     Model *m = NEW(cx, Model, 1);
-    *m = (Model){.cx = cx, .path = path, .producer = "", .graph_name = "", .inline_limit = INT32_MAX,
-                 .file_bytes = (int64_t)bytes.n, .doc = d};
+    *m = (Model){.cx = cx,
+                 .path = path,
+                 .producer = "",
+                 .graph_name = "",
+                 .inline_limit = INT32_MAX,
+                 .file_bytes = (int64_t)bytes.n,
+                 .doc = d};
     Wire w = wire_open(cx, path, bytes);
     wire_scan(w, MSG_MODEL, MSG_LEAF, NULL, NULL);
     d->model = list_parts(d, &w, &d->nmodel);
     allocate_model(d, m);
     Field graph;
-    if (!read_top(d, m, &w, &graph)) fail(cx, E_MALFORMED, "%s: holds no graph: is it an ONNX model?", cx_show(cx, path));
+    if (!read_top(d, m, &w, &graph))
+        fail(cx, E_MALFORMED, "%s: holds no graph: is it an ONNX model?", cx_show(cx, path));
     Wire g = wire_into(&w, &graph, "graph");
     read_graph(d, m, &g);
     check_names(m);
     model_order(m);
-    d->allowed = SIZE_MAX;              // edits are ours
+    d->allowed = SIZE_MAX; // edits are ours
     return m;
 }
 

@@ -21,9 +21,7 @@ static void block(uint32_t s[5], const uint8_t *p) {
     s[0] += a, s[1] += b, s[2] += c, s[3] += d, s[4] += e;
 }
 
-Sha1 sha1_start(void) {
-    return (Sha1){.state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}};
-}
+Sha1 sha1_start(void) { return (Sha1){.state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}}; }
 
 void sha1_add(Sha1 *h, const void *data, size_t n) {
     const uint8_t *p = data;

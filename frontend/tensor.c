@@ -4,7 +4,6 @@
 // otherwise are decoded into the arena. Keeps: the byte count equals count x element size.
 #include "document.h"
 #include "external.h"
-#include <onnx.pb-c.h>
 
 enum { MAX_RANK = 1024, MAX_TYPE = 64 };
 
@@ -14,16 +13,18 @@ typedef struct Reading {
     TensorItem *item;
     Bytes raw;
     bool has_raw, external;
-    uint32_t typed;                  // which typed field holds values; 0: none
-    size_t values, runs;             // in it: values, and fields (1: one packed run)
-    Bytes run;                       // the first of them
+    uint32_t typed;      // which typed field holds values; 0: none
+    size_t values, runs; // in it: values, and fields (1: one packed run)
+    Bytes run;           // the first of them
     External where;
 } Reading;
 
 static const char *field_name(uint32_t number) {
-    static const char *const name[] = {[T_DIMS] = "dims", [T_TYPE] = "data_type", [T_FLOAT] = "float_data",
-        [T_INT32] = "int32_data", [T_STRING] = "string_data", [T_INT64] = "int64_data", [T_NAME] = "name", [T_RAW] = "raw_data",
-        [T_DOUBLE] = "double_data", [T_UINT64] = "uint64_data", [T_LOCATION] = "data_location", [T_EXTERNAL] = "external_data[]"};
+    static const char *const name[] = {
+        [T_DIMS] = "dims",          [T_TYPE] = "data_type",         [T_FLOAT] = "float_data",
+        [T_INT32] = "int32_data",   [T_STRING] = "string_data",     [T_INT64] = "int64_data",
+        [T_NAME] = "name",          [T_RAW] = "raw_data",           [T_DOUBLE] = "double_data",
+        [T_UINT64] = "uint64_data", [T_LOCATION] = "data_location", [T_EXTERNAL] = "external_data[]"};
     return number < sizeof name / sizeof *name && name[number] ? name[number] : NULL;
 }
 
@@ -37,7 +38,8 @@ static uint32_t typed_field(DType t) {
     case DT_F32: return T_FLOAT;
     case DT_F64: return T_DOUBLE;
     case DT_I64: return T_INT64;
-    case DT_U32: case DT_U64: return T_UINT64;
+    case DT_U32:
+    case DT_U64: return T_UINT64;
     default: return T_INT32;
     }
 }
@@ -65,8 +67,14 @@ static int note_fields(Reading *r) {
         case T_TYPE: t->onnx_type = (int)wire_int(&w, &f, name); break;
         case T_NAME: t->name = doc_name(r->d, &w, &f, name); break;
         case T_RAW: r->raw = wire_bytes(&w, &f, name), r->has_raw = true; break;
-        case T_SEGMENT: wire_damage(&w, f.whole.at, "segment", "tensors in several segments are no longer part of ONNX");
-        case T_FLOAT: case T_INT32: case T_STRING: case T_INT64: case T_DOUBLE: case T_UINT64: note_typed(r, &f); break;
+        case T_SEGMENT:
+            wire_damage(&w, f.whole.at, "segment", "tensors in several segments are no longer part of ONNX");
+        case T_FLOAT:
+        case T_INT32:
+        case T_STRING:
+        case T_INT64:
+        case T_DOUBLE:
+        case T_UINT64: note_typed(r, &f); break;
         case T_EXTERNAL: external_entry(r->d, &w, &f, &r->where); break;
         case T_LOCATION: r->external = wire_int(&w, &f, name) == 1; break;
         default: break;
@@ -124,8 +132,8 @@ static const void *typed_data(Reading *r) {
     if (r->typed && r->typed != typed_field(t->type))
         wire_damage(r->w, r->w->begin, field_name(r->typed), "is not where %s values are kept", dtypes[t->type].name);
     if (r->values != (uint64_t)t->count)
-        wire_damage(r->w, r->w->begin, r->typed ? field_name(r->typed) : NULL, "%zu values, its dimensions ask for %lld", r->values,
-                    (long long)t->count);
+        wire_damage(r->w, r->w->begin, r->typed ? field_name(r->typed) : NULL,
+                    "%zu values, its dimensions ask for %lld", r->values, (long long)t->count);
     if (r->runs == 1 && unit_of(r->typed) != WIRE_VARINT) return r->run.at;
     uint8_t *data = doc_alloc(r->d, (size_t)t->count, size);
     decode(r, t->type, data);
@@ -135,16 +143,17 @@ static const void *typed_data(Reading *r) {
 static const void *find_data(Reading *r) {
     Tensor *t = &r->item->view;
     if (r->external) {
-        if (r->has_raw || r->typed) wire_damage(r->w, r->w->begin, "data_location", "external, but values are here as well");
-        return external_data(r->d, r->w, &r->where, &r->item->side, t->type ? (int64_t)(t->count * dtypes[t->type].bytes) : -1);
+        if (r->has_raw || r->typed)
+            wire_damage(r->w, r->w->begin, "data_location", "external, but values are here as well");
+        return external_data(r->d, r->w, &r->where, &r->item->side,
+                             t->type ? (int64_t)(t->count * dtypes[t->type].bytes) : -1);
     }
-    if (r->has_raw && r->typed)
-        wire_damage(r->w, r->raw.at, "raw_data", "values also in %s", field_name(r->typed));
+    if (r->has_raw && r->typed) wire_damage(r->w, r->raw.at, "raw_data", "values also in %s", field_name(r->typed));
     if (!t->type) return NULL;
     if (!r->has_raw) return typed_data(r);
     if (r->raw.n != (uint64_t)t->count * (uint64_t)dtypes[t->type].bytes)
-        wire_damage(r->w, r->raw.at, "raw_data", "%zu bytes, its dimensions ask for %lld %s values", r->raw.n, (long long)t->count,
-                    dtypes[t->type].name);
+        wire_damage(r->w, r->raw.at, "raw_data", "%zu bytes, its dimensions ask for %lld %s values", r->raw.n,
+                    (long long)t->count, dtypes[t->type].name);
     return r->raw.at;
 }
 

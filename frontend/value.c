@@ -1,4 +1,4 @@
-// value.c -- ValueInfoProto and metadata entries, which protobuf-c unpacks: they are small.
+// value.c -- ValueInfoProto, whose types protobuf-c unpacks, and entries of key and value.
 #include "document.h"
 #include <onnx.pb-c.h>
 
@@ -32,15 +32,33 @@ static void read_type(Document *d, const Onnx__TypeProto *type, ValueInfo *v) {
     }
 }
 
+// protobuf-c would end the name at a NUL within, and two names could become one.
+static const char *value_name(Document *d, const Wire *whole) {
+    const char *name = "";
+    Wire w = *whole;
+    for (Field f; wire_next(&w, &f);)
+        if (f.number == 1) name = doc_name(d, &w, &f, "name");
+    return name;
+}
+
 void read_value(Document *d, const Wire *w, ValueItem *item) {
     Onnx__ValueInfoProto *p = (void *)doc_unpack(d, w, &onnx__value_info_proto__descriptor);
     item->item.bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
-    item->view = (ValueInfo){.name = p->name ? p->name : "", .rank = -1, .kind = "none"};
+    item->view = (ValueInfo){.name = value_name(d, w), .rank = -1, .kind = "none"};
     if (p->type) read_type(d, p->type, &item->view);
 }
 
+Meta read_entry(Document *d, const Wire *whole) {
+    Meta e = {"", ""};
+    Wire w = *whole;
+    for (Field f; wire_next(&w, &f);) {
+        if (f.number == 1) e.key = doc_name(d, &w, &f, "key");
+        if (f.number == 2) e.value = doc_name(d, &w, &f, "value");
+    }
+    return e;
+}
+
 void read_meta(Document *d, const Wire *w, MetaItem *item) {
-    Onnx__StringStringEntryProto *p = (void *)doc_unpack(d, w, &onnx__string_string_entry_proto__descriptor);
     item->item.bytes = (Bytes){w->begin, (size_t)(w->end - w->begin)};
-    item->view = (Meta){p->key ? p->key : "", p->value ? p->value : ""};
+    item->view = read_entry(d, w);
 }

@@ -18,7 +18,7 @@ static size_t place_of(const Wire *w) {
     Wire up = *w->up;
     Field f;
     uint32_t number[2] = {0};
-    for (int pass = 0; pass < 2; pass++) {              // first which number, then how many
+    for (int pass = 0; pass < 2; pass++) { // first which number, then how many
         size_t n = 0;
         for (up.at = up.begin; wire_next(&up, &f);) {
             if (f.type == WIRE_LEN && f.data.at == w->begin && f.data.at + f.data.n == w->end) {
@@ -38,7 +38,7 @@ static void append(char *buf, size_t size, const char *text) {
 }
 
 const char *wire_path(const Wire *w, const char *name) {
-    enum { TAIL = 12 };                                 // deeper than that, the outermost are left out
+    enum { TAIL = 12 }; // deeper than that, the outermost are left out
     const Wire *chain[TAIL];
     int n = 0, depth = 0;
     for (const Wire *p = w; p->up; p = p->up, depth++)
@@ -90,11 +90,13 @@ bool wire_next(Wire *w, Field *f) {
     if (start == w->end) return false;
     uint64_t tag, n;
     if (!varint(&w->at, w->end, &tag)) wire_damage(w, start, NULL, "the tag of a field is cut off");
-    if (tag >> 3 == 0 || tag >> 3 >= 1u << 29) wire_damage(w, start, NULL, "no field has number %llu", (unsigned long long)(tag >> 3));
+    if (tag >> 3 == 0 || tag >> 3 >= 1u << 29)
+        wire_damage(w, start, NULL, "no field has number %llu", (unsigned long long)(tag >> 3));
     *f = (Field){.number = (uint32_t)(tag >> 3), .type = (WireType)(tag & 7), .data.at = w->at};
     switch (tag & 7) {
     case WIRE_VARINT:
-        if (!varint(&w->at, w->end, &f->value)) wire_damage(w, start, NULL, "a number in field %u is cut off", f->number);
+        if (!varint(&w->at, w->end, &f->value))
+            wire_damage(w, start, NULL, "a number in field %u is cut off", f->number);
         break;
     case WIRE_LEN:
         if (!varint(&w->at, w->end, &n)) wire_damage(w, start, NULL, "the length of field %u is cut off", f->number);
@@ -104,12 +106,14 @@ bool wire_next(Wire *w, Field *f) {
         f->data = (Bytes){w->at, (size_t)n};
         w->at += n;
         break;
-    case WIRE_32: case WIRE_64:
+    case WIRE_32:
+    case WIRE_64:
         f->data.n = fixed_size(f->type);
         if (f->data.n > (size_t)(w->end - w->at)) wire_damage(w, start, NULL, "field %u is cut off", f->number);
         w->at += f->data.n;
         break;
-    default: wire_damage(w, start, NULL, "field %u has wire type %d, which ONNX does not use", f->number, (int)(tag & 7));
+    default:
+        wire_damage(w, start, NULL, "field %u has wire type %d, which ONNX does not use", f->number, (int)(tag & 7));
     }
     f->whole = (Bytes){start, (size_t)(w->at - start)};
     return true;
@@ -168,11 +172,15 @@ void wire_varints(const Wire *w, const Field *f, uint64_t *out, const char *name
 
 // ---- checking a whole document ----
 
-typedef struct Child { const char *name; MessageKind kind; } Child;
+typedef struct Child {
+    const char *name;
+    MessageKind kind;
+} Child;
 
 // The messages of onnx.proto that hold messages, by field number. What has no name here is a
 // scalar, a string, or of no concern.
 enum { NCHILD = 26 };
+// clang-format off
 static const Child CHILDREN[][NCHILD] = {
     [MSG_MODEL] = {[7] = {"graph", MSG_GRAPH}, [20] = {"training_info[]", MSG_TRAINING},
         [25] = {"functions[]", MSG_FUNCTION}, [14] = {"metadata_props[]", MSG_LEAF},
@@ -200,12 +208,17 @@ static const Child CHILDREN[][NCHILD] = {
         [3] = {"initialization_binding[]", MSG_LEAF}, [4] = {"update_binding[]", MSG_LEAF}},
     [MSG_LEAF] = {{0}},
 };
+// clang-format on
 
 static const Child *child_of(MessageKind in, uint32_t number) {
     return number < NCHILD && CHILDREN[in][number].name ? &CHILDREN[in][number] : NULL;
 }
 
-typedef struct Frame { Wire w; MessageKind kind; int graphs, types; } Frame;
+typedef struct Frame {
+    Wire w;
+    MessageKind kind;
+    int graphs, types;
+} Frame;
 
 void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void *, const Wire *), void *user) {
     // A subgraph is three messages deep, a type two; the rest is the way to the first and past the last.
@@ -222,10 +235,12 @@ void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void 
         const Child *c = child_of(s->kind, f.number);
         if (!c) continue;
         Frame *in = &stack[top + 1];
-        *in = (Frame){wire_into(&s->w, &f, c->name), c->kind, s->graphs + (c->kind == MSG_GRAPH), s->types + (c->kind == MSG_TYPE)};
+        *in = (Frame){wire_into(&s->w, &f, c->name), c->kind, s->graphs + (c->kind == MSG_GRAPH),
+                      s->types + (c->kind == MSG_TYPE)};
         if (in->graphs > WIRE_MAX_GRAPHS)
             wire_damage(&s->w, f.whole.at, c->name, "graphs nested deeper than %d", WIRE_MAX_GRAPHS);
-        if (in->types > WIRE_MAX_TYPES) wire_damage(&s->w, f.whole.at, c->name, "types nested deeper than %d", WIRE_MAX_TYPES);
+        if (in->types > WIRE_MAX_TYPES)
+            wire_damage(&s->w, f.whole.at, c->name, "types nested deeper than %d", WIRE_MAX_TYPES);
         if (visit && c->kind == wanted) visit(user, &in->w);
         top++;
     }

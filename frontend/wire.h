@@ -63,7 +63,8 @@ enum { WIRE_MAX_GRAPHS = 32, WIRE_MAX_TYPES = 16 };             // nesting, the 
 
 // Walk every message of the ONNX schema under w in file order, checking that all of it parses and
 // nests no deeper than the limits; visit (or NULL) sees each message of kind `wanted`.
-void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void *user, const Wire *message), void *user);
+void wire_scan(Wire w, MessageKind kind, MessageKind wanted, void (*visit)(void *user, const Wire *message),
+               void *user);
 
 // ---- writing ----
 // Where bytes go: a file, memory, or (both NULL) nowhere, only counting. What is written is a function

@@ -7,18 +7,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SIDE_ALIGN = 4096, SIDE_LEAST = 1024 };       // in bytes: of weights in a side file; smaller ones stay
+enum { SIDE_ALIGN = 4096, SIDE_LEAST = 1024 }; // in bytes: of weights in a side file; smaller ones stay
 
-typedef struct Moved { uint64_t offset; bool is; } Moved;
+typedef struct Moved {
+    uint64_t offset;
+    bool is;
+} Moved;
 
 typedef struct Writer {
     Model *m;
-    const char *side_name;           // NULL: all new weights stay in the model
+    const char *side_name; // NULL: all new weights stay in the model
     char checksum[SHA1_TEXT];
-    Moved *moved;                    // per initializer of the view
+    Moved *moved; // per initializer of the view
 } Writer;
 
-typedef struct Piece { const Writer *w; const void *item; int index; } Piece;      // what emit functions get
+typedef struct Piece {
+    const Writer *w;
+    const void *item;
+    int index;
+} Piece; // what emit functions get
 
 // ---- single items ----
 
@@ -37,7 +44,9 @@ static void emit_node(WireOut *o, const void *piece) {
     for (int i = 0; i < n->view.nattr; i++) wire_put_bytes(o, N_ATTRIBUTE, n->attr[i]);
 }
 
-typedef struct Entry { const char *key, *value; } Entry;
+typedef struct Entry {
+    const char *key, *value;
+} Entry;
 
 static void emit_entry(WireOut *o, const void *entry) {
     const Entry *e = entry;
@@ -57,8 +66,8 @@ static void put_external(WireOut *o, const Writer *w, const Tensor *t, uint64_t 
 static void emit_init(WireOut *o, const void *piece) {
     const Piece *p = piece;
     const TensorItem *t = p->item;
-    const uint64_t data = 1 << T_DIMS | 1 << T_TYPE | 1 << T_SEGMENT | 1 << T_FLOAT | 1 << T_INT32 | 1 << T_STRING | 1 << T_INT64 |
-                          1 << T_RAW | 1 << T_DOUBLE | 1 << T_UINT64 | 1 << T_EXTERNAL | 1 << T_LOCATION;
+    const uint64_t data = 1 << T_DIMS | 1 << T_TYPE | 1 << T_SEGMENT | 1 << T_FLOAT | 1 << T_INT32 | 1 << T_STRING |
+                          1 << T_INT64 | 1 << T_RAW | 1 << T_DOUBLE | 1 << T_UINT64 | 1 << T_EXTERNAL | 1 << T_LOCATION;
     const Moved *moved = p->w->side_name ? &p->w->moved[p->index] : &(Moved){0};
     for (int i = 0; i < t->view.rank; i++) wire_put_int(o, T_DIMS, t->view.dim[i]);
     wire_put_int(o, T_TYPE, t->view.onnx_type);
@@ -69,7 +78,10 @@ static void emit_init(WireOut *o, const void *piece) {
 
 // ---- lists of items ----
 
-typedef struct List { uint32_t number; int n, at, last; } List;      // at: next to write; last: index of its last part
+typedef struct List {
+    uint32_t number;
+    int n, at, last;
+} List; // at: next to write; last: index of its last part
 
 static const void *view_at(const Model *m, uint32_t number, int i) {
     switch (number) {
@@ -130,8 +142,11 @@ static void put_parts(WireOut *o, const Writer *w, const Part *part, int nparts,
 static void emit_graph(WireOut *o, const void *writer) {
     const Writer *w = writer;
     const Model *m = w->m;
-    List list[] = {{.number = G_NODE, .n = m->nnode}, {.number = G_INIT, .n = m->ninit}, {.number = G_INPUT, .n = m->ninput},
-                   {.number = G_OUTPUT, .n = m->noutput}, {.number = G_VALUE, .n = m->nvalue}};
+    List list[] = {{.number = G_NODE, .n = m->nnode},
+                   {.number = G_INIT, .n = m->ninit},
+                   {.number = G_INPUT, .n = m->ninput},
+                   {.number = G_OUTPUT, .n = m->noutput},
+                   {.number = G_VALUE, .n = m->nvalue}};
     put_parts(o, w, m->doc->graph, m->doc->ngraph, list, 5);
 }
 
@@ -143,9 +158,7 @@ static void emit_model(WireOut *o, const void *writer) {
 
 // ---- weights that go to a side file ----
 
-static bool movable(const TensorItem *t) {
-    return !t->side && t->view.type && tensor_bytes(&t->view) >= SIDE_LEAST;
-}
+static bool movable(const TensorItem *t) { return !t->side && t->view.type && tensor_bytes(&t->view) >= SIDE_LEAST; }
 
 static void put_hashed(OutFile *f, Sha1 *h, const void *data, size_t n) {
     file_write(f, data, n);
@@ -182,12 +195,12 @@ static const char *side_name(const Model *m, const char *base) {
 
 typedef struct Copying {
     Model *m;
-    int folder;                      // OUT's
-    bool same;                       // it is the model's own: nothing to copy, all to check
+    int folder; // OUT's
+    bool same;  // it is the model's own: nothing to copy, all to check
     const char *base, *path;
-    OutFile **file;                  // in the making
+    OutFile **file; // in the making
     int n;
-    const char **done;               // locations
+    const char **done; // locations
     int ndone;
 } Copying;
 
@@ -269,7 +282,7 @@ void model_write(Model *m, const char *path) {
     Cx *cx = m->cx;
     Writer w = {.m = m};
     Copying c = {.m = m, .path = path};
-    model_order(m);                      // an edit may have left a value without a producer
+    model_order(m); // an edit may have left a value without a producer
     c.folder = file_folder(cx, path, &c.base);
     c.same = same_file(c.folder, doc_folder(m->doc));
     copy_sides(&c);
@@ -282,7 +295,7 @@ void model_write(Model *m, const char *path) {
         *VEC_PUSH(cx, c.file, c.n) = side;
     }
     write_document(&w, out);
-    *VEC_PUSH(cx, c.file, c.n) = out;    // last: what it refers to is there before it
+    *VEC_PUSH(cx, c.file, c.n) = out; // last: what it refers to is there before it
     for (int i = 0; i < c.n; i++) file_sync(c.file[i]);
     for (int i = 0; i < c.n; i++) file_commit(c.file[i]);
 }

@@ -25,7 +25,8 @@ int file_open(Cx *cx, const char *path) {
     struct stat st;
     if (*fd < 0 || fstat(*fd, &st)) fail(cx, E_IO, "%s: %s", cx_show(cx, path), strerror(errno));
     if (!S_ISREG(st.st_mode))
-        fail(cx, E_IO, "%s: is %s, not a file", cx_show(cx, path), S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
+        fail(cx, E_IO, "%s: is %s, not a file", cx_show(cx, path),
+             S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
     return *fd;
 }
 
@@ -63,11 +64,11 @@ enum { BUFFER = 1 << 16, MAX_WRITE = 1 << 30 };
 
 struct OutFile {
     Cx *cx;
-    int fd, folder;                  // fd: -1 once committed or given up
+    int fd, folder; // fd: -1 once committed or given up
     const char *base, *shown;
     char temporary[32];
     uint64_t written;
-    size_t held;                     // bytes waiting in the buffer
+    size_t held; // bytes waiting in the buffer
     uint8_t buffer[BUFFER];
 };
 

@@ -138,4 +138,28 @@ static inline Pb onnx_model(Pb graph, int ir, int opset) {
     return m;
 }
 
+// A graph inside `depth` - 1 others, by way of If nodes. Written from the outside in, lengths first, so
+// that 100000 levels stay linear.
+static inline Pb onnx_nested(int depth) {
+    size_t *length = calloc((size_t)depth + 1, 3 * sizeof *length), n = 0;
+    Pb p = {0};
+    for (int i = 1; i < depth; i++) {               // length[3i..]: attribute, node, graph around the i-th
+        for (int k = 0; k < 3; k++) {
+            length[3 * i + k] = n;
+            n += 1;
+            for (size_t v = length[3 * i + k]; v > 127; v >>= 7) n++;
+            n++;
+        }
+    }
+    for (int i = depth - 1; i > 0; i--) {
+        static const uint32_t field[3] = {6, 5, 1};
+        for (int k = 2; k >= 0; k--) {
+            pb_varint(&p, field[k] << 3 | 2);
+            pb_varint(&p, length[3 * i + k]);
+        }
+    }
+    free(length);
+    return p;
+}
+
 #endif

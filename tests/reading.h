@@ -99,4 +99,16 @@ static inline const char *test_data(void) {
     return NULL;
 }
 
+// A Python interpreter that has `module`; NULL (after saying so) if there is none.
+static inline const char *python_with(const char *module) {
+    static char path[512];
+    char command[700];
+    const char *given = getenv("TVC_PYTHON");
+    snprintf(path, sizeof path, "%s", given ? given : TVC_SOURCE_DIR "/.venv/bin/python");
+    snprintf(command, sizeof command, "'%s' -c 'import %s' 2>/dev/null", path, module);
+    if (!system(command)) return path;
+    fprintf(stderr, "skipped: no Python with %s (TVC_PYTHON)\n", module);
+    return NULL;
+}
+
 #endif

@@ -1,10 +1,12 @@
 // Editing and writing models: nothing changes that was not asked to; what was asked is there when
 // read again; unknown fields survive; side files; failed writes leave nothing.
-#define _GNU_SOURCE                  // memmem, nftw
-#include "reading.h"
+#define _GNU_SOURCE // memmem, nftw
 #include "onnx_build.h"
+#include "reading.h"
 #include <dirent.h>
 #include <ftw.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static char folder[256];
 
@@ -34,7 +36,8 @@ static int files_in(const char *path) {
 
 // x -> Conv(w) -> c -> Relu -> r -> Gemm(gw, gb) -> y, with documentation, unknown fields and metadata.
 static Pb small_model(int ir) {
-    static const int64_t x[] = {-1, 3, 4, 4}, w[] = {2, 3, 1, 1}, gw[] = {2, 5}, gb[] = {5}, y[] = {-1, 5}, pads[] = {0, 0, 0, 0};
+    static const int64_t x[] = {-1, 3, 4, 4}, w[] = {2, 3, 1, 1}, gw[] = {2, 5}, gb[] = {5}, y[] = {-1, 5},
+                         pads[] = {0, 0, 0, 0};
     static const float zeros[64];
     Pb g = {0}, conv = onnx_node("Conv", "conv", "x,w", "c"), opset = {0};
     pb_message(&conv, 5, onnx_attr_ints("pads", 4, pads));
@@ -72,7 +75,13 @@ static Pb small_model(int ir) {
 }
 
 // The small model, edited, and read again from the bytes that makes.
-typedef struct Edited { Cx *cx; Pb pb; Model *before, *after; void (*edit)(Model *); Bytes bytes; } Edited;
+typedef struct Edited {
+    Cx *cx;
+    Pb pb;
+    Model *before, *after;
+    void (*edit)(Model *);
+    Bytes bytes;
+} Edited;
 
 static void go_edit(void *arg) {
     Edited *e = arg;
@@ -116,7 +125,8 @@ static void views_agree(const Model *a, const Model *b) {
         for (int k = 0; k < p->nout; k++) assert_string_equal(p->out[k], q->out[k]);
         for (int k = 0; k < p->nattr; k++) assert_string_equal(p->attr[k].name, q->attr[k].name);
     }
-    assert_true(a->ninit == b->ninit && a->ninput == b->ninput && a->noutput == b->noutput && a->nvalue == b->nvalue && a->nmeta == b->nmeta);
+    assert_true(a->ninit == b->ninit && a->ninput == b->ninput && a->noutput == b->noutput && a->nvalue == b->nvalue &&
+                a->nmeta == b->nmeta);
     for (int i = 0; i < a->ninit; i++) {
         const Tensor *p = a->init[i], *q = b->init[i];
         assert_string_equal(p->name, q->name);
@@ -181,11 +191,14 @@ static void old_models_list_new_initializers_as_inputs(void **state) {
 
 static void add_nodes(Model *m) {
     const float half = 0.5f;
-    const NewAttr attr[] = {{.name = "ratio", .kind = ATTR_F, .f = 0.25f}, {.name = "axes", .kind = ATTR_IS, .n = 2, .is = (int64_t[]){1, -1}},
-                            {.name = "mode", .kind = ATTR_S, .s = "linear"}, {.name = "seed", .kind = ATTR_I, .i = -7},
-                            {.name = "scales", .kind = ATTR_FS, .n = 1, .fs = &half},
-                            {.name = "keys", .kind = ATTR_SS, .n = 2, .ss = (const char *[]){"a", "bc"}},
-                            {.name = "value", .kind = ATTR_T, .t = &(Tensor){.type = DT_F32, .count = 1, .data = &half, .name = "half"}}};
+    const NewAttr attr[] = {
+        {.name = "ratio", .kind = ATTR_F, .f = 0.25f},
+        {.name = "axes", .kind = ATTR_IS, .n = 2, .is = (int64_t[]){1, -1}},
+        {.name = "mode", .kind = ATTR_S, .s = "linear"},
+        {.name = "seed", .kind = ATTR_I, .i = -7},
+        {.name = "scales", .kind = ATTR_FS, .n = 1, .fs = &half},
+        {.name = "keys", .kind = ATTR_SS, .n = 2, .ss = (const char *[]){"a", "bc"}},
+        {.name = "value", .kind = ATTR_T, .t = &(Tensor){.type = DT_F32, .count = 1, .data = &half, .name = "half"}}};
     DocNode *relu = m->node[1];
     const char *value = model_fresh_name(m, "r"), *name = model_fresh_name(m, "relu");
     assert_string_equal(value, "r_1");
@@ -193,7 +206,8 @@ static void add_nodes(Model *m) {
     assert_string_equal(model_fresh_name(m, "r"), "r_2");
     model_set_output(m, relu, 0, value);
     model_add_node(m, 2, "Dropout", "", name, 2, (const char *[]){value, ""}, 1, (const char *[]){"r"}, 7, attr);
-    model_add_node(m, 0, "Custom", "com.example", "first", 1, (const char *[]){"x"}, 1, (const char *[]){"unused"}, 0, NULL);
+    model_add_node(m, 0, "Custom", "com.example", "first", 1, (const char *[]){"x"}, 1, (const char *[]){"unused"}, 0,
+                   NULL);
     model_add_node(m, m->nnode, "Identity", "", "", 1, (const char *[]){"y"}, 1, (const char *[]){"z"}, 0, NULL);
 }
 
@@ -250,7 +264,8 @@ static void the_tail_is_cut_off(void **state) {
     for (int ir = 3; ir <= 8; ir += 5) {
         Edited e = edited(ir, cut_at_r);
         views_agree(e.before, e.after);
-        assert_true(e.after->nnode == 2 && e.after->ninit == 1 && e.after->nvalue == 0 && e.after->ninput == (ir < 4 ? 2 : 1));
+        assert_true(e.after->nnode == 2 && e.after->ninit == 1 && e.after->nvalue == 0 &&
+                    e.after->ninput == (ir < 4 ? 2 : 1));
         assert_string_equal(e.after->output[0]->name, "r");
         assert_true(e.after->output[0]->rank == 4 && e.after->output[0]->dim[1].value == 2);
         done(&e);
@@ -289,7 +304,8 @@ static void metadata_is_set_and_removed(void **state) {
 static void change_and_change_back(Model *m) {
     model_set_meta(m, "new", "x");
     model_set_meta(m, "new", NULL);
-    DocNode *n = model_add_node(m, 1, "Identity", "", "gone", 1, (const char *[]){"x"}, 1, (const char *[]){"gone"}, 0, NULL);
+    DocNode *n =
+        model_add_node(m, 1, "Identity", "", "gone", 1, (const char *[]){"x"}, 1, (const char *[]){"gone"}, 0, NULL);
     model_remove_node(m, n);
     model_set_value(m, &(ValueInfo){.name = "c", .type = DT_F32, .rank = 0});
     model_remove_value(m, "c");
@@ -378,6 +394,35 @@ static void output_may_be_the_input(void **state) {
     free(p.at);
 }
 
+// A disk that fills up while writing: the old file stays, nothing else does.
+static void a_full_disk_leaves_the_old_file(void **state) {
+    (void)state;
+    empty_folder();
+    Pb p = small_model(8);
+    const char *path = in_folder("full.onnx");
+    spill(path, p.at, p.n);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit was, low;
+    getrlimit(RLIMIT_FSIZE, &was);
+    for (size_t room = 0; room < p.n; room += 100) {
+        low = (struct rlimit){room, was.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &low);
+        Reading r = {.path = path, .edit = change_meta, .write_to = path};
+        Err e = reading_run(&r, reading_go);
+        setrlimit(RLIMIT_FSIZE, &was);
+        assert_int_equal(e, E_IO);
+        assert_non_null(strstr(r.cx->error, "cannot be written"));
+        cx_free(r.cx);
+        assert_int_equal(files_in(folder), 1);
+    }
+    size_t n = 0;
+    uint8_t *now = slurp(path, &n);
+    assert_int_equal(n, p.n);
+    assert_memory_equal(now, p.at, n);
+    free(now);
+    free(p.at);
+}
+
 static void what_cannot_be_written_leaves_nothing(void **state) {
     (void)state;
     empty_folder();
@@ -403,7 +448,8 @@ static void what_cannot_be_written_leaves_nothing(void **state) {
 static void keep_weights_outside(Model *m) {
     static float weight[2 * 300];
     for (int i = 0; i < 600; i++) weight[i] = (float)i;
-    model_set_init(m, "gw", &(Tensor){.type = DT_F32, .rank = 2, .dim = (int64_t[]){2, 300}, .count = 600, .data = weight});
+    model_set_init(m, "gw",
+                   &(Tensor){.type = DT_F32, .rank = 2, .dim = (int64_t[]){2, 300}, .count = 600, .data = weight});
     m->inline_limit = 1000;
 }
 
@@ -417,14 +463,14 @@ static void weights_beyond_the_limit_go_to_a_side_file(void **state) {
     assert_int_equal(stat(in_folder("big.onnx.data"), &st), 0);
     assert_int_equal(st.st_size, 2400);
     mkdir(in_folder("elsewhere"), 0777);
-    written(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"), NULL);     // takes its side file along
+    written(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"), NULL); // takes its side file along
     same_contents(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"));
     same_contents(in_folder("big.onnx.data"), in_folder("elsewhere/big.onnx.data"));
     Reading r = {.path = in_folder("elsewhere/copy.onnx")};
     assert_int_equal(reading_run(&r, reading_go), E_OK);
     assert_true(((const float *)model_init(r.model, "gw")->data)[599] == 599);
     cx_free(r.cx);
-    written(in_folder("big.onnx"), in_folder("big.onnx"), keep_weights_outside);  // must not overwrite what it reads
+    written(in_folder("big.onnx"), in_folder("big.onnx"), keep_weights_outside); // must not overwrite what it reads
     r = (Reading){.path = in_folder("big.onnx")};
     assert_int_equal(reading_run(&r, reading_go), E_OK);
     assert_int_equal(access(in_folder("big.onnx.data1"), R_OK), 0);
@@ -471,14 +517,14 @@ static void side_files_are_copied_into_folders_but_never_out(void **state) {
     spill(in_folder("a/m.onnx"), p.at, p.n);
     written(in_folder("a/m.onnx"), in_folder("b/m.onnx"), NULL);
     same_contents(in_folder("a/deep/w.bin"), in_folder("b/deep/w.bin"));
-    assert_int_equal(symlink("../target", in_folder("c/deep")), 0);             // would lead out of c/
+    assert_int_equal(symlink("../target", in_folder("c/deep")), 0); // would lead out of c/
     Reading r = {.path = in_folder("a/m.onnx"), .write_to = in_folder("c/m.onnx")};
     assert_int_equal(reading_run(&r, reading_go), E_IO);
     cx_free(r.cx);
     assert_int_equal(files_in(in_folder("target")), 0);
     assert_int_equal(files_in(in_folder("c")), 1);
     free(p.at);
-    p = outside_model("m2.onnx");                                               // OUT would overwrite its own weights
+    p = outside_model("m2.onnx"); // OUT would overwrite its own weights
     spill(in_folder("a/m.onnx"), p.at, p.n);
     spill(in_folder("a/m2.onnx"), bytes, 24);
     r = (Reading){.path = in_folder("a/m.onnx"), .write_to = in_folder("b/m2.onnx")};
@@ -492,15 +538,6 @@ static void side_files_are_copied_into_folders_but_never_out(void **state) {
 
 // ---- an independent judge ----
 
-static const char *python(void) {
-    static char path[512];
-    const char *given = getenv("TVC_PYTHON");
-    snprintf(path, sizeof path, "%s", given ? given : TVC_SOURCE_DIR "/.venv/bin/python");
-    char command[700];
-    snprintf(command, sizeof command, "'%s' -c 'import onnx' 2>/dev/null", path);
-    return system(command) ? NULL : path;
-}
-
 static void cut_and_label(Model *m) {
     cut_at_r(m);
     change_meta(m);
@@ -508,11 +545,8 @@ static void cut_and_label(Model *m) {
 
 static void onnx_checker_accepts_edited_files(void **state) {
     (void)state;
-    const char *interpreter = python();
-    if (!interpreter) {
-        fprintf(stderr, "skipped: no Python with onnx\n");
-        skip();
-    }
+    const char *python = python_with("onnx");
+    if (!python) skip();
     empty_folder();
     void (*const edit[])(Model *) = {replace_head, add_init, cut_and_label, keep_weights_outside};
     for (int ir = 3; ir <= 8; ir += 5)
@@ -524,8 +558,9 @@ static void onnx_checker_accepts_edited_files(void **state) {
             if (reading_run(&r, reading_go)) fail_msg("%s", r.cx->error);
             cx_free(r.cx);
             free(p.at);
-            snprintf(command, sizeof command, "'%s' -c 'import onnx,sys; onnx.checker.check_model(sys.argv[1]); onnx.load(sys.argv[1])' '%s'",
-                     interpreter, in_folder(name));
+            snprintf(command, sizeof command,
+                     "'%s' -c 'import onnx,sys; onnx.checker.check_model(sys.argv[1]); onnx.load(sys.argv[1])' '%s'",
+                     python, in_folder(name));
             assert_int_equal(system(command), 0);
         }
 }
@@ -543,6 +578,7 @@ int main(void) {
         cmocka_unit_test(a_broken_edit_is_not_written),
         cmocka_unit_test(output_may_be_the_input),
         cmocka_unit_test(models_at_hand_come_back_identical),
+        cmocka_unit_test(a_full_disk_leaves_the_old_file),
         cmocka_unit_test(what_cannot_be_written_leaves_nothing),
         cmocka_unit_test(weights_beyond_the_limit_go_to_a_side_file),
         cmocka_unit_test(a_changed_side_file_is_noticed),

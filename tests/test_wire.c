@@ -1,10 +1,17 @@
 // The wire walker: fields, their bounds, packed runs, what damage is called, nesting, writing.
-#include "reading.h"
 #include "frontend/wire.h"
 #include "onnx_build.h"
+#include "reading.h"
 #include <pthread.h>
 
-typedef struct Walk { Cx *cx; Bytes bytes; int fields; uint64_t last; MessageKind kind; bool scan; } Walk;
+typedef struct Walk {
+    Cx *cx;
+    Bytes bytes;
+    int fields;
+    uint64_t last;
+    MessageKind kind;
+    bool scan;
+} Walk;
 
 static void walk(void *arg) {
     Walk *k = arg;
@@ -39,7 +46,7 @@ static void fields_of_every_type(void **state) {
     assert_int_equal(outcome(&k, p.at, p.n, error), E_OK);
     assert_int_equal(k.fields, 4);
     assert_int_equal(k.last, 300);
-    for (size_t n = 0; n < p.n; n++) {              // cut anywhere: an error, or fewer fields
+    for (size_t n = 0; n < p.n; n++) { // cut anywhere: an error, or fewer fields
         Walk cut = {0};
         Err e = outcome(&cut, p.at, n, error);
         assert_true(e == E_MALFORMED || cut.fields < 4);
@@ -49,12 +56,18 @@ static void fields_of_every_type(void **state) {
 
 static void damage_is_named(void **state) {
     (void)state;
-    static const struct { const char *bytes; size_t n; const char *says; } rows[] = {
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *says;
+    } rows[] = {
         {"\x00", 1, "no field has number 0"},
         {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00", 11, "tag of a field is cut off"},
         {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, "a number in field 1 is cut off"},
         {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "claims 18446744073709551615 bytes, 0 are left"},
-        {"\x0a\x05" "ab", 4, "field 1 claims 5 bytes, 2 are left"},
+        {"\x0a\x05"
+         "ab",
+         4, "field 1 claims 5 bytes, 2 are left"},
         {"\x0d\x00\x00", 3, "field 1 is cut off"},
         {"\x0b", 1, "wire type 3, which ONNX does not use"},
         {"\x0f", 1, "wire type 7"},
@@ -74,7 +87,7 @@ static void paths_name_the_place(void **state) {
     Pb graph = {0}, bad = {0};
     pb_message(&graph, 1, onnx_node("Relu", "a", "x", "y"));
     pb_message(&graph, 5, onnx_tensor("w", 1, 0, NULL, "abcd", 4));
-    pb_raw(&bad, "\x0a\x7f", 2);                    // claims 127 bytes
+    pb_raw(&bad, "\x0a\x7f", 2); // claims 127 bytes
     pb_message(&graph, 1, bad);
     Pb model = onnx_model(graph, 7, 13);
     Walk k = {.scan = true, .kind = MSG_MODEL};
@@ -86,7 +99,13 @@ static void paths_name_the_place(void **state) {
 
 // ---- packed runs ----
 
-typedef struct Packed { Cx *cx; Bytes bytes; WireType unit; size_t n; uint64_t v[8]; } Packed;
+typedef struct Packed {
+    Cx *cx;
+    Bytes bytes;
+    WireType unit;
+    size_t n;
+    uint64_t v[8];
+} Packed;
 
 static void unpack(void *arg) {
     Packed *p = arg;
@@ -120,46 +139,22 @@ static void packed_and_not(void **state) {
     assert_true(p.v[0] == 1 && p.v[1] == 300 && p.v[2] == 0 && (int64_t)p.v[3] == -5);
 
     b = (Pb){0};
-    pb_bytes(&b, 7, "\x01\x80", 2);                 // the last number is cut off
+    pb_bytes(&b, 7, "\x01\x80", 2); // the last number is cut off
     p = (Packed){.unit = WIRE_VARINT};
     assert_int_equal(unpacked(&p, b), E_MALFORMED);
 
     b = (Pb){0};
     pb_bytes(&b, 7, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10);
     p = (Packed){.unit = WIRE_VARINT};
-    assert_int_equal(unpacked(&p, b), E_MALFORMED);  // more than 64 bits
+    assert_int_equal(unpacked(&p, b), E_MALFORMED); // more than 64 bits
 
     b = (Pb){0};
     pb_bytes(&b, 4, "abcdefg", 7);
     p = (Packed){.unit = WIRE_32};
-    assert_int_equal(unpacked(&p, b), E_MALFORMED);  // no whole number of floats
+    assert_int_equal(unpacked(&p, b), E_MALFORMED); // no whole number of floats
 }
 
 // ---- nesting ----
-
-// A graph inside `depth` - 1 others, by way of If nodes. Written from the outside in, lengths first, so
-// that 100000 levels stay linear.
-static Pb nested_graphs(int depth) {
-    size_t *length = calloc((size_t)depth + 1, 3 * sizeof *length), n = 0;
-    Pb p = {0};
-    for (int i = 1; i < depth; i++) {               // length[3i..]: attribute, node, graph around the i-th
-        for (int k = 0; k < 3; k++) {
-            length[3 * i + k] = n;
-            n += 1;
-            for (size_t v = length[3 * i + k]; v > 127; v >>= 7) n++;
-            n++;
-        }
-    }
-    for (int i = depth - 1; i > 0; i--) {
-        static const uint32_t field[3] = {6, 5, 1};
-        for (int k = 2; k >= 0; k--) {
-            pb_varint(&p, field[k] << 3 | 2);
-            pb_varint(&p, length[3 * i + k]);
-        }
-    }
-    free(length);
-    return p;
-}
 
 static void *scan_in_thread(void *arg) {
     Walk *k = arg;
@@ -186,10 +181,13 @@ static Err scan_with_small_stack(Pb p, MessageKind kind) {
 
 static void nesting_is_bounded(void **state) {
     (void)state;
-    static const struct { int depth; Err outcome; } rows[] = {{1, E_OK}, {2, E_OK}, {32, E_OK}, {33, E_MALFORMED},
-                                                              {100, E_MALFORMED}, {3000, E_MALFORMED}, {100000, E_MALFORMED}};
+    static const struct {
+        int depth;
+        Err outcome;
+    } rows[] = {{1, E_OK},          {2, E_OK},           {32, E_OK},           {33, E_MALFORMED},
+                {100, E_MALFORMED}, {3000, E_MALFORMED}, {100000, E_MALFORMED}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_int_equal(scan_with_small_stack(nested_graphs(rows[i].depth), MSG_GRAPH), rows[i].outcome);
+        assert_int_equal(scan_with_small_stack(onnx_nested(rows[i].depth), MSG_GRAPH), rows[i].outcome);
 }
 
 static void types_nest_16_deep(void **state) {
@@ -240,8 +238,9 @@ static void writing_is_protobuf(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_of_every_type), cmocka_unit_test(damage_is_named),    cmocka_unit_test(paths_name_the_place),
-        cmocka_unit_test(packed_and_not),       cmocka_unit_test(nesting_is_bounded), cmocka_unit_test(types_nest_16_deep),
+        cmocka_unit_test(fields_of_every_type), cmocka_unit_test(damage_is_named),
+        cmocka_unit_test(paths_name_the_place), cmocka_unit_test(packed_and_not),
+        cmocka_unit_test(nesting_is_bounded),   cmocka_unit_test(types_nest_16_deep),
         cmocka_unit_test(writing_is_protobuf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
