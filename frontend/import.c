@@ -151,7 +151,9 @@ static void add_inputs(Import *im) {
             fail(im->cx, E_UNSUPPORTED, "input '%s' is of a type tvc does not compute with (%d)", cx_show(im->cx, v->name), v->onnx_type);
         const Tensor *given = given_for(im, v->name);
         Shape shape = given ? shape_of(im, "input", given) : input_shape(im, v, one_is_free);
-        add_value(im, v->name, graph_input(im->g, v->name, v->type, shape))->sample = given;
+        Node *x = graph_input(im->g, v->name, v->type, shape);
+        if (given && given->type == v->type) x->data = given->data;
+        add_value(im, v->name, x);
     }
 }
 

@@ -44,7 +44,7 @@ static int64_t work(const Node *n) {
 }
 
 // May root be computed here: small, and nothing under it that only a run knows?
-static bool computable(Import *im, Node *root) {
+static bool computable(Import *im, Node *root, bool from_samples) {
     Node *todo[CONE_MAX + MAXIN];
     int n = 0, seen = 0;
     uint64_t stamp = ++im->g->stamp;
@@ -53,8 +53,8 @@ static bool computable(Import *im, Node *root) {
         Node *x = todo[--n];
         if (x->stamp == stamp) continue;
         x->stamp = stamp;
-        if (x->op == OP_Input || x->op == OP_BatchSize || x->op == OP_Random || ++seen + n > CONE_MAX) return false;
-        if (numel(x->shape) > KNOWN_MAX || (x->op == OP_Param && !x->data)) return false;
+        if (x->op == OP_BatchSize || x->op == OP_Random || ++seen + n > CONE_MAX || numel(x->shape) > KNOWN_MAX) return false;
+        if ((x->op == OP_Input && !from_samples) || (op_is_leaf(x) && !op_is_splat(x) && !x->data)) return false;
         im->work += work(x);
         for (int k = 0; k < x->nin; k++) todo[n++] = x->in[k];
     }
@@ -70,10 +70,10 @@ static Node *constant_of(Import *im, const Node *n, const void *data) {
     return graph_const(im->g, n->type, s, data);
 }
 
-Node *known_eval(Import *im, Node *n) {
-    if (is_known(n)) return n;
-    if (!n->frozen || !computable(im, n)) return NULL;
-    if (n->op == OP_Param) return constant_of(im, n, n->data);
+// Inputs have data only where a sample was given.
+static Node *compute(Import *im, Node *n, bool from_samples) {
+    if (!computable(im, n, from_samples)) return NULL;
+    if (op_is_leaf(n)) return constant_of(im, n, n->data);
     if ((im->folded += numel(n->shape) * dtypes[n->type].bytes + 64) > FOLDED_MAX) return NULL;
     Graph *g = im->g;
     Root *roots = g->root, one = {"", n, NULL, 1};
@@ -85,6 +85,8 @@ Node *known_eval(Import *im, Node *n) {
     g->root = roots, g->nroot = nroot;
     return constant_of(im, n, result);
 }
+
+Node *known_eval(Import *im, Node *n) { return is_known(n) ? n : n->frozen ? compute(im, n, false) : NULL; }
 
 // ---- known numbers as data ----
 
@@ -118,13 +120,6 @@ Node *known_sizes(Import *im, int n, const int64_t *v) {
 
 // ---- for rows ----
 
-static Node *sample_of(Import *im, const Tensor *t) {
-    if (!t || t->type == DT_NONE || t->rank > MAXDIM || t->count > KNOWN_MAX) return NULL;
-    Shape s = {.n = t->rank};
-    for (int d = 0; d < t->rank; d++) s.d[d] = t->dim[d];
-    return graph_const(im->g, t->type, s, t->data);
-}
-
 static Node *known_input(Import *im, int k) {
     Value *v = import_value(im, im->n->in[k]);
     return im->world && v->twin ? v->twin : known_eval(im, v->node);
@@ -138,7 +133,7 @@ bool in_known(Import *im, int k) {
 static Node *must_know(Import *im, int k) {
     if (!in_given(im, k)) import_fail(im, E_MALFORMED, "its input %d is missing", k);
     Node *n = known_input(im, k);
-    if (!n) n = sample_of(im, import_value(im, im->n->in[k])->sample);
+    if (!n) n = compute(im, import_value(im, im->n->in[k])->node, true);
     if (n) return n;
     import_fail(im, E_UNSUPPORTED, "its input %d, '%s', must be known before the run, but depends on data", k, cx_show(im->cx, im->n->in[k]));
 }

@@ -8,7 +8,6 @@ enum { KNOWN_MAX = 4096 };            // elements of a tensor that is computed a
 typedef struct Value {
     Node *node;                       // world 0
     Node *twin;                       // world 1, if the value is known and depends on N; same shape as node
-    const Tensor *sample;             // given for verification, or NULL
 } Value;
 
 Value *import_value(Import *im, const char *name);            // import.c; never NULL

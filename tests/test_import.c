@@ -4,6 +4,7 @@
 #include "ir/eval.h"
 #include "onnx_build.h"
 #include "reading.h"
+#include <glob.h>
 
 enum { N = 4, USED = 3, F32 = 1, I64 = 7 };
 
@@ -208,6 +209,39 @@ static void test_large_constants_stay_unmade(void **state) {
     end_case(&c);
 }
 
+// ---- real models ----
+
+static void import_file(void *arg) {
+    Reading *r = arg;
+    ImportOptions o = {.max_batch = N};
+    Graph *g = model_import(r->model = model_read(r->cx, r->path), &o);
+    expand_ops(g);
+    for (int i = 0; i < g->nroot; i++)
+        if (g->root[i].value->shape.batch != 1) fail_msg("%s: output %s", r->path, shape_str(r->cx, g->root[i].value->shape));
+    if (r->cx->used > (64u << 20) + 4 * (size_t)r->model->file_bytes) fail_msg("%s: %zu bytes to import", r->path, r->cx->used);
+}
+
+static void import_all(const char *pattern) {
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found)) fail_msg("%s: nothing there", pattern);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        Reading r = {.path = found.gl_pathv[i]};
+        if (reading_run(&r, import_file)) fail_msg("%s", r.cx->error);
+        cx_free(r.cx);
+    }
+    globfree(&found);
+}
+
+// All of them declare a batch of 1 or leave it open; in all of them it is free, and memory stays bounded.
+static void test_real_models(void **state) {
+    (void)state;
+    const char *data = test_data();
+    char pattern[600];
+    if (!data) skip();
+    snprintf(pattern, sizeof pattern, "%s/onnx_backend/light/*.onnx", data), import_all(pattern);
+    snprintf(pattern, sizeof pattern, "%s/models/*/model*.onnx", data), import_all(pattern);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch_of_one_is_free),
@@ -219,6 +253,7 @@ int main(void) {
         cmocka_unit_test(test_old_broadcast),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_large_constants_stay_unmade),
+        cmocka_unit_test(test_real_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-// For daily work: tool_verify [-q] [-c] [-m SUBSTRING] PATH... runs every case under the paths on the evaluator; -c: compiled.
+// For daily work: tool_verify [-q] [-c] [-m SUBSTRING] [-a ATOL] [-b MAX_BATCH] PATH... runs every case under the paths
+// on the evaluator; -c: compiled; -b: with a free batch of up to so many.
 #include "tools/suite.h"
 
 typedef struct Args { const char *path; Case *cases; int n; Cx *cx; } Args;
@@ -16,6 +17,8 @@ int main(int argc, char **argv) {
     for (; from < argc && argv[from][0] == '-'; from++) {
         if (!strcmp(argv[from], "-q")) quiet = true;
         else if (!strcmp(argv[from], "-c")) j.run = case_run_cpu;
+        else if (!strcmp(argv[from], "-b") && from + 1 < argc) j.max_batch = atoi(argv[++from]);
+        else if (!strcmp(argv[from], "-a") && from + 1 < argc) j.atol = atof(argv[++from]);
         else if (!strcmp(argv[from], "-m") && from + 1 < argc) only = argv[++from];
     }
     Cx *cx = cx_new();

@@ -107,13 +107,13 @@ static Shape tensor_shape(Cx *cx, const Tensor *t) {
     return s;
 }
 
-static void judge_output(Cx *cx, const Judge *j, const char *name, const Node *got, const void *data, const Tensor *want, bool values) {
+static void judge_output(Cx *cx, const Judge *j, const Root *root, Shape got, const void *data, const Tensor *want, bool values) {
     Shape s = tensor_shape(cx, want);
-    name = cx_show(cx, name);
-    if (got->type != want->type)
-        fail(cx, E_CHECK, "output '%s' is %s instead of %s", name, dtypes[got->type].name, dtypes[want->type].name);
-    if (!same_dims(got->shape, s))
-        fail(cx, E_CHECK, "output '%s' has shape %s instead of %s", name, shape_str(cx, got->shape), shape_str(cx, s));
+    const char *name = cx_show(cx, root->name);
+    if (root->value->type != want->type)
+        fail(cx, E_CHECK, "output '%s' is %s instead of %s", name, dtypes[root->value->type].name, dtypes[want->type].name);
+    got.batch = 0;
+    if (!same_dims(got, s)) fail(cx, E_CHECK, "output '%s' has shape %s instead of %s", name, shape_str(cx, got), shape_str(cx, s));
     int64_t wrong = 0, first = 0, size = dtypes[want->type].bytes;
     double worst_got = 0, worst_want = 0;
     for (int64_t i = 0; values && i < want->count; i++) {
@@ -128,20 +128,21 @@ static void judge_output(Cx *cx, const Judge *j, const char *name, const Node *g
 
 // ---- running ----
 
-void case_run_eval(void *user, Graph *g, void **result) {
+void case_run_eval(void *user, Graph *g, int64_t batch, void **result) {
     (void)user;
     expand_ops(g);
-    graph_eval(g, g->max_batch, result, NULL, NULL);
+    graph_eval(g, batch, result, NULL, NULL);
 }
 
 static void session_let_go(void *s) { session_free(s); }
 
-void case_run_cpu(void *user, Graph *g, void **result) {
+void case_run_cpu(void *user, Graph *g, int64_t batch, void **result) {
     Compiled *c = graph_compile(g, user);
     Fault f;
     Session *s = session_new(c->program, NULL, &f);
     if (!s) fail(g->cx, f.code, "%s", f.text);
     cx_defer(g->cx, session_let_go, s);
+    if (session_set_batch(s, batch, &f)) fail(g->cx, f.code, "%s", f.text);
     for (int i = 0; i < g->ninput; i++) session_write(s, i, g->input[i]->data);   // inputs are the first slots
     if (session_call(s, 1, &f)) fail(g->cx, f.code, "%s", f.text);
     int first = c->program->nslot - g->nroot;                                    // and outputs the last
@@ -174,7 +175,32 @@ static bool read_as(Tensor *t, DType declared) {
 static Graph *import_for(Run *r, int n, const ValueInfo **info, Tensor **input) {
     Given *given = NEW(r->cx, Given, n);
     for (int i = 0; i < n; i++) given[i] = (Given){info[i]->name, input[i]};
+    if (r->j->max_batch > 1) return model_import(r->m, &(ImportOptions){.max_batch = r->j->max_batch});
     return model_import(r->m, &(ImportOptions){.obey_training_mode = true, .ngiven = n, .given = given});
+}
+
+// A shape with only `batch` in use.
+static Shape in_use(const Graph *g, Shape s, int64_t batch) {
+    if (s.batch) s.d[s.batch - 1] = s.d[s.batch - 1] / g->max_batch * batch;
+    return s;
+}
+
+// How many of the batch the data holds; gives the inputs their data.
+static int64_t feed(Run *r, Graph *g, int n, Tensor **input) {
+    int64_t batch = g->max_batch;
+    for (int i = 0; i < n; i++) {
+        Node *x = g->input[i];
+        if (x->shape.batch == 1 && g->max_batch > 1 && input[i]->rank > 0) batch = input[i]->dim[0];
+    }
+    if (batch < 1 || batch > g->max_batch) fail(r->cx, E_CHECK, "a batch of %lld", (long long)batch);
+    for (int i = 0; i < n; i++) {
+        Node *x = g->input[i];
+        if (!same_dims(in_use(g, x->shape, batch), tensor_shape(r->cx, input[i])))
+            fail(r->cx, E_CHECK, "input '%s' is %s in the graph, %s in the data", cx_show(r->cx, x->name), shape_str(r->cx, x->shape),
+                 shape_str(r->cx, tensor_shape(r->cx, input[i])));
+        x->data = input[i]->data;
+    }
+    return batch;
 }
 
 static void run_and_judge(Run *r, int n, const ValueInfo **info, Tensor **input, const char *outputs) {
@@ -184,15 +210,17 @@ static void run_and_judge(Run *r, int n, const ValueInfo **info, Tensor **input,
                  info[i]->onnx_type, input[i]->onnx_type);
     Graph *g = import_for(r, n, info, input);
     void **result = NEW(r->cx, void *, g->nroot);
-    for (int i = 0; i < n; i++) g->input[i]->data = input[i]->data;
-    r->j->run(r->j->user, g, result);
+    int64_t batch = feed(r, g, n, input);
+    r->j->run(r->j->user, g, batch, result);
     for (int i = 0; i < g->nroot; i++) {
         const char *file = cx_fmt(r->cx, "%soutput_%d.pb", outputs, i);
         if (!is_file(file)) continue;
         Tensor *want = tensor_read_pb(r->cx, file);
         if (want->type == DT_NONE) continue;
         read_as(want, g->root[i].value->type);
-        judge_output(r->cx, r->j, g->root[i].name, g->root[i].value, result[i], want, !is_random(r->m));
+        Shape got = in_use(g, g->root[i].value->shape, batch);
+        if (got.batch > 1 && g->max_batch > 1) continue;   // not one piece
+        judge_output(r->cx, r->j, &g->root[i], got, result[i], want, !is_random(r->m));
         r->compared++;
     }
 }

@@ -15,13 +15,16 @@ typedef struct Case {
 // Every case at or under path, by name; path may also be one model's file. Fails with E_IO if there is no such path.
 int suite_find(Cx *cx, const char *path, Case **cases);
 
-// Runs the graph of one case: inputs have their Node.data, root i's elements go to result[i], in g->cx. May fail().
-typedef void CaseRun(void *user, Graph *g, void **result);
+// Runs the graph of one case with `batch` of g->max_batch in use: inputs have their Node.data (only as many as are in
+// use), root i's elements go to result[i], in g->cx. May fail().
+typedef void CaseRun(void *user, Graph *g, int64_t batch, void **result);
 CaseRun case_run_eval;                // by the evaluator; user is not used
 CaseRun case_run_cpu;                 // compiled; user: a CompileOptions, or NULL. A kernel left to the interpreter fails the case
 
 typedef struct Judge {
     double rtol, atol;
+    int64_t max_batch;                // 0: graphs are made for the data. Else for up to so many, and run on what the
+                                      // data holds; where the inputs have a batch that is free
     CaseRun *run;
     void *user;
 } Judge;
