@@ -44,12 +44,18 @@ void close_scope(Out *o, int mark);                   // forgets the names given
 void locals(Out *o);                                  // the buffers by name
 void unpack(Out *o, Expr **v, int n);                 // the variables of unit u; slowest first
 int unit_axes(Out *o, Expr **v, int most);            // output axes fit for units: batch first; fills v, sets units
-void clear_halo(Out *o, int result);
+void count_uses(Out *o, Expr *e);                     // into o->uses, which must have room for every expression
+bool index_has_data(const Expr *e);                   // an index read from data is in it
+bool var_is_open(const Kernel *k, const Expr *v);     // its bound is known only at run time
 bool vectorizes(Out *o, Expr *e, Expr *lane);         // every load walks with the lane, or stands still
 Expr *lane_of(Out *o);                                // the output axis a vector can run along, or NULL
 
+// ---- padding (halo.c) ----
+int padded_from(const Node *n);                       // the first axis with padding; the rank if none
+void clear_halo(Out *o, int result);                  // axes before the first padded one are open loops
+
 // ---- schedules ----
 typedef bool Schedule(Out *o);
-Schedule schedule_lanes, schedule_plain;
+Schedule schedule_unroll, schedule_tile, schedule_dot, schedule_lanes, schedule_plain;
 
 #endif

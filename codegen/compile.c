@@ -67,7 +67,8 @@ Compiled *graph_compile(Graph *g, const CompileOptions *o) {
     c->target = cx_fmt(g->cx, "cpu:%s", isa_name(g->isa));
     expand_ops(g);
     c->kernels_unfused = count_unfused(g);
-    run_passes(g, &(PassOptions){.direct = o->direct});
+    g->direct = o->direct;
+    run_passes(g);
     Unit *u = NULL;
     int n = kernels(g, &u);
     c->distinct = print_all(g, u, n);

@@ -2,7 +2,7 @@
 // that holds the first element of the padded axes, because the arena's memory is shared.
 #include "codegen.h"
 
-static int first_padded(const Node *n) {
+int padded_from(const Node *n) {
     for (int d = 0; d < n->shape.n; d++)
         if (n->halo[d]) return d;
     return n->shape.n;
@@ -28,7 +28,7 @@ static void fill(Out *o, const Node *n, int b, int d, const char *at) {
 
 void clear_halo(Out *o, int result) {
     Node *n = o->k->outs[result];
-    int d0 = first_padded(n);
+    int d0 = padded_from(n);
     if (d0 == n->shape.n) return;
     // the place of element 0 of the padded axes, less the base the halo adds
     Expr *at[MAXDIM];

@@ -2,12 +2,6 @@
 // vector at a time where the formula allows it.
 #include "codegen.h"
 
-static int padded_from(const Node *n) {
-    for (int d = 0; d < n->shape.n; d++)
-        if (n->halo[d]) return d;
-    return n->shape.n;
-}
-
 static bool in_units(Expr **v, int n, Expr *e) {
     for (int i = 0; i < n; i++)
         if (v[i] == e) return true;
@@ -41,13 +35,13 @@ static int enough(Out *o) {
     int n = 0, rank = k->out->shape.n, limit = rank;
     for (int i = 0; i < k->nout; i++)
         if (padded_from(k->outs[i]) < limit) limit = padded_from(k->outs[i]);
-    if (limit == 0) limit = rank;
+    bool padded = limit < rank;                       // then all that lies before the padding is a unit's
     int64_t units = 1, inner = numel(k->out->shape);
     for (int d = 0; d < limit; d++) {
         if (k->axis[d]->op != I_VAR || k->axis[d] == o->lane) continue;
         int64_t e = k->extent[k->axis[d]->i];
         bool coarse = units >= 64 || (units >= 2 && inner < 4096);
-        if (coarse) break;
+        if (coarse && !padded) break;
         units *= e, inner /= e, n++;
     }
     return n;

@@ -103,7 +103,7 @@ static const char *index_of(Out *o, Expr *e) {
 
 const char *extent_text(Out *o, Expr *var) {
     int64_t n = o->k->extent[var->i];
-    if (!o->k->grows[var->i] || o->k->max_batch == 1) return cx_fmt(o->cx, "%lldL", (long long)n);
+    if (!var_is_open(o->k, var)) return cx_fmt(o->cx, "%lldL", (long long)n);
     return cx_fmt(o->cx, "(%lldL * ctx->batch)", (long long)(n / o->k->max_batch));
 }
 
@@ -236,7 +236,7 @@ static const char *fresh_text(Out *o, Expr *e) {
     }
 }
 
-static void count_uses(Out *o, Expr *e) {
+void count_uses(Out *o, Expr *e) {
     if (!e || o->uses[e->id]++) return;
     count_uses(o, e->a), count_uses(o, e->c);
     if (!expr_is_reduce(e)) count_uses(o, e->b);
@@ -311,18 +311,20 @@ int unit_axes(Out *o, Expr **v, int most) {
 
 // ---- vectors ----
 
-static bool has_data(const Expr *e) {                   // an index read from data is a scalar's business
-    return e && (e->op == I_DATA || (e->op != I_VAR && e->op != I_IMM && (has_data(e->a) || has_data(e->b))));
+bool var_is_open(const Kernel *k, const Expr *v) { return v && k->max_batch > 1 && k->grows[v->i]; }
+
+bool index_has_data(const Expr *e) {
+    return e && (e->op == I_DATA || (e->op != I_VAR && e->op != I_IMM && (index_has_data(e->a) || index_has_data(e->b))));
 }
 
 bool vectorizes(Out *o, Expr *e, Expr *lane) {
     if (!e) return true;
-    if (e->is_index) return ix_coef(e, lane) == 0 && !has_data(e);
+    if (e->is_index) return ix_coef(e, lane) == 0 && !index_has_data(e);
     bool fits = e->type == DT_F32 || (e->type == DT_BOOL && e->op != K_LOAD);
     if (!fits) return false;
     if (e->op == K_LOAD) {
         int64_t c = ix_coef(e->a, lane);
-        return e->buf->type == DT_F32 && (c == 0 || c == 1) && !has_data(e->a);
+        return e->buf->type == DT_F32 && (c == 0 || c == 1) && !index_has_data(e->a);
     }
     if (e->op < NKOPS && !on_vectors(e->op)) return false;
     if (e->op == K_CAST || e->op == K_RANDOM) return false;

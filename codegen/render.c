@@ -2,6 +2,9 @@
 #include "codegen.h"
 
 static const struct { const char *name; Schedule *fn; } schedules[] = {
+    {"unroll", schedule_unroll},
+    {"tile", schedule_tile},
+    {"dot", schedule_dot},
     {"lanes", schedule_lanes},
     {"plain", schedule_plain},
 };
@@ -13,6 +16,7 @@ static void forget_names(Kernel *k) {
 Text render(Cx *cx, Kernel *k, int lanes, int isa) {
     Out o = {0};
     int i = 0;
+    if (numel(k->out->shape) == 0) return (Text){"KERNEL($) {}\n", 0, false, "empty"};
     for (;; i++) {
         forget_names(k);
         o = (Out){.cx = cx, .k = k, .lanes = lanes, .isa = isa, .before = "", .text = "", .depth = 1, .units = 1};

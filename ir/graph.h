@@ -83,6 +83,7 @@ typedef struct Graph {
     int64_t max_batch;     // 1: fixed
     int lanes;             // floats per vector of the target: the block of blocked layouts
     int isa;               // ISA_* the code is for
+    bool direct;           // no Winograd convolutions
     Root *root;
     int nroot;
     Node **input;          // Inputs in the order they were declared, used or not

@@ -113,4 +113,11 @@ OP( BatchNorm,       5,  EWISE,    same,        batch_norm,   _           )   //
 // ---- sums of products (ir/ops/contract.c) ----
 OP( MatMul,          2,  CONTRACT, matmul,      _,            matmul      )
 OP( Conv,            2,  CONTRACT, conv,        _,            conv        )
+
+// ---- blocked channels, made by passes/layout.c and winograd.c (ir/ops/blocked.c) ----
+OP( ConvBlk,         2,  CONTRACT, conv_blk,    _,            conv_blk    )   // Window
+OP( DepthwiseBlk,    2,  CONTRACT, depthwise_blk, _,          depthwise_blk ) // Window
+OP( MatMulBlk,       2,  CONTRACT, matmul_blk,  _,            matmul_blk  )
+OP( Tiles,           1,  MOVE,     tiles,       _,            tiles       )   // overlapping: apart, size, before, rows, columns
+OP( Mix,             2,  MIX,      mix,         _,            mix         )   // along attr.i[0], by a table
 #undef OP

@@ -97,6 +97,46 @@ static void slices(Fuse *f) {
     }
 }
 
+// ---- padding: a window reads its image from a buffer that has the padding in it ----
+
+static void want_halo(Node *x, int axis, int64_t before, int64_t reach) {
+    int64_t after = reach - x->shape.d[axis], need = before > after ? before : after;
+    if (x->halo[axis] < need) x->halo[axis] = need;
+}
+
+static void halos(Fuse *f) {
+    for (int i = 0; i < f->g->norder; i++) {
+        Node *n = f->g->order[i], *x = n->nin ? n->in[0] : NULL;
+        bool blk = n->op == OP_ConvBlk || n->op == OP_DepthwiseBlk;
+        if ((!blk && n->op != OP_Tiles) || op_is_leaf(x)) continue;
+        x->stored = true;
+        if (f->plain[x->id]) continue;
+        Window w = blk ? window_of(n) : (Window){0};
+        for (int d = 0; d < 2; d++) {
+            const int64_t *a = n->attr.i;             // Tiles: apart, size, before, rows, columns
+            int64_t before = blk ? w.axis[d].before : a[2];
+            int64_t reach = blk ? (n->shape.d[2 + d] - 1) * w.axis[d].stride + (w.axis[d].kernel - 1) * w.axis[d].dilation + 1 - before
+                                : (a[3 + d] - 1) * a[0] + a[1] - before;
+            want_halo(x, 2 + d, before, reach);
+        }
+    }
+}
+
+// All that share a buffer share its padding.
+static void share_halos(Graph *g) {
+    for (bool again = true; again;) {
+        again = false;
+        for (int i = 0; i < g->norder; i++) {
+            Node *x = g->order[i], *o = owner(x);
+            for (int d = 0; x != o && d < x->shape.n; d++) {
+                if (x->halo[d] == o->halo[d]) continue;
+                x->halo[d] = o->halo[d] = x->halo[d] > o->halo[d] ? x->halo[d] : o->halo[d];
+                again = true;
+            }
+        }
+    }
+}
+
 static void views(Graph *g) {
     for (int i = g->norder - 1; i >= 0; i--) {
         Node *x = g->order[i], *c = x->home;
@@ -108,7 +148,7 @@ static void views(Graph *g) {
     }
 }
 
-// A root is written by a kernel of its own, where the caller finds it row-major.
+// A root is written where the caller finds it row-major: not inside another's buffer.
 static void own_roots(Graph *g) {
     for (int i = 0; i < g->nroot; i++) {
         Node *n = g->root[i].value;
@@ -122,12 +162,15 @@ void fuse(Graph *g) {
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
         n->home = n->head = n->mate = NULL;
+        n->halo_value = 0;
         memset(n->halo, 0, sizeof n->halo);
     }
     Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
     melt(&f);
     init_boundary(g);
+    halos(&f);
     slices(&f);
+    share_halos(g);
     for (int i = 0; i < g->nroot; i++)                   // not inside another's buffer
         if (g->root[i].value->home) {
             Node *c = g->root[i].value->home;

@@ -3,14 +3,13 @@
 #define TVC_PASSES_H
 #include "../ir/op.h"
 
-typedef struct PassOptions {
-    bool direct;                      // no Winograd convolutions
-} PassOptions;
-
-void run_passes(Graph *g, const PassOptions *o);      // pipeline.c: all of them, in order
+void run_passes(Graph *g);            // pipeline.c: all of them, in order
 
 void fold(Graph *g);                  // fold.c
 Node *fold_node(Graph *g, Node *n);   // the constant n is, or NULL
+void scale(Graph *g);                 // scale.c
+void layout(Graph *g);                // layout.c
+void moves(Graph *g);                 // moves.c
 void fuse(Graph *g);                  // fuse.c: the last one
 
 #endif

@@ -11,6 +11,9 @@ static const struct Pass {
     {"simplify", simplify,   "algebra: rules.c until nothing matches"},
     {"fold",     fold,       "operators on constants into constants"},
     {"simplify", simplify,   "again, with the new constants"},
+    {"scale",    scale,      "per-channel factors into convolution weights"},
+    {"layout",   layout,     "blocked channels around convolutions, pushed outwards"},
+    {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
 };
 
@@ -28,8 +31,7 @@ static void check(Graph *g) {
     }
 }
 
-void run_passes(Graph *g, const PassOptions *o) {
-    (void)o;
+void run_passes(Graph *g) {
     const char *dump = getenv("TVC_DUMP");
     for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
         int before = g->norder;

@@ -1,0 +1,198 @@
+// tile.c -- the schedule for sums of products: a tile of vector accumulators in registers. It looks
+// only at how the two factors' indices move, so it serves convolution, matrix product and whatever
+// else has the form
+//
+//     out[..] = f(sum over r of A[..] * B[..])
+//
+//     lane    the last axis: B and out step by 1, A stands still     (a block of output channels)
+//     o       A stands still, B moves: `ob` of them share each load of A
+//     p, q    B stands still, A moves: np x nq of them share each load of B
+//
+// f, the epilogue, is printed from the formula, on the accumulators. A unit of work is one group of
+// o by np rows of p, all of q.
+#include "factors.h"
+
+typedef struct Tile {
+    Factors f;
+    Expr *lane, *o, *p, *q;                       // o, p or q may be NULL
+    Expr *outer[MAXDIM];
+    int nouter;
+    int64_t ob, np, nq;                           // the tile's size along o, p, q
+} Tile;
+
+static int64_t extent(Out *o, Expr *v) { return var_extent(o->k, v); }
+
+// Which part of the tile an output axis can play.
+static bool cast_axis(Out *o, Tile *t, Expr *v) {
+    int64_t a = ix_coef(t->f.a->a, v), b = ix_coef(t->f.b->a, v), y = out_coef(o->k, v);
+    if (a == IX_WILD || b == IX_WILD || y == IX_WILD) return false;
+    if (a == 0 && b != 0 && !t->o && !var_is_open(o->k, v)) return t->o = v, true;
+    if (a != 0 && b == 0) {                       // the last two such axes are p and q
+        if (t->p) t->outer[t->nouter++] = t->p;
+        t->p = t->q, t->q = v;
+        return true;
+    }
+    return t->outer[t->nouter++] = v, true;
+}
+
+static bool analyse(Out *o, Tile *t) {
+    Kernel *k = o->k;
+    *t = (Tile){0};
+    if (!factors_of(k, &t->f) || !(t->lane = lane_of(o)) || extent(o, t->lane) != o->lanes) return false;
+    if (ix_coef(t->f.a->a, t->lane) != 0) { Expr *x = t->f.a; t->f.a = t->f.b, t->f.b = x; }
+    if (ix_coef(t->f.a->a, t->lane) != 0 || ix_coef(t->f.b->a, t->lane) != 1) return false;
+    for (int d = 0; d < k->out->shape.n; d++)
+        if (k->axis[d]->op == I_VAR && k->axis[d] != t->lane && !cast_axis(o, t, k->axis[d])) return false;
+    if (t->p && var_is_open(k, t->p)) t->outer[t->nouter++] = t->p, t->p = NULL;
+    return true;
+}
+
+// Accumulators that fit the registers beside ob weights and a broadcast.
+static int64_t pixels(Out *o, int64_t ob) {
+    return o->isa == ISA_AVX512 ? 28 / ob : 12 / ob;
+}
+
+// The longest run of pixels that divides a row, if it is long enough; else as many as fit and a rest.
+static int64_t run(int64_t n, int64_t most) {
+    for (int64_t q = most; q * 2 > most; q--)
+        if (n % q == 0) return q;
+    return n < most ? n : most;
+}
+
+static void size(Out *o, Tile *t) {
+    t->ob = extent(o, t->o) % 2 ? 1 : 2;
+    int64_t px = pixels(o, t->ob), q = extent(o, t->q);
+    if (var_is_open(o->k, t->q)) q = q / o->k->max_batch > 1 ? q / o->k->max_batch : q;
+    t->nq = run(q, px);
+    t->np = t->nq == extent(o, t->q) ? px / t->nq : 1;
+    if (t->np > extent(o, t->p)) t->np = extent(o, t->p);
+}
+
+static void place(Out *o, Expr *v, int64_t at) {
+    if (v) line(o, "const long v%d = t%d + %lld;", (int)v->i, (int)v->i, (long long)at);
+}
+
+// sum over the reductions, into a0_0 .. a1_13
+static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
+    int px = (int)(np * nq), ob = (int)t->ob, opened = 0;
+    const Factors *f = &t->f;
+    for (int i = 0; i < ob; i++)
+        for (int p = 0; p < px; p++) line(o, "vf a%d_%d = {0};", i, p);
+    begin(o, "{");
+    place(o, t->o, 0), place(o, t->p, 0), place(o, t->q, 0);
+    line(o, "const long v%d = 0;", (int)t->lane->i);
+    for (int r = 0; r < f->nred; r++) {
+        if (r == f->nred - 1 && extent(o, f->red[r]) == o->lanes) line(o, "#pragma GCC unroll 2");
+        loop(o, f->red[r]), opened++;
+    }
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
+         buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
+    int64_t bo = t->o ? ix_coef(f->b->a, t->o) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0, aq = t->q ? ix_coef(f->a->a, t->q) : 0;
+    for (int i = 0; i < ob; i++) line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(i * bo));
+    for (int p = 0; p < px; p++) {
+        line(o, "const vf s%d = splat(a[%lldL]);", p, (long long)(p / nq * ap + p % nq * aq));
+        for (int i = 0; i < ob; i++) line(o, "a%d_%d += w%d * s%d;", i, p, i, p);
+    }
+    while (opened--) end(o);
+    end(o);
+}
+
+static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
+    o->lane = t->lane;
+    for (int i = 0; i < t->ob; i++)
+        for (int p = 0; p < np * nq; p++) {
+            int mark = open_scope(o);
+            begin(o, "{");
+            place(o, t->o, i), place(o, t->p, p / nq), place(o, t->q, p % nq);
+            line(o, "const long v%d = 0;", (int)t->lane->i);
+            name_expr(o, t->f.sum, cx_fmt(o->cx, "a%d_%d", i, p));
+            store(o, 0, o->k->body);
+            end(o);
+            close_scope(o, mark);
+        }
+    o->lane = NULL;
+}
+
+// One tile, as a function of where it begins.
+static void tile_function(Out *o, Tile *t, const char *suffix, int64_t np, int64_t nq) {
+    Out f = *o;
+    f.text = "", f.len = f.cap = 0, f.depth = 1, f.named = NULL, f.nnamed = 0, f.uses = NULL;
+    locals(&f);
+    accumulate(&f, t, np, nq);
+    epilogue(&f, t, np, nq);
+    const char *args = "";
+    Expr *v[] = {t->o, t->p, t->q};
+    for (int i = 0; i < 3; i++) args = v[i] ? cx_fmt(o->cx, "%s, long t%d", args, (int)v[i]->i) : args;
+    for (int i = 0; i < t->nouter; i++) args = cx_fmt(o->cx, "%s, long v%d", args, (int)t->outer[i]->i);
+    o->before = cx_fmt(o->cx, "%sTILE void $_%s(void *const *buf, const Ctx *ctx%s) {\n%s}\n", o->before, suffix, args, f.text);
+}
+
+static void call(Out *o, Tile *t, const char *suffix, const char *p, const char *q) {
+    const char *args = "buf, ctx";
+    if (t->o) args = cx_fmt(o->cx, "%s, v%d", args, (int)t->o->i);
+    if (t->p) args = cx_fmt(o->cx, "%s, %s", args, p);
+    if (t->q) args = cx_fmt(o->cx, "%s, %s", args, q);
+    for (int i = 0; i < t->nouter; i++) args = cx_fmt(o->cx, "%s, v%d", args, (int)t->outer[i]->i);
+    line(o, "$_%s(%s);", suffix, args);
+}
+
+// All tiles along q, from row p. Where q's length is known only at run time and the tile does not
+// divide it, ever smaller tiles take the rest.
+static void row(Out *o, Tile *t, const char *name, const char *p, int64_t np) {
+    int64_t Q = extent(o, t->q), rest = Q % t->nq;
+    bool open = var_is_open(o->k, t->q) && (Q / o->k->max_batch) % t->nq != 0;
+    if (!open) {
+        tile_function(o, t, name, np, t->nq);
+        if (rest) tile_function(o, t, cx_fmt(o->cx, "%s_rest", name), np, rest);
+        const char *whole = t->q && var_is_open(o->k, t->q) ? extent_text(o, t->q) : cx_fmt(o->cx, "%lldL", (long long)(Q - rest));
+        line(o, "for (long q = 0; q < %s; q += %lldL)", whole, (long long)t->nq);
+        o->depth++, call(o, t, name, p, "q"), o->depth--;
+        if (rest) call(o, t, cx_fmt(o->cx, "%s_rest", name), p, cx_fmt(o->cx, "%lldL", (long long)(Q - rest)));
+        return;
+    }
+    line(o, "long q = 0;");
+    for (int64_t n = t->nq; n; n = n == t->nq && n > 8 ? 8 : n / 2) {
+        const char *f = cx_fmt(o->cx, "%s_%lld", name, (long long)n);
+        tile_function(o, t, f, np, n);
+        line(o, "for (; q + %lldL <= %s; q += %lldL)", (long long)n, extent_text(o, t->q), (long long)n);
+        o->depth++, call(o, t, f, p, "q"), o->depth--;
+    }
+}
+
+static void unpack_unit(Out *o, Tile *t, int64_t rows, int64_t groups) {
+    line(o, "const long p = u %% %lldL * %lldL, g = u / %lldL %% %lldL;", (long long)rows, (long long)t->np, (long long)rows, (long long)groups);
+    o->units = rows * groups;
+    for (int pass = 0; pass < 2; pass++)               // the batch last: it is the slowest
+        for (int i = 0; i < t->nouter; i++) {
+            Expr *v = t->outer[i];
+            if (var_is_open(o->k, v) != pass) continue;
+            if (pass) line(o, "const long v%d = u / %lldL;", (int)v->i, (long long)o->units), o->per_batch = true;
+            else line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units, (long long)extent(o, v));
+            o->units *= extent(o, v);
+        }
+    if (t->o) line(o, "const long v%d = g * %lldL;", (int)t->o->i, (long long)t->ob);
+}
+
+bool schedule_tile(Out *o) {
+    Tile t;
+    if (!analyse(o, &t)) return false;
+    size(o, &t);
+    int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, groups = extent(o, t.o) / t.ob, restp = P % t.np;
+    begin(o, "for (long u = lo; u < hi; u++) {");
+    unpack_unit(o, &t, rows, groups);
+    if (padded_from(o->k->out) < o->k->out->shape.n) {
+        begin(o, "if (p == 0) for (long i = 0; i < %lldL; i++) {", (long long)t.ob);
+        if (t.o) line(o, "const long v%d = g * %lldL + i;", (int)t.o->i, (long long)t.ob);
+        clear_halo(o, 0);
+        end(o);
+    }
+    if (restp) {
+        begin(o, "if (p + %lldL > %lldL) {", (long long)t.np, (long long)P);
+        row(o, &t, "last", "p", restp);
+        line(o, "continue;");
+        end(o);
+    }
+    row(o, &t, "full", "p", t.np);
+    end(o);
+    return true;
+}

@@ -1,0 +1,13 @@
+// blocked.h -- what layout.c and winograd.c share; private to passes/.
+#ifndef TVC_BLOCKED_H
+#define TVC_BLOCKED_H
+#include "passes.h"
+
+Node *block(Graph *g, Node *x, int64_t b);                // [N,C,H,W] -> [N,C/b,H,W,b], channels padded by zeros
+Node *unblock(Graph *g, Node *z, int64_t channels);       // and back, padding cut off
+Node *blocked(Graph *g, Node *n);                         // z, if n is unblock(z) of g->lanes; else NULL
+
+bool winograd_pays(Graph *g, const Node *conv);
+Node *winograd(Graph *g, Node *conv, Node *x);            // x blocked; the result, blocked
+
+#endif
