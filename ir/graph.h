@@ -110,7 +110,8 @@ void graph_sort(Graph *g);
 // Returns the number of replacements. Scratch fields are stale afterwards.
 typedef Node *MapFn(Graph *g, Node *n, void *env);
 int graph_map(Graph *g, MapFn *fn, void *env);
-void graph_print(Graph *g, FILE *f);                                    // text.c
+void graph_print(Graph *g, FILE *f);                                    // text.c says how it looks
+Graph *graph_parse(Cx *cx, const char *text);                           // back; fails with the line's number
 
 #define op1(g, o, a)       graph_op(g, OP_##o, (Attr){0}, 1, (Node *[]){a})
 #define op2(g, o, a, b)    graph_op(g, OP_##o, (Attr){0}, 2, (Node *[]){a, b})
