@@ -29,6 +29,10 @@ typedef struct Heads {
 // `name`: the node, value or weight the user says is the head, or NULL.
 Heads heads_find(Model *m, const char *name);
 
+// What a graph output holds, by the operator it ends in.
+typedef enum Scores { SCORES_LOGITS, SCORES_PROBABILITIES, SCORES_LOG } Scores;
+Scores output_scores(Model *m, const char *output);
+
 // ---- what is wanted ----
 typedef enum InputInit { INPUT_MEAN, INPUT_ZERO, INPUT_FRESH } InputInit;
 

@@ -126,6 +126,18 @@ static bool find_above(Model *m, const char *output, Head *h, const char **why) 
     return *why = w.why ? w.why : "", false;
 }
 
+Scores output_scores(Model *m, const char *output) {
+    const char *value = output;
+    for (int steps = 0; steps < m->nnode; steps++) {
+        const DocNode *n = model_producer(m, value);
+        if (!n || n->nin == 0 || !op_among(n, reading_aids)) break;
+        if (op_is(n, "Softmax") || op_is(n, "Sigmoid")) return SCORES_PROBABILITIES;
+        if (op_is(n, "LogSoftmax")) return SCORES_LOG;
+        value = n->in[0];
+    }
+    return SCORES_LOGITS;
+}
+
 // ---- named by the user ----
 static bool names_layer(Model *m, const DocNode *n, const char *name) {
     if (n->nin < 2) return false;

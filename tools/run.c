@@ -1,4 +1,249 @@
-// run.c -- tvc run.
+// run.c -- tvc run: pictures or arrays through a model.
+#include "../data/gather.h"
+#include "../frontend/npy.h"
+#include "asked.h"
 #include "commands.h"
+#include "feed.h"
+#include "meta.h"
+#include "print.h"
 
-Err run_run(const Args *a) { fail(a->cx, E_UNSUPPORTED, "tvc run is not there yet"); }
+#include <errno.h>
+#include <fnmatch.h>
+#include <sys/stat.h>
+
+typedef struct Run {
+    const Args *a;
+    Cx *cx;
+    Engine *e;
+    Feeds feeds;
+    RunMeta meta;
+    Pictures pictures;
+    Preparer prepare;
+    json_t *answers;
+    int64_t top;
+} Run;
+
+// ---- set-up ----
+static Recipe recipe_asked(const Args *a) {
+    static const OptionId ids[] = {OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN, OPT_STD, OPT_EXIF};
+    Recipe r = {0};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (arg_given(a, ids[i])) recipe_option(a->cx, &r, options[ids[i]].name, arg_text(a, ids[i], NULL));
+    return r;
+}
+
+// Recipe and sizes of the input `v` that takes pictures, sizes that are chosen already filled in.
+static ImageInput plan_pictures(Run *r, const ValueInfo *v) {
+    ImageInput in;
+    const char *why;
+    if (!image_input(v, &in, &why)) fail(r->cx, E_USAGE, "input '%s' takes no pictures: %s", cx_show(r->cx, v->name), why);
+    Recipe wishes = recipe_asked(r->a);
+    recipe_complete(r->cx, &r->meta.recipe, &wishes, &in);
+    preparer_init(&r->prepare, &r->meta.recipe, &in);
+    print_more("pictures: %s", recipe_text(r->cx, &r->meta.recipe));
+    return in;
+}
+
+static ValueInfo with_choice(Cx *cx, const ValueInfo *v, const ImportOptions *o) {
+    ValueInfo r = *v;
+    for (int i = 0; i < o->nshape; i++) {
+        if (strcmp(o->shape[i].input, v->name) != 0 || (v->rank >= 0 && v->rank != o->shape[i].rank)) continue;
+        r.rank = o->shape[i].rank;
+        r.dim = NEW(cx, Dim, r.rank);
+        for (int d = 0; d < r.rank; d++) r.dim[d] = (Dim){.value = o->shape[i].dim[d]};
+    }
+    return r;
+}
+
+// Where the model leaves height and width open, they are the recipe's.
+static void choose_size(Run *r, const ValueInfo *v, ImportOptions *o) {
+    ValueInfo known = with_choice(r->cx, v, o);
+    ImageInput in = plan_pictures(r, &known);
+    int first = known.rank - 3, h = first + (in.nhwc ? 0 : 1);
+    ShapeChoice *c = NEW(r->cx, ShapeChoice, o->nshape + 1);
+    for (int i = 0; i < o->nshape; i++) c[i] = o->shape[i];
+    ShapeChoice *mine = &c[o->nshape];
+    *mine = (ShapeChoice){.input = v->name, .rank = known.rank};
+    for (int d = 0; d < known.rank; d++) mine->dim[d] = known.dim[d].value > 0 ? known.dim[d].value : -1;
+    mine->dim[h] = in.height, mine->dim[h + 1] = in.width, mine->dim[first + (in.nhwc ? 2 : 0)] = in.channels;
+    o->shape = c, o->nshape++;
+}
+
+static const char **kept_values(const Args *a, Model *m) {
+    const char **keep = NULL, *glob;
+    int n = 0;
+    for (int at = 0; (glob = arg_next(a, OPT_VALUES, &at));)
+        for (int i = 0; i < m->nnode; i++)
+            for (int k = 0; k < m->node[i]->nout; k++)
+                if (m->node[i]->out[k][0] && fnmatch(glob, m->node[i]->out[k], 0) == 0) *VEC_PUSH(a->cx, keep, n) = m->node[i]->out[k];
+    if (n == 0 && arg_given(a, OPT_VALUES)) fail(a->cx, E_USAGE, "--values: no value of the model matches");
+    *VEC_PUSH(a->cx, keep, n) = NULL;
+    return keep;
+}
+
+static void open_model(Run *r, const char *path) {
+    const Args *a = r->a;
+    EngineOptions o = asked_engine(a, 0);
+    Model *m = asked_model(a, path);
+    ImportOptions import = asked_import(a);
+    import.keep = kept_values(a, m);
+    r->meta = meta_of_model(r->cx, m);
+    feeds_shape(r->cx, &r->feeds, m, &import);
+    const ValueInfo *v = picture_input(m);
+    if (r->pictures.n && !v) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
+    if (r->pictures.n) choose_size(r, v, &import);
+    r->e = engine_of_graph(model_import(m, &import), &o);
+}
+
+static void open_package(Run *r, const Package *p, const char *path) {
+    if (arg_given(r->a, OPT_VALUES)) fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
+    EngineOptions o = asked_engine(r->a, 0);
+    r->meta = meta_of_package(r->cx, p, path);
+    r->e = engine_of_package(r->cx, p, &o);
+    if (!r->pictures.n) return;
+    if (r->e->ninput == 0) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
+    TensorDesc d = engine_input(r->e, 0);
+    ValueInfo v = {.name = engine_input_name(r->e, 0), .type = d.type, .rank = d.rank, .dim = NEW(r->cx, Dim, d.rank)};
+    for (int k = 0; k < d.rank; k++) v.dim[k].value = d.dim[k];
+    plan_pictures(r, &v);
+}
+
+// ---- answers ----
+typedef struct Score { int64_t index; double value; } Score;
+
+static int by_score(const void *a, const void *b) {
+    const Score *x = a, *y = b;
+    return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->index > y->index) - (x->index < y->index);
+}
+
+static void to_probabilities(Score *s, int64_t n, Scores kind) {
+    double most = -INFINITY, sum = 0;
+    if (kind == SCORES_PROBABILITIES) return;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, s[i].value);
+    for (int64_t i = 0; i < n; i++) sum += s[i].value = exp(s[i].value - (kind == SCORES_LOG ? 0 : most));
+    for (int64_t i = 0; i < n && kind == SCORES_LOGITS; i++) s[i].value /= sum;
+}
+
+static void tell_text(const Run *r, const char *file, const Score *s, int64_t n) {
+    printf("%s\n", cx_show(r->cx, file));
+    for (int64_t i = 0; i < n; i++) {
+        const char *label = label_name(&r->meta.labels, s[i].index);
+        printf("  %6.2f %%  %lld%s%s\n", 100 * s[i].value, (long long)s[i].index, label ? "  " : "", label ? cx_show(r->cx, label) : "");
+    }
+}
+
+static void tell_json(Run *r, const char *file, const Score *s, int64_t n) {
+    json_t *o = json_object(), *top = json_array();
+    for (int64_t i = 0; i < n; i++) {
+        json_t *one = json_object();
+        json_put(one, "index", json_integer(s[i].index));
+        json_put(one, "label", text_json(r->cx, label_name(&r->meta.labels, s[i].index)));
+        json_put(one, "score", json_real(s[i].value));
+        json_array_append_new(top, one);
+    }
+    json_put(o, "file", text_json(r->cx, file));
+    json_put(o, "top", top);
+    json_array_append_new(r->answers, o);
+}
+
+// The best of n scores that lie at `data`.
+static void answer(Run *r, const char *file, DType t, const char *data, int64_t n) {
+    CxMark mark = cx_mark(r->cx);
+    Score *s = NEW(r->cx, Score, n);
+    for (int64_t i = 0; i < n; i++) s[i] = (Score){i, dtype_get_f(t, data + i * dtypes[t].bytes)};
+    to_probabilities(s, n, r->meta.scores);
+    qsort(s, (size_t)n, sizeof *s, by_score);
+    int64_t shown = n < r->top ? n : r->top;
+    if (arg_given(r->a, OPT_JSON)) tell_json(r, file, s, shown);
+    else tell_text(r, file, s, shown);
+    cx_release(r->cx, mark);
+}
+
+// ---- dumping ----
+static const char *file_for(Cx *cx, const char *folder, const char *name) {
+    char *s = cx_fmt(cx, "%s", name);
+    for (char *p = s; *p; p++)
+        if (*p == '/' || (unsigned char)*p < 0x20) *p = '_';
+    return cx_fmt(cx, "%s/%s%s.npy", folder, s[0] == '.' ? "_" : "", s);
+}
+
+static void dump(const Run *r) {
+    const char *folder = arg_text(r->a, OPT_DUMP, NULL);
+    if (!folder) return;
+    if (mkdir(folder, 0777) && errno != EEXIST) fail(r->cx, E_IO, "%s: %s", cx_show(r->cx, folder), strerror(errno));
+    for (int i = 0; i < r->e->noutput; i++) {
+        TensorDesc d = engine_output(r->e, i);
+        Tensor t = tensor_of(engine_output_name(r->e, i), &d, engine_read(r->e, i));
+        npy_write(r->cx, file_for(r->cx, folder, t.name), &t);
+    }
+}
+
+// ---- running ----
+static void fill_picture(Run *r, Scratch *s, const Picture *p, float *to) {
+    Fault f;
+    Err bad = p->path ? prepare_file(&r->prepare, s, p->path, to, &f) : E_OK;
+    if (!p->path) {
+        bad = picture_load(p, &(ImageOptions){.channels = r->prepare.in.channels, .ignore_exif = r->meta.recipe.ignore_exif}, &s->image, &f);
+        if (!bad) bad = prepare_image(&r->prepare, s, &s->image, to, &f);
+    }
+    if (bad) fail(r->cx, bad, "%s", f.text);
+}
+
+static void free_scratch(void *s) { scratch_free(s); }
+
+static void convert(DType t, const float *from, void *to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) dtype_set_f(t, (char *)to + i * dtypes[t].bytes, (double)from[i]);
+}
+
+static void run_pictures(Run *r) {
+    Cx *cx = r->cx;
+    TensorDesc d = engine_input(r->e, 0), out = engine_output(r->e, 0);
+    int64_t each = (int64_t)preparer_floats(&r->prepare), most = desc_elements(&d) / each;
+    Scratch *scratch = NEW(cx, Scratch, 1);
+    cx_defer(cx, free_scratch, scratch);
+    float *x = NEW(cx, float, desc_elements(&d));
+    void *typed = d.type == DT_F32 ? x : cx_alloc(cx, (size_t)desc_bytes(&d));
+    int64_t classes = desc_elements(&out) / most;
+    if (desc_elements(&out) % most) fail(cx, E_UNSUPPORTED, "the first output is not one row of scores a picture");
+    for (int at = 0; at < r->pictures.n; at += (int)most) {
+        int n = r->pictures.n - at < most ? r->pictures.n - at : (int)most;
+        for (int i = 0; i < n; i++) fill_picture(r, scratch, &r->pictures.at[at + i], x + i * each);
+        if (d.type != DT_F32) convert(d.type, x, typed, n * each);
+        if (d.batch) engine_set_batch(r->e, n * r->e->max_batch / most);
+        engine_write(r->e, 0, typed);
+        feeds_write(&r->feeds, r->e, false, 0);
+        engine_run(r->e);
+        const char *scores = engine_read(r->e, 0);
+        for (int i = 0; i < n; i++)
+            answer(r, r->pictures.at[at + i].name, out.type, scores + i * classes * dtypes[out.type].bytes, classes);
+        if (at == 0) dump(r);
+    }
+}
+
+static void run_arrays(Run *r) {
+    feeds_write(&r->feeds, r->e, false, -1);
+    engine_run(r->e);
+    dump(r);
+    TensorDesc d = engine_output(r->e, 0);
+    int64_t rows = d.rank > 1 && d.dim[0] > 0 ? d.dim[0] : 1, each = desc_elements(&d) / rows;
+    const char *scores = engine_read(r->e, 0), *file = r->feeds.n ? r->feeds.at[0].file : "";
+    for (int64_t i = 0; i < rows; i++)
+        answer(r, rows > 1 ? cx_fmt(r->cx, "%s:%lld", file, (long long)i) : file, d.type, scores + i * each * dtypes[d.type].bytes, each);
+}
+
+Err run_run(const Args *a) {
+    arg_count(a, 1, -1);
+    Run r = {.a = a, .cx = a->cx, .top = arg_int(a, OPT_TOP, 5, 1, 1 << 24), .answers = json_array()};
+    json_put(json_start(a->cx), "answers", r.answers);
+    r.feeds = feeds_read(a);
+    if (a->npos > 1) r.pictures = gather_pictures(a->cx, a->npos - 1, a->pos + 1);
+    const Package *p = package_of_file(a->cx, a->pos[0]);
+    if (p) open_package(&r, p, a->pos[0]);
+    else open_model(&r, a->pos[0]);
+    if (arg_given(a, OPT_LABELS)) r.meta.labels = labels_read(a->cx, arg_text(a, OPT_LABELS, NULL));
+    if (r.e->noutput == 0) fail(a->cx, E_UNSUPPORTED, "the model has no output");
+    if (r.pictures.n) run_pictures(&r);
+    else run_arrays(&r);
+    if (arg_given(a, OPT_JSON)) json_print(r.answers);
+    return E_OK;
+}
