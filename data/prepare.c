@@ -92,9 +92,9 @@ Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fa
     return E_OK;
 }
 
-Err prepare_file(const Preparer *p, Scratch *s, const char *path, float *out, Fault *f) {
+Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float *out, Fault *f) {
     ImageOptions o = {p->in.channels, p->recipe.ignore_exif};
-    Err e = image_load(path, &o, &s->image, f);
+    Err e = picture_load(picture, &o, &s->image, f);
     return e ? e : prepare_image(p, s, &s->image, out, f);
 }
 

@@ -8,6 +8,7 @@
 #ifndef TVC_RECIPE_H
 #define TVC_RECIPE_H
 #include "../frontend/model.h"
+#include "gather.h"
 #include "resize.h"
 
 typedef enum ResizeMode {
@@ -85,9 +86,10 @@ size_t preparer_floats(const Preparer *p);       // channels * height * width
 typedef struct Scratch { Image image, part; Resizer resizer; } Scratch;   // one per thread; start with {0}
 void scratch_free(Scratch *s);
 
-// Decode a file and prepare it, or prepare an image already decoded (s->image.channels must be the
-// input's); `out` gets preparer_floats() values, [C,H,W] or [H,W,C].
-Err prepare_file(const Preparer *p, Scratch *s, const char *path, float *out, Fault *f);
+// Load a picture and prepare it, or prepare an image already decoded to as many channels as the
+// input has; `out` gets preparer_floats() values, [C,H,W] or [H,W,C]. The reason of a failure does
+// not name the picture.
+Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float *out, Fault *f);
 Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f);
 
 #endif

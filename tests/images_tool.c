@@ -69,7 +69,7 @@ static Err do_prepare(Tool *t, char *args, Fault *f) {
     if (e) return e;
     size_t bytes = preparer_floats(&j.prepared) * sizeof(float);
     float *out = malloc(bytes);
-    e = prepare_file(&j.prepared, &t->scratch, close + 2, out, f);
+    e = prepare_picture(&j.prepared, &t->scratch, &(Picture){.path = close + 2}, out, f);
     if (!e) {
         printf("%d %d %d %zu\n", j.in.width, j.in.height, j.in.channels, bytes);
         fwrite(out, 1, bytes, stdout);
