@@ -58,7 +58,8 @@ static bool in_circle(const Walk *w, int depth, const struct stat *st) {
 
 // Recursion is bounded by MAX_DEPTH.
 static void add_folder(Walk *w, const char *path, const struct stat *st, int depth) {
-    if (depth == MAX_DEPTH) fail(w->cx, E_LIMIT, "folder '%s': more than %d levels deep", cx_show(w->cx, path), MAX_DEPTH);
+    if (depth == MAX_DEPTH)
+        fail(w->cx, E_LIMIT, "folder '%s': more than %d levels deep", cx_show(w->cx, path), MAX_DEPTH);
     w->above[depth] = (Place){st->st_dev, st->st_ino};
     int n;
     const char **names = list_folder(w, path, &n);
@@ -83,7 +84,7 @@ static void add_idx(Walk *w, const char *path, int64_t first, int64_t last) {
 // "FILE:3-9" or "FILE:3": the file's name, and the range; NULL if the argument does not end so.
 static const char *split_range(Cx *cx, const char *arg, int64_t *first, int64_t *last) {
     const char *colon = strrchr(arg, ':');
-    if (!colon || colon == arg || strspn(colon + 1, "0123456789-") != strlen(colon + 1) || strlen(colon) > 30) return NULL;
+    if (!colon || colon == arg || strlen(colon) > 40 || colon[1 + strspn(colon + 1, "0123456789-")]) return NULL;
     int end = 0;
     long long a, b;
     if (sscanf(colon + 1, "%18lld-%18lld%n", &a, &b, &end) == 2 && !colon[1 + end]) *first = a, *last = b;

@@ -62,7 +62,8 @@ static uint32_t read_word(const Idx *x) {
 static void expect_kind(const Idx *x, uint32_t rank, const char *what) {
     uint32_t magic = read_word(x);
     if (magic >> 16 || (magic >> 8 & 0xff) != UBYTE || (magic & 0xff) != rank)
-        fail(x->cx, E_MALFORMED, "'%s': not an idx file of %s (it begins with %08x)", cx_show(x->cx, x->path), what, magic);
+        fail(x->cx, E_MALFORMED, "'%s': not an idx file of %s (it begins with %08x)", cx_show(x->cx, x->path), what,
+             magic);
 }
 
 static void expect_room(const Idx *x, uint64_t count, uint64_t size) {

@@ -90,7 +90,8 @@ static bool class_number(Literal *t, int64_t *out) {
     skip_space(t);
     char quote = t->p < t->end && (*t->p == '\'' || *t->p == '"') ? *t->p++ : 0;
     const char *start = t->p;
-    for (*out = 0; t->p < t->end && *t->p >= '0' && *t->p <= '9' && *out < LABELS_MAX; t->p++) *out = *out * 10 + (*t->p - '0');
+    for (*out = 0; t->p < t->end && *t->p >= '0' && *t->p <= '9' && *out < LABELS_MAX; t->p++)
+        *out = *out * 10 + (*t->p - '0');
     if (t->p == start || *out >= LABELS_MAX) return false;
     return !quote || (t->p < t->end && *t->p++ == quote);
 }
@@ -184,7 +185,8 @@ Labels labels_read(Cx *cx, const char *path) {
     Bytes b = file_map(cx, path);
     if (b.n > SIDECAR_MAX) fail(cx, E_LIMIT, "labels '%s': larger than %d MB", cx_show(cx, path), SIDECAR_MAX >> 20);
     if (!labels_parse(cx, (const char *)b.at, b.n, &l))
-        fail(cx, E_MALFORMED, "labels '%s': neither one label a line, nor a JSON array or object of labels", cx_show(cx, path));
+        fail(cx, E_MALFORMED, "labels '%s': neither one label a line, nor a JSON array or object of labels",
+             cx_show(cx, path));
     l.source = cx_str(cx, path, strlen(path));
     return l;
 }

@@ -8,7 +8,7 @@ enum { LABELS_MAX = 1000000 };
 typedef struct Labels {
     int n;
     const char **name;                 // [n], in the arena; "" where there is none; any text: cx_show() it
-    const char *source;                // "tvc.labels", "names (Ultralytics)", "config.json (id2label)", a file; NULL: none
+    const char *source;                // "tvc.labels", "config.json (id2label)", a file ...; NULL: none
 } Labels;
 
 // From the model's metadata or the Hugging Face config.json beside it; n == 0 if they are silent.

@@ -95,7 +95,8 @@ static Err read_plain_bits(Pnm *r, uint8_t *d, size_t count, Fault *f) {
 
 Err pnm_decode(const uint8_t *p, size_t n, Image *out, Fault *f) {
     Pnm r = {.p = p + 2, .end = p + n, .kind = (char)p[1]};
-    if (!is_space(p[2]) && p[2] != '#') return fault(f, E_MALFORMED, "not an image in JPEG, PNG, WebP, BMP or PPM format");
+    if (!is_space(p[2]) && p[2] != '#')
+        return fault(f, E_MALFORMED, "not an image in JPEG, PNG, WebP, BMP or PPM format");
     if (read_header(&r, f)) return f->code;
     // A sample takes at least a bit: no image is reserved for a header alone.
     size_t left = (size_t)(r.end - r.p);

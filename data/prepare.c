@@ -82,7 +82,7 @@ Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fa
     if (resized_size(r, im, &width, &height, f)) return f->code;
     if (!want_w) want_w = width, want_h = height;
     if (want_w != p->in.width || want_h != p->in.height)
-        return fault(f, E_USAGE, "prepared it would be %d x %d pixels, but the model takes %d x %d: say --crop or --resize",
+        return fault(f, E_USAGE, "prepared it is %d x %d pixels, but the model takes %d x %d: say --crop or --resize",
                      want_w, want_h, p->in.width, p->in.height);
     Fit x = fit(width, want_w, r->crop_floor), y = fit(height, want_h, r->crop_floor);
     Box from = {0, 0, im->width, im->height}, part = {x.from, y.from, x.size, y.size};

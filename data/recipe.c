@@ -16,7 +16,7 @@ bool image_input(const ValueInfo *v, ImageInput *out, const char **why) {
     bool first = is_channels(&d[0]), last = is_channels(&d[2]);
     if (!first && !last && d[0].value >= 0 && d[2].value >= 0) return false;
     bool nhwc = last && !first;
-    if (first && last) nhwc = d[2].value == 3 && d[0].value == 1 && d[1].value != 3;     // [1,H,3]: a picture has width
+    if (first && last) nhwc = d[2].value == 3 && d[0].value == 1 && d[1].value != 3;
     const Dim *channels = &d[nhwc ? 2 : 0], *height = &d[nhwc ? 0 : 1], *width = &d[nhwc ? 1 : 2];
     if (channels->value >= 0 && !is_channels(channels)) return false;
     *why = "its sides are too long for a picture";
@@ -28,13 +28,17 @@ bool image_input(const ValueInfo *v, ImageInput *out, const char **why) {
 
 // ---- options ----
 
+static const char WANTS_SIZE[] = "wants pixels: 256, or 320x240 (height x width)";
+static const char WANTS_NUMBER[] = "wants a number: 0.0039, or 1/255";
+static const char WANTS_NUMBERS[] = "wants numbers: 0.5, or one per channel: 0.485,0.456,0.406";
+
 static _Noreturn void bad_value(Cx *cx, const char *name, const char *value, const char *want) {
     fail(cx, E_USAGE, "--%s '%s': %s", name, cx_show(cx, value), want);
 }
 
 static int parse_side(Cx *cx, const char *name, const char *value, const char *s, char **end) {
     long v = strtol(s, end, 10);
-    if (*end == s || v < 1 || v > RECIPE_MAX_SIDE) bad_value(cx, name, value, "wants pixels: 256, or 320x240 (height x width)");
+    if (*end == s || v < 1 || v > RECIPE_MAX_SIDE) bad_value(cx, name, value, WANTS_SIZE);
     return (int)v;
 }
 
@@ -43,7 +47,7 @@ static void parse_size(Cx *cx, const char *name, const char *value, int *height,
     char *end;
     *height = parse_side(cx, name, value, value, &end);
     *width = *end == 'x' ? parse_side(cx, name, value, end + 1, &end) : 0;
-    if (*end) bad_value(cx, name, value, "wants pixels: 256, or 320x240 (height x width)");
+    if (*end) bad_value(cx, name, value, WANTS_SIZE);
 }
 
 static double parse_number(Cx *cx, const char *name, const char *value, const char *s, char **end) {
@@ -51,10 +55,10 @@ static double parse_number(Cx *cx, const char *name, const char *value, const ch
     if (*end != s && **end == '/') {                             // a fraction: 1/255
         const char *below = *end + 1;
         double d = strtod(below, end);
-        if (*end == below || d == 0) bad_value(cx, name, value, "wants a number: 0.0039, or 1/255");
+        if (*end == below || d == 0) bad_value(cx, name, value, WANTS_NUMBER);
         v /= d;
     }
-    if (*end == s || !isfinite(v)) bad_value(cx, name, value, "wants numbers: 0.5, or one per channel: 0.485,0.456,0.406");
+    if (*end == s || !isfinite(v)) bad_value(cx, name, value, WANTS_NUMBERS);
     return v;
 }
 
@@ -67,7 +71,7 @@ static int parse_list(Cx *cx, const char *name, const char *value, double *to) {
         if (*end != ',') break;
         s = end + 1;
     }
-    bad_value(cx, name, value, "wants numbers: 0.5, or one per channel: 0.485,0.456,0.406");
+    bad_value(cx, name, value, WANTS_NUMBERS);
 }
 
 static bool parse_choice(Cx *cx, const char *name, const char *value, const char *no, const char *yes) {
@@ -98,7 +102,7 @@ bool recipe_option(Cx *cx, Recipe *r, const char *name, const char *value) {
     } else if (!strcmp(name, "scale")) {
         char *end;
         r->scale = parse_number(cx, name, value, value, &end);
-        if (*end) bad_value(cx, name, value, "wants a number: 0.0039, or 1/255");
+        if (*end) bad_value(cx, name, value, WANTS_NUMBER);
         r->given |= GIVEN_SCALE;
     } else if (!strcmp(name, "mean")) {
         r->nmean = parse_list(cx, name, value, r->mean);
@@ -147,8 +151,10 @@ static void complete_input_size(Cx *cx, const Recipe *r, ImageInput *in) {
     if (in->height && in->width) return;
     int h = USUAL_SIDE, w = USUAL_SIDE;
     const char *why = "as is usual";
-    if (r->resize == RESIZE_WARP && r->given & GIVEN_RESIZE) h = r->resize_height, w = r->resize_width, why = "as it is resized";
-    if (r->crop_height && r->given & GIVEN_CROP) h = r->crop_height, w = r->crop_width, why = "as it is cropped";
+    if (r->given & GIVEN_RESIZE && r->resize == RESIZE_WARP)
+        h = r->resize_height, w = r->resize_width, why = "as it is resized";
+    if (r->given & GIVEN_CROP && r->crop_height)
+        h = r->crop_height, w = r->crop_width, why = "as it is cropped";
     if (!in->height) in->height = h;
     if (!in->width) in->width = w;
     cx_note(cx, "the model takes images of any size: %d x %d is used, %s", in->height, in->width, why);

@@ -53,7 +53,8 @@ bool image_input(const ValueInfo *v, ImageInput *out, const char **why);
 // One option of the command line: "resize" "256", "mean" "0.5,0.5,0.5", "preset" "imagenet" ...
 // False if `name` is no option of a recipe; a bad value fails with E_USAGE.
 bool recipe_option(Cx *cx, Recipe *r, const char *name, const char *value);
-// What the model's metadata, or the Hugging Face files beside it, say; nothing given if they are silent. (recipe_meta.c)
+// What the model's metadata or the Hugging Face files beside it say; nothing given if they are silent.
+// (recipe_meta.c)
 Recipe recipe_of_model(Cx *cx, const Model *m);
 // Let the options replace what `r` says, and fill in the rest for this input, with a note on what
 // was assumed. Afterwards everything is given and fits the input; what contradicts it fails with

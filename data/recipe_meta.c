@@ -42,7 +42,8 @@ static bool get_numbers(const json_t *v, double *out, int *n) {
 static bool get_size(const json_t *v, int *height, int *width) {
     if (get_side(v, height)) return *width = *height, true;
     if (json_is_array(v))
-        return json_array_size(v) == 2 && get_side(json_array_get(v, 0), height) && get_side(json_array_get(v, 1), width);
+        return json_array_size(v) == 2 && get_side(json_array_get(v, 0), height) &&
+               get_side(json_array_get(v, 1), width);
     return get_side(json_object_get(v, "height"), height) && get_side(json_object_get(v, "width"), width);
 }
 
@@ -90,7 +91,7 @@ static const char *text_of(const json_t *o, const char *key, const char *otherwi
 // ---- tvc.preprocess ----
 
 static bool read_own(const json_t *o, Recipe *r) {
-    const char *mode = text_of(o, "resize_mode", ""), *order = text_of(o, "color", ""), *exif = text_of(o, "exif", "apply");
+    const char *mode = text_of(o, "resize_mode", ""), *order = text_of(o, "color", "");
     const json_t *scale = json_object_get(o, "scale"), *crop = json_object_get(o, "crop");
     int h = 0, w = 0;
     if (!strcmp(mode, "none")) set_resize(r, RESIZE_NONE, 0, 0);
@@ -101,7 +102,7 @@ static bool read_own(const json_t *o, Recipe *r) {
     set_crop(r, 0, 0, !strcmp(text_of(o, "crop_mode", ""), "center-floor"));
     if (!json_is_null(crop) && !get_size(crop, &r->crop_height, &r->crop_width)) return false;
     r->bgr = !strcmp(order, "bgr");
-    r->ignore_exif = !strcmp(exif, "ignore");
+    r->ignore_exif = !strcmp(text_of(o, "exif", "apply"), "ignore");
     if (json_is_string(scale) && !strcmp(json_string_value(scale), "1/255")) r->scale = 1.0 / 255.0;
     else if (!get_number(scale, &r->scale)) return false;
     r->given |= GIVEN_INTERP | GIVEN_ORDER | GIVEN_SCALE | GIVEN_EXIF;
@@ -160,7 +161,8 @@ static bool read_hf_sizes(const json_t *o, Recipe *r) {
     bool crops = is_true(o, "do_center_crop", false), resizes = is_true(o, "do_resize", true);
     int h, w, shortest = 0;
     get_side(json_object_get(size, "shortest_edge"), &shortest);
-    if (resizes && !strncmp(type, "ConvNext", 8)) return (shortest || get_side(size, &shortest)) && read_convnext(o, shortest, r);
+    if (resizes && !strncmp(type, "ConvNext", 8))
+        return (shortest || get_side(size, &shortest)) && read_convnext(o, shortest, r);
     set_crop(r, 0, 0, true);
     if (crops && !get_size(crop ? crop : size, &r->crop_height, &r->crop_width)) return false;
     if (!resizes) set_resize(r, RESIZE_NONE, 0, 0);
@@ -180,7 +182,8 @@ static bool read_hf(const json_t *o, Recipe *r) {
     r->bgr = is_true(o, "do_flip_channel_order", false);
     r->scale = is_true(o, "do_rescale", true) ? 1.0 / 255.0 : 1.0;
     if (factor && r->scale != 1.0 && !get_number(factor, &r->scale)) return false;
-    if (is_true(o, "do_normalize", true)) return get_values(json_object_get(o, "image_mean"), json_object_get(o, "image_std"), r);
+    if (is_true(o, "do_normalize", true))
+        return get_values(json_object_get(o, "image_mean"), json_object_get(o, "image_std"), r);
     set_range(r, r->scale, 0, 1);
     return true;
 }
@@ -304,7 +307,8 @@ static const char *timm_text(Cx *cx, const Model *m, const Recipe *r, const Imag
     bool squash = r->resize == RESIZE_WARP;
     int crop = r->crop_height ? r->crop_height : squash ? r->resize_height : 0;
     bool square = crop && r->crop_height == r->crop_width && (!squash || r->resize_height == r->resize_width);
-    if (r->resize == RESIZE_NONE || !square || in->nhwc || (r->bgr && in->channels == 3) || !is_one_255th(r->scale)) return NULL;
+    bool bgr = r->bgr && in->channels == 3;
+    if (r->resize == RESIZE_NONE || !square || in->nhwc || bgr || !is_one_255th(r->scale)) return NULL;
     double share = timm_share(crop, r->resize_height);
     if (!share || r->interp == INTERP_BOX || (r->crop_floor && crop != r->resize_height)) return NULL;
     const char *old = model_meta(m, "pretrained_cfg");           // it may hold more than the preparation
@@ -338,7 +342,8 @@ static void write_image_keys(Model *m, const Recipe *r, const ImageInput *in) {
     const char *range = NULL;
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (plain_values(r, ranges[i].scale, ranges[i].mean, ranges[i].std)) range = ranges[i].name;
-    model_set_meta(m, "Image.BitmapPixelFormat", !range ? NULL : in->channels == 1 ? "Gray8" : r->bgr ? "Bgr8" : "Rgb8");
+    const char *format = in->channels == 1 ? "Gray8" : r->bgr ? "Bgr8" : "Rgb8";
+    model_set_meta(m, "Image.BitmapPixelFormat", range ? format : NULL);
     model_set_meta(m, "Image.ColorSpaceGamma", range ? "SRGB" : NULL);
     model_set_meta(m, "Image.NominalPixelRange", range);
 }

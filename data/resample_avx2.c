@@ -12,14 +12,15 @@ enum { HALF = 1 << (RESAMPLE_BITS - 1), BLOCK = 32 };            // BLOCK: bytes
 // Four rows at once, which share the weights, and four source pixels at once. vpmaddwd adds two
 // products of 16 bits; so a weight is split into its upper part and its lower 15 bits.
 AVX2 static void columns4_rgb(const Axis *a, const uint8_t *const in[4], uint8_t *const out[4]) {
-    const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,       // pixels 0, 1
-                                           6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);    // pixels 2, 3
+    // Red, green and blue of pixels 0 and 1 side by side, then of pixels 2 and 3.
+    const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
+                                           6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
     const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
     for (int x = 0; x < a->count; x++) {
         const int32_t *w = weights_of(a, x);
         size_t at = 3 * (size_t)a->span[x].from;
-        __m256i low[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-        __m256i high[4] = {low[0], low[0], low[0], low[0]};
+        const __m256i zero = _mm256_setzero_si256();
+        __m256i low[4] = {zero, zero, zero, zero}, high[4] = {zero, zero, zero, zero};
         for (int i = 0; i < a->span[x].count; i += 4, at += 12) {
             __m128i four = _mm_loadu_si128((const __m128i *)(w + i));
             __m128i lower = _mm_and_si128(four, _mm_set1_epi32(0x7fff)), upper = _mm_srai_epi32(four, 15);

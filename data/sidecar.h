@@ -10,7 +10,7 @@ enum { SIDECAR_MAX = 2 << 20 };        // bytes: parsed JSON takes up to 50 time
 json_t *json_own(Cx *cx, json_t *v);
 // Parse; NULL if it is no JSON array or object.
 json_t *json_text(Cx *cx, const char *text, size_t n);
-// The file of this name in the model's folder; NULL if there is none. One that is no JSON object is ignored with a note.
+// The file of this name in the model's folder; NULL if there is none, or with a note if it is no JSON object.
 json_t *sidecar_json(Cx *cx, const Model *m, const char *name);
 // A string value, whatever the bytes: what is not UTF-8 is replaced.
 json_t *json_text_value(Cx *cx, const char *s);

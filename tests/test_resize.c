@@ -121,7 +121,8 @@ static void knows_its_filters(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_is_a_part_of_the_whole), cmocka_unit_test(same_size_copies),
-        cmocka_unit_test(equals_pillow), cmocka_unit_test(versions_agree), cmocka_unit_test(refuses_absurd_sizes), cmocka_unit_test(knows_its_filters),
+        cmocka_unit_test(equals_pillow), cmocka_unit_test(versions_agree), cmocka_unit_test(refuses_absurd_sizes),
+        cmocka_unit_test(knows_its_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
