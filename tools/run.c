@@ -181,11 +181,7 @@ static void dump(const Run *r) {
 // ---- running ----
 static void fill_picture(Run *r, Scratch *s, const Picture *p, float *to) {
     Fault f;
-    Err bad = p->path ? prepare_file(&r->prepare, s, p->path, to, &f) : E_OK;
-    if (!p->path) {
-        bad = picture_load(p, &(ImageOptions){.channels = r->prepare.in.channels, .ignore_exif = r->meta.recipe.ignore_exif}, &s->image, &f);
-        if (!bad) bad = prepare_image(&r->prepare, s, &s->image, to, &f);
-    }
+    Err bad = prepare_picture(&r->prepare, s, p, to, &f);
     if (bad) fail(r->cx, bad, "%s", f.text);
 }
 
