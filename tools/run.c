@@ -182,7 +182,7 @@ static void dump(const Run *r) {
 static void fill_picture(Run *r, Scratch *s, const Picture *p, float *to) {
     Fault f;
     Err bad = prepare_picture(&r->prepare, s, p, to, &f);
-    if (bad) fail(r->cx, bad, "%s", f.text);
+    if (bad) fail(r->cx, bad, "image '%s': %s", cx_show(r->cx, p->name), f.text);
 }
 
 static void free_scratch(void *s) { scratch_free(s); }
