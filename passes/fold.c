@@ -6,7 +6,7 @@
 enum { MOST = 4096 };                    // elements
 
 Node *fold_node(Graph *g, Node *n) {
-    if (op_is_leaf(n) || numel(n->shape) > MOST || n->op == OP_Keep) return NULL;
+    if (op_is_leaf(n) || !n->frozen || numel(n->shape) > MOST || n->op == OP_Keep) return NULL;
     if (n->nin == 0) return NULL;                    // BatchSize, Iota: small enough as they are
     for (int i = 0; i < n->nin; i++)
         if (n->in[i]->op != OP_Const) return NULL;
@@ -16,7 +16,7 @@ Node *fold_node(Graph *g, Node *n) {
     void **buf = NEW(g->cx, void *, k->nbuf);
     buf[0] = data;
     for (int i = 1; i < k->nbuf; i++) buf[i] = (void *)(uintptr_t)k->buf[i]->data;
-    if (!kernel_eval(k, buf, 1))
+    if (!kernel_eval(k, buf, g->max_batch))          // all of it, whatever a run will use
         fail(g->cx, E_MALFORMED, "%s '%s': a constant index or divisor is out of range", optab[n->op].name, cx_show(g->cx, n->name));
     if (n->shape.n) return graph_const(g, n->type, n->shape, data);
     return dtype_is_float(n->type) ? graph_scalar(g, n->type, dtype_get_f(n->type, data))

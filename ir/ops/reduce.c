@@ -10,7 +10,10 @@ void infer_reduce(Graph *g, Node *n) {
         if (d < 0 || d >= n->shape.n)
             fail(g->cx, E_MALFORMED, "%s: no axis %lld in %s", optab[n->op].name, (long long)d, shape_str(g->cx, X->shape));
         n->shape.d[d] = 1;
-        if (n->shape.batch == d + 1) n->shape.batch = 0;
+        if (n->shape.batch == d + 1) {
+            n->shape.batch = 0;
+            n->frozen &= g->max_batch == 1;           // how many there are to reduce, only a run knows
+        }
     }
 }
 
