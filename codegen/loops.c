@@ -62,17 +62,12 @@ static bool nest(Out *o) {
     Expr *lane = o->lane;
     if (!lane) results(o);
     else {
-        int x = (int)lane->i;
-        int64_t size = k->extent[x], whole = size - size % o->lanes;
-        begin(o, "for (long v%d = 0; v%d < %lldL; v%d += LANES) {", x, x, (long long)whole, x);
+        int x = (int)lane->i;                         // the last vector may overlap the one before: every
+        long long size = k->extent[x], last = size - o->lanes;      // element is computed the same way
+        begin(o, "for (long i = 0; i < %lldL; i += LANES) {", size);
+        line(o, "const long v%d = i < %lldL ? i : %lldL;", x, last, last);
         results(o);
         end(o);
-        if (whole < size) {
-            o->lane = NULL;
-            begin(o, "for (long v%d = %lldL; v%d < %lldL; v%d++) {", x, (long long)whole, x, (long long)size, x);
-            results(o);
-            end(o);
-        }
     }
     while (opened--) end(o);
     return true;
