@@ -179,6 +179,20 @@ static void add_init(Model *m) {
     model_set_init(m, "shape", &(Tensor){.type = DT_I64, .rank = 1, .dim = (int64_t[]){2}, .count = 2, .data = shape});
 }
 
+static void reshape_a_declared_weight(Model *m) {
+    static const float bias[7];
+    model_set_value(m, &(ValueInfo){.name = "gb", .type = DT_F32, .rank = 1, .dim = (Dim[]){{5, NULL}}});
+    model_set_init(m, "gb", &(Tensor){.type = DT_F32, .rank = 1, .dim = (int64_t[]){7}, .count = 7, .data = bias});
+}
+
+static void declarations_follow_the_initializer(void **state) {
+    (void)state;
+    Edited e = after_edit(8, reshape_a_declared_weight);
+    assert_int_equal(e.after->nvalue, 2);
+    assert_int_equal(model_value(e.after, "gb")->dim[0].value, 7);
+    done(&e);
+}
+
 static void old_models_list_new_initializers_as_inputs(void **state) {
     (void)state;
     for (int ir = 3; ir <= 8; ir += 5) {
@@ -462,6 +476,9 @@ static void weights_beyond_the_limit_go_to_a_side_file(void **state) {
     struct stat st;
     assert_int_equal(stat(in_folder("big.onnx.data"), &st), 0);
     assert_int_equal(st.st_size, 2400);
+    ino_t side = st.st_ino;
+    written(in_folder("big.onnx"), in_folder("beside.onnx"), NULL);
+    assert_int_equal(stat(in_folder("big.onnx.data"), &st) | (st.st_ino != side), 0); // shared, not written anew
     mkdir(in_folder("elsewhere"), 0777);
     written(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"), NULL); // takes its side file along
     same_contents(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"));
@@ -568,6 +585,7 @@ static void onnx_checker_accepts_edited_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(head_is_replaced_in_place),
+        cmocka_unit_test(declarations_follow_the_initializer),
         cmocka_unit_test(old_models_list_new_initializers_as_inputs),
         cmocka_unit_test(nodes_are_added_where_asked),
         cmocka_unit_test(an_edited_node_keeps_the_rest),
