@@ -2,6 +2,7 @@
 // pool of threads.
 #include "code.h"
 #include "device.h"
+#include "interp.h"
 #include "pool.h"
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ typedef struct Cpu {
     Code *code;
     const Program *program;
     Entry *entry;                     // per step
+    int64_t *room;                    // per ref: bytes of its buffer, for the interpreter
     int32_t error;                    // set by kernels
 } Cpu;
 
@@ -38,6 +40,16 @@ static void run_body(int64_t lo, int64_t hi, void *arg) {
     });
 }
 
+static void run_formula(int64_t lo, int64_t hi, void *arg) { formula_run(lo, hi, arg); }
+
+static void launch_formula(Cpu *c, const Step *s, const Launch *l) {
+    FormulaArgs a = {
+        .code = c->program->params + s->formula, .ncode = s->nformula, .max_batch = c->program->max_batch,
+        .buf = l->buf, .room = c->room + s->ref, .ctx = &l->ctx,
+    };
+    pool_run(c->pool, run_formula, l->units, &a);
+}
+
 static Err cpu_launch(Device *d, const Launch *given) {
     Cpu *c = (Cpu *)d;
     Launch launch = *given;
@@ -45,7 +57,9 @@ static Err cpu_launch(Device *d, const Launch *given) {
     c->error = 0;
     const Step *s = &c->program->steps[launch.step];
     Job job = {s, c->entry[launch.step], &launch, c->program};
-    if (s->kind == STEP_BODY)
+    if (s->kind == STEP_FORMULA)
+        launch_formula(c, s, &launch);
+    else if (s->kind == STEP_BODY)
         pool_run(c->pool, run_body, launch.units > 0, &job);
     else
         pool_run(c->pool, run_kernel, launch.units, &job);
@@ -55,7 +69,7 @@ static Err cpu_launch(Device *d, const Launch *given) {
 static Err find_entry(Cpu *c, int i, Fault *f) {
     const Step *s = &c->program->steps[i];
     const char *name = program_text(c->program, s->entry);
-    if (s->kind == STEP_FORMULA) return fault(f, E_UNSUPPORTED, "step '%s' needs the interpreter", name);
+    if (s->kind == STEP_FORMULA) return formula_check(c->program, s, f);
     if (s->kind == STEP_BODY) {
         c->entry[i].body = body_find(name);
         return c->entry[i].body ? E_OK : fault(f, E_UNSUPPORTED, "this version of tvc has no body '%s'", name);
@@ -69,7 +83,9 @@ static Err cpu_load(Device *d, const Program *p, Fault *f) {
     Cpu *c = (Cpu *)d;
     c->program = p;
     c->entry = calloc((size_t)p->nstep + 1, sizeof *c->entry);
-    if (!c->entry) return fault(f, E_LIMIT, "no memory for %d steps", p->nstep);
+    c->room = calloc((size_t)p->nref + 1, sizeof *c->room);
+    if (!c->entry || !c->room) return fault(f, E_LIMIT, "no memory for %d steps", p->nstep);
+    for (int r = 0; r < p->nref; r++) c->room[r] = p->buffers[p->refs[r]].bytes;
     for (int i = 0; i < p->nstep; i++)
         if (find_entry(c, i, f)) return f->code;
     return E_OK;
@@ -101,6 +117,7 @@ static void cpu_close(Device *d) {
     pool_free(c->pool);
     code_close(c->code);
     free(c->entry);
+    free(c->room);
     free(c);
 }
 

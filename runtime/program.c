@@ -37,7 +37,8 @@ static bool desc_ok(const Program *p, const TensorDesc *d) {
     return !d->batch || d->dim[d->batch - 1] % p->max_batch == 0;
 }
 
-static Err check_desc(const Program *p, int i, Fault *f) {
+static Err check_ref(const Program *p, int i, Fault *f) {
+    if (p->refs[i] < 0 || p->refs[i] >= p->nbuffer) return fault(f, E_MALFORMED, "tensor %d has no buffer", i);
     return desc_ok(p, &p->descs[i]) ? E_OK : fault(f, E_MALFORMED, "tensor %d makes no sense", i);
 }
 
@@ -97,10 +98,8 @@ static bool body_fits(const Program *p, int r) {
     return bytes >= 0 && bytes <= p->buffers[p->refs[r]].bytes;
 }
 
-static Err check_refs(const Program *p, const Step *s, const char *label, Fault *f) {
+static Err check_step_refs(const Program *p, const Step *s, const char *label, Fault *f) {
     for (int r = s->ref; r < s->ref + s->nref; r++) {
-        if (p->refs[r] < 0 || p->refs[r] >= p->nbuffer)
-            return fault(f, E_MALFORMED, "step '%s' names a buffer that is not there", label);
         if (r - s->ref < s->nwritten && p->buffers[p->refs[r]].space == SPACE_WEIGHT)
             return fault(f, E_MALFORMED, "step '%s' would write a weight", label);
         if (s->kind == STEP_BODY && !body_fits(p, r))
@@ -119,7 +118,7 @@ static Err check_step(const Program *p, int i, Fault *f) {
               (s->kind != STEP_BODY || range_ok(s->param, s->nparam, p->nparam)) &&
               (s->kind != STEP_FORMULA || range_ok(s->formula, s->nformula, p->nparam)) &&
               (s->kind != STEP_CODE || p->code || p->code_path);
-    return ok ? check_refs(p, s, label, f) : fault(f, E_MALFORMED, "step %d '%s' makes no sense", i, label);
+    return ok ? check_step_refs(p, s, label, f) : fault(f, E_MALFORMED, "step %d '%s' makes no sense", i, label);
 }
 
 static Err check_function(const Program *p, int i, Fault *f) {
@@ -128,7 +127,7 @@ static Err check_function(const Program *p, int i, Fault *f) {
     return ok ? E_OK : fault(f, E_MALFORMED, "function %d names steps that are not there", i);
 }
 
-// check(p, i, f) for every i below n; slots before buffers, buffers before steps: each relies on the last.
+// check(p, i, f) for every i below n; references, slots, buffers, steps: each relies on the last.
 static Err check_each(const Program *p, int n, Err (*check)(const Program *, int, Fault *), Fault *f) {
     for (int i = 0; i < n; i++) {
         Err e = check(p, i, f);
@@ -139,7 +138,7 @@ static Err check_each(const Program *p, int n, Err (*check)(const Program *, int
 
 Err program_check(const Program *p, Fault *f) {
     Err e = check_sizes(p, f);
-    if (!e) e = check_each(p, p->nref, check_desc, f);
+    if (!e) e = check_each(p, p->nref, check_ref, f);
     if (!e) e = check_each(p, p->nslot, check_slot, f);
     if (!e) e = check_each(p, p->nbuffer, check_buffer, f);
     if (!e) e = check_each(p, p->nstep, check_step, f);

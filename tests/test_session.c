@@ -220,7 +220,8 @@ static void bad_programs(void **state) {
     f.buffers[WEIGHT].offset = 99, refused(&f, E_MALFORMED, "");
     f.buffers[WEIGHT].bytes = 99, refused(&f, E_MALFORMED, "buffer 3");
     f.buffers[BIAS].space = 7, refused(&f, E_MALFORMED, "bias");
-    f.refs[1] = NBUFFERS, refused(&f, E_MALFORMED, "fold");
+    f.refs[1] = NBUFFERS, refused(&f, E_MALFORMED, "tensor 1");
+    f.p.nref++, f.refs[f.p.nref - 1] = -1, refused(&f, E_MALFORMED, "tensor");
     f.refs[0] = WEIGHT, refused(&f, E_MALFORMED, "weight");
     f.descs[0].rank = 9, refused(&f, E_MALFORMED, "tensor 0");
     f.descs[0].batch = 1, refused(&f, E_MALFORMED, "tensor 0");
