@@ -121,27 +121,34 @@ static const int64_t *run_store(Run *r, const int64_t *c, Lanes l) {
     return c + 2;
 }
 
-static void fill_elements(Run *r, int64_t b, DType s, DType t, int64_t at, int64_t n, int64_t bits) {
+static void fill_elements(Run *r, const int64_t *f, int64_t at, int64_t n) {
     double d;
-    memcpy(&d, &bits, sizeof d);
-    if (!in_buffer(r, b, s, at, 1, n)) return;
-    for (char *p = element(r, b, s, at); n--; p += dtypes[s].bytes) {
-        if (dtype_is_float(t)) dtype_set_f(s, p, d);
-        else dtype_set_i(s, p, bits);
+    memcpy(&d, &f[3], sizeof d);
+    DType s = (DType)f[1];
+    if (!in_buffer(r, f[0], s, at, 1, n)) return;
+    for (char *p = element(r, f[0], s, at); n--; p += dtypes[s].bytes) {
+        if (dtype_is_float((DType)f[2])) dtype_set_f(s, p, d);
+        else dtype_set_i(s, p, f[3]);
     }
 }
 
-static const int64_t *run_fill(Run *r, const int64_t *c) {
-    int64_t b = c[0], bits = c[3];
-    DType s = (DType)c[1], t = (DType)c[2];
+// The runs c[1..] of elements, starting from `at`.
+static void fill_runs(Run *r, const int64_t *f, const int64_t *c, int64_t at) {
+    for (int64_t n = *c++; n; n--, c += 4)
+        for (int64_t k = 0; k < c[2] && !r->bad; k++) {
+            if (k > r->a->room[f[0]]) r->bad = true;   // more than there can be: the code is damaged
+            fill_elements(r, f, wrap_add(wrap_add(at, c[0]), wrap_mul(k, c[3])), c[1]);
+        }
+}
+
+static const int64_t *run_fill(Run *r, const int64_t *c, Lanes l) {
+    const int64_t *f = c;
     Index x;
     bool here = true;
     c = read_index(r, c + 4, &x);
-    for (int64_t n = *c++; n; n--) here = here && r->var[*c++] == 0;
-    for (int64_t n = *c++; n; n--, c += 4)
-        for (int64_t k = 0; here && k < c[2] && !r->bad; k++)
-            fill_elements(r, b, s, t, wrap_add(wrap_add(x.at, c[0]), wrap_mul(k, c[3])), c[1], bits);
-    return c;
+    for (int64_t n = *c++; n; n--, c++) here = here && r->var[*c] == 0;
+    for (int i = l.lo; here && i < (x.step ? l.hi : l.lo + 1); i++) fill_runs(r, f, c, wrap_add(x.at, x.step * i));
+    return c + 1 + 4 * c[0];
 }
 
 // ---- sums of products ----
@@ -327,7 +334,7 @@ static const int64_t *run_one(Run *r, const int64_t *c, Lanes l) {
     case FORMULA_INSIDE: return run_inside(r, c, l);
     case FORMULA_SUMPROD: return run_sumprod(r, c, l);
     case FORMULA_STORE: return run_store(r, c, l);
-    default: return run_fill(r, c);
+    default: return run_fill(r, c, l);
     }
 }
 
