@@ -1,4 +1,5 @@
 // import_contract.c -- matrix products: Gemm, MatMul, and those of 8-bit integers.
+#include "build.h"
 #include "import_quantized.h"
 
 static Shape with_axis(Shape s, int at) {
@@ -38,7 +39,7 @@ static Node *matrix(Import *im, int k, const char *transposed) {
     return attr_int(im, transposed, 0) ? op1a(im->g, Transpose, m, AXES(1, 0)) : m;
 }
 
-static Node *scaled(Import *im, Node *x, const char *by) {
+static Node *scaled_by(Import *im, Node *x, const char *by) {
     double f = attr_float(im, by, 1);
     if (f == 1) return x;
     if (!dtype_is_float(x->type) && f != rint(f)) import_fail(im, E_UNSUPPORTED, "%s of %g on integers", by, f);
@@ -47,9 +48,9 @@ static Node *scaled(Import *im, Node *x, const char *by) {
 
 void import_gemm(Import *im, const DocNode *n) {
     (void)n;
-    Node *y = scaled(im, op2(im->g, MatMul, matrix(im, 0, "transA"), matrix(im, 1, "transB")), "alpha");
+    Node *y = scaled_by(im, op2(im->g, MatMul, matrix(im, 0, "transA"), matrix(im, 1, "transB")), "alpha");
     if (in_given(im, 2) && attr_float(im, "beta", 1) != 0) {
-        Node *sum = op2(im->g, Add, y, scaled(im, in(im, 2), "beta"));
+        Node *sum = op2(im->g, Add, y, scaled_by(im, in(im, 2), "beta"));
         if (!same_dims(sum->shape, y->shape))
             import_fail(im, E_MALFORMED, "C of shape %s on a product of %s", shape_str(im->cx, in(im, 2)->shape), shape_str(im->cx, y->shape));
         y = sum;
@@ -103,4 +104,16 @@ void import_qlinear_matmul(Import *im, const DocNode *n) {
     Node *y = matmul(im, centred(im, in(im, 0), per_line(im, 2, true)), centred(im, in(im, 3), per_line(im, 5, false)));
     Node *scale = op2(im->g, Mul, per_line(im, 1, true), per_line(im, 4, false));
     out(im, 0, requantized(im, y, op2(im->g, Div, scale, single(im, 6)), single(im, 7)));
+}
+
+// ---- determinants ----
+
+void import_det(Import *im, const DocNode *n) {
+    Graph *g = im->g;
+    Node *x = op1(g, Eliminate, in(im, 0));
+    int r = x->shape.n;
+    (void)n;
+    Node *on = op2(g, Equal, iota_along(g, x->shape, r - 2), iota_along(g, x->shape, r - 1));
+    Node *diagonal = op3(g, Where, on, x, node_like(g, x, 1));
+    out(im, 0, squeezed(g, reduced(g, OP_ReduceProd, diagonal, AXES(r - 2, r - 1)), AXES(r - 2, r - 1)));
 }

@@ -149,10 +149,19 @@ ROW( "GlobalAveragePool",        1, NEWEST, global_average_pool         )
 ROW( "GlobalLpPool",             1, NEWEST, global_lp_pool              )
 
 // ---- sums of products ----
+ROW( "Det",                     11, NEWEST, det                         )
+ROW( "Einsum",                  12, NEWEST, einsum                      )
 ROW( "Gemm",                     1, NEWEST, gemm                        )
 ROW( "MatMul",                   1, NEWEST, matmul                      )
 ROW( "MatMulInteger",           10, NEWEST, matmul_integer              )
 ROW( "QLinearMatMul",           10, NEWEST, qlinear_matmul              )
+
+// ---- places in images that the data name ----
+ROW( "DeformConv",              19, NEWEST, deform_conv                 )
+ROW( "GridSample",              16, NEWEST, grid_sample                 )
+ROW( "MaxRoiPool",               1, NEWEST, max_roi_pool                )
+ROW( "MaxUnpool",                9, NEWEST, max_unpool                  )
+ROW( "RoiAlign",                10, NEWEST, roi_align                   )
 
 // ---- recurrent ----
 ROW( "GRU",                      1, NEWEST, gru                         )

@@ -15,7 +15,10 @@
     X(CumSum)         /* body_cumsum.c       */ \
     X(ScatterElements) /* body_scatter.c     */ \
     X(ScatterND)                                \
-    X(Bits)           /* body_bits.c         */
+    X(Bits)           /* body_bits.c         */ \
+    X(RoiAlign)       /* body_region.c       */ \
+    X(MaxRoiPool)                               \
+    X(Eliminate)      /* body_eliminate.c    */
 
 #define X(name) BodyFn body_##name;
 TVC_BODIES(X)
