@@ -120,6 +120,7 @@ OP( DepthwiseBlk,    2,  CONTRACT, depthwise_blk, _,          depthwise_blk ) //
 OP( MatMulBlk,       2,  CONTRACT, matmul_blk,  _,            matmul_blk  )
 OP( Tiles,           1,  MOVE,     tiles,       _,            tiles       )   // overlapping: apart, size, before, rows, columns
 OP( Mix,             2,  MIX,      mix,         _,            mix         )   // along attr.i[0], by a table
+
 // ---- regions and matrices (ir/ops/region.c) ----
 OP( RoiAlign,            3,  BODY,     roi_align,   _,            _           )   // x rois image-numbers; attr: sizes, how
 OP( MaxRoiPool,          2,  BODY,     max_roi_pool,   _,         _           )   // x rois; attr: sizes
