@@ -50,6 +50,14 @@ static int print_all(Graph *g, Unit *u, int n) {
     return distinct;
 }
 
+// Without a C compiler every kernel becomes bytecode.
+static int code_all(Graph *g, Unit *u, int n) {
+    int formulas = 0;
+    for (int i = 0; i < n; i++)
+        if (!u[i].k->hand) u[i].formula = formula_of(g->cx, u[i].k), formulas++;
+    return formulas;
+}
+
 static int count_unfused(Graph *g) {
     int n = 0;
     graph_sort(g);
@@ -62,20 +70,24 @@ Compiled *graph_compile(Graph *g, const CompileOptions *o) {
     if (!o) o = &usual;
     double start = now();
     Compiled *c = NEW(g->cx, Compiled, 1);
-    g->isa = o->isa < 0 ? isa_host() : o->isa;
-    g->lanes = lanes_of(g->isa);
+    bool interpret = o->no_compiler || !find_compiler(g->cx);
+    g->isa = interpret ? ISA_GENERIC : o->isa < 0 ? isa_host() : o->isa;
+    g->lanes = interpret ? 1 : lanes_of(g->isa);
     c->target = cx_fmt(g->cx, "cpu:%s", isa_name(g->isa));
     expand_ops(g);
     c->kernels_unfused = count_unfused(g);
-    g->direct = o->direct;
+    g->direct = o->direct || interpret;
     run_passes(g);
     Unit *u = NULL;
     int n = kernels(g, &u);
-    c->distinct = print_all(g, u, n);
+    if (interpret) c->formulas = code_all(g, u, n);
+    else c->distinct = print_all(g, u, n);
     c->program = program_of(g, u, n, 2);
-    Built b = build_c(g, u, n, o);
-    c->program->code_path = b.path;
-    c->cached = b.cached, c->cc_seconds = b.seconds, c->compiler = b.compiler;
+    if (!interpret) {
+        Built b = build_c(g, u, n, o);
+        c->program->code_path = b.path;
+        c->cached = b.cached, c->cc_seconds = b.seconds, c->compiler = b.compiler;
+    }
     c->kernels_init = c->program->functions[0].to;
     c->kernels = c->program->functions[1].to - c->kernels_init;
     c->seconds = now() - start;

@@ -155,21 +155,35 @@ static const char *label_of(Cx *cx, const Unit *u) {
     Kernel *k = u->k;
     return cx_fmt(cx, "%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
                   k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", shape_str(cx, k->out->shape),
-                  u->text.schedule ? u->text.schedule : "body");
+                  u->text.schedule ? u->text.schedule : u->formula.code ? "formula" : "body");
+}
+
+// What runs the kernel: a symbol of the code, a hand-written body, or bytecode.
+static void set_kind(Link *k, Step *s, const Unit *u) {
+    Program *p = k->p;
+    const Formula *f = &u->formula;
+    if (u->k->hand) {
+        Attr a = u->k->out->attr;
+        s->kind = STEP_BODY, s->entry = text_add(k, u->k->hand);
+        s->units = 1, s->per_batch = 0, s->param = p->nparam, s->nparam = a.n, s->f = a.f, s->f2 = a.f2;
+        for (int i = 0; i < a.n; i++) *VEC_PUSH(k->cx, p->params, p->nparam) = a.i[i];
+    } else if (f->code) {
+        s->kind = STEP_FORMULA;
+        s->units = f->units, s->per_batch = f->per_batch, s->formula = p->nparam, s->nformula = f->n;
+        for (int i = 0; i < f->n; i++) *VEC_PUSH(k->cx, p->params, p->nparam) = f->code[i];
+    } else {
+        s->kind = STEP_CODE, s->entry = text_add(k, u->name);
+        s->units = u->text.units, s->per_batch = u->text.per_batch;
+    }
 }
 
 static void add_step(Link *k, Unit *u) {
     Program *p = k->p;
     Kernel *kn = u->k;
     Step *s = VEC_PUSH(k->cx, p->steps, p->nstep);
-    *s = (Step){.kind = kn->hand ? STEP_BODY : STEP_CODE, .entry = text_add(k, kn->hand ? kn->hand : u->name),
-                .label = text_add(k, label_of(k->cx, u)), .per_batch = u->text.per_batch, .units = u->text.units,
-                .ref = p->nref, .nref = kn->nbuf, .nwritten = kn->nout, .param = p->nparam, .flops = flops_of(kn)};
-    if (kn->hand) {
-        Attr a = kn->out->attr;
-        s->units = 1, s->nparam = a.n, s->f = a.f, s->f2 = a.f2;
-        for (int i = 0; i < a.n; i++) *VEC_PUSH(k->cx, p->params, p->nparam) = a.i[i];
-    }
+    *s = (Step){.label = text_add(k, label_of(k->cx, u)), .ref = p->nref, .nref = kn->nbuf, .nwritten = kn->nout,
+                .flops = flops_of(kn)};
+    set_kind(k, s, u);
     int ndesc = p->nref;
     for (int b = 0; b < kn->nbuf; b++) {
         Node *n = kn->buf[b];

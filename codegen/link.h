@@ -3,6 +3,7 @@
 #define TVC_LINK_H
 #include "codegen.h"
 #include "compile.h"
+#include "formula.h"
 
 typedef struct Unit {                 // one kernel on its way into a step
     Kernel *k;
@@ -10,6 +11,7 @@ typedef struct Unit {                 // one kernel on its way into a step
     Text text;
     char name[40];                    // symbol: a hash of its text
     bool again;                       // same text as an earlier unit
+    Formula formula;                  // instead of text, where there is no C compiler
 } Unit;
 
 // When a buffer is alive, in steps of its function, both ends included.

@@ -139,7 +139,7 @@ static void moves(Graph *g) {
 
 // ---- the judge ----
 
-typedef struct Case { BuildFn *build; int64_t max, used; int isa; bool direct; } Case;
+typedef struct Case { BuildFn *build; int64_t max, used; int isa; bool direct, no_compiler; } Case;
 
 static void compare(Cx *cx, const Root *r, const char *got, const char *want, const Case *c) {
     int64_t n = numel(r->value->shape), outer = r->value->shape.batch ? n / c->max * c->used : n;
@@ -162,7 +162,7 @@ static void judge(void *arg) {
     void **want = NEW(cx, void *, e->nroot);
     expand_ops(e);
     graph_eval(e, c->used, want, NULL, NULL);
-    Compiled *p = graph_compile(g, &(CompileOptions){.isa = c->isa, .direct = c->direct});
+    Compiled *p = graph_compile(g, &(CompileOptions){.isa = c->isa, .direct = c->direct, .no_compiler = c->no_compiler});
     for (int threads = 1; threads <= 2; threads++) {
         Fault f = {0};
         Session *s = session_new(p->program, &(SessionOptions){.threads = threads}, &f);
@@ -178,14 +178,15 @@ static void judge(void *arg) {
     }
 }
 
+// For three instruction sets, then without a C compiler.
 static void run(BuildFn *build) {
-    static const int isas[] = {-1, ISA_AVX2, ISA_GENERIC};
-    for (int i = 0; i < 3; i++)
+    static const int isas[] = {-1, ISA_AVX2, ISA_GENERIC, -1};
+    for (int i = 0; i < 4; i++)
         for (int used = 1; used <= BATCH; used += 2) {
-            Case c = {build, BATCH, used, isas[i], used == 1};
+            Case c = {build, BATCH, used, isas[i], used == 1, i == 3};
             Cx *cx = cx_new();
             bool ok = cx_guard(cx, judge, (void *[]){cx, &c});
-            if (!ok) print_error("isa %d, %d of %d: %s\n", isas[i], used, BATCH, cx->error);
+            if (!ok) print_error("%s, isa %d, %d of %d: %s\n", i == 3 ? "interpreted" : "compiled", isas[i], used, BATCH, cx->error);
             cx_free(cx);
             assert_true(ok);
         }
