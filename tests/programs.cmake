@@ -7,3 +7,13 @@ target_link_libraries(images_tool PRIVATE tvccore)
 if(PYTHON3)
   tvc_python_test(images images.py $<TARGET_FILE:images_tool>)
 endif()
+
+# The command line; the head finder over real networks, judged by ONNX Runtime.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(cli cli.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
+  tvc_python_test(heads heads.py $<TARGET_FILE:tvc> light)
+  tvc_python_test(heads_torchvision heads.py $<TARGET_FILE:tvc> few)
+  tvc_python_test(heads_all heads.py $<TARGET_FILE:tvc> all)
+  set_tests_properties(heads heads_torchvision PROPERTIES TIMEOUT 900)
+  set_tests_properties(heads_all PROPERTIES TIMEOUT 14400 LABELS slow)
+endif()
