@@ -17,3 +17,8 @@ if(PYTHON3 AND TARGET tvc)
   set_tests_properties(heads heads_torchvision PROPERTIES TIMEOUT 900)
   set_tests_properties(heads_all PROPERTIES TIMEOUT 14400 LABELS slow)
 endif()
+
+# Movement and indexing against ONNX Runtime.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(ops_move_ort ops_move.py $<TARGET_FILE:tvc>)
+endif()
