@@ -181,7 +181,9 @@ void import_tile_1(Import *im, const DocNode *n) {
 // ---- cuts and joins ----
 
 // x[from : to : step] on an axis of n elements, as the ONNX text has it: how many there are, and `from` made plain.
+// The greatest number as `to` means the end, backwards, too: ONNX Runtime reads it so.
 static int64_t slice_size(int64_t n, int64_t *from, int64_t to, int64_t *step) {
+    if (*step < 0 && (to == INT32_MAX || to == INT64_MAX)) to = INT64_MIN;
     if (*step > n) *step = n + 1;
     if (*step < -n) *step = -n - 1;
     if (*from < 0) *from += n;
