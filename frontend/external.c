@@ -58,14 +58,15 @@ static const char *stat_fault(const struct stat *st) {
 
 int open_beneath(int folder, const char *location, const char **why) {
     struct stat looked, opened;
+    errno = 0;
     if ((*why = location_fault(location))) return -1;
     int path = open_resolved(folder, location, O_PATH | O_NOFOLLOW); // looks without touching devices
     int fd = -1;
     if (path >= 0 && !fstat(path, &looked)) {
         if (!(*why = stat_fault(&looked))) fd = open_resolved(folder, location, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
-        if (fd >= 0 && !fstat(fd, &opened) && !(*why = stat_fault(&opened)) &&
-            (opened.st_dev != looked.st_dev || opened.st_ino != looked.st_ino))
-            *why = "was exchanged while being opened";
+        bool same = fd < 0 || (!fstat(fd, &opened) && opened.st_dev == looked.st_dev && opened.st_ino == looked.st_ino);
+        if (!same) *why = "was exchanged while being opened";
+        else if (fd >= 0) *why = stat_fault(&opened);
     }
     if (!*why && fd < 0)
         *why = errno == ELOOP || errno == EXDEV || errno == ENOTDIR ? "goes through a link" : strerror(errno);
@@ -124,6 +125,9 @@ static SideFile *side_file(Document *d, const Wire *w, const char *location) {
     const char *why;
     int *fd = file_descriptor(d->cx);
     *fd = open_beneath(doc_folder(d), location, &why);
+    if (*fd < 0 && errno == ENOENT)
+        fail(d->cx, E_IO, "%s: its side file '%s' is missing: it belongs beside the model", cx_show(d->cx, d->file),
+             cx_show(d->cx, location));
     if (*fd < 0) wire_damage(w, w->begin, "external_data", "side file '%s' %s", cx_show(d->cx, location), why);
     SideFile *s = DOC_NEW(d, SideFile, 1);
     *s = (SideFile){.next = d->side, .location = location, .bytes = file_map_fd(d->cx, *fd, location)};

@@ -23,7 +23,7 @@ const void *external_data(Document *d, const Wire *w, const External *e, SideFil
 // Why a location is refused before anything is opened; NULL if it may be tried.
 const char *location_fault(const char *location);
 
-// Open `location` below folder: a descriptor, or -1 with *why set.
+// Open `location` below folder: a descriptor, or -1 with *why set (and errno ENOENT if there is none).
 int open_beneath(int folder, const char *location, const char **why);
 
 #endif

@@ -97,7 +97,7 @@ static void locations(void **state) {
         {"hard.bin", E_MALFORMED, "has several names (hard links)"},
         {"fifo", E_MALFORMED, "is no regular file"},
         {"sub", E_MALFORMED, "is no regular file"},
-        {"absent.bin", E_MALFORMED, "No such file"},
+        {"absent.bin", E_IO, "its side file 'absent.bin' is missing"},
         {"w.bin/x", E_MALFORMED, "goes through a link"},
         {"empty.bin", E_MALFORMED, "lie beyond the 0 of 'empty.bin'"},
     };
