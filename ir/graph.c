@@ -3,7 +3,8 @@
 
 int64_t numel(Shape s) {
     int64_t n = 1;
-    for (int i = 0; i < s.n; i++) n *= s.d[i];
+    for (int i = 0; i < s.n; i++)
+        if (__builtin_mul_overflow(n, s.d[i], &n)) return INT64_MAX;      // of no tensor: check_shape refuses it
     return n;
 }
 
