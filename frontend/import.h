@@ -48,6 +48,7 @@ struct Import {
     struct Names *names, *rows;       // private: values by name, rows by operator
     struct Value *made;               // private: the node's outputs
     int64_t folded, work;             // private: bytes and work of computed constants, which are bounded
+    bool told;                        // that training forms are taken as inference
     char doing[512];                  // private: what Cx.doing shows
 };
 

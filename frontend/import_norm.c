@@ -27,6 +27,14 @@ static DType stash(Import *im, const Node *x) {
     return dtype_is_float(t) && dtypes[t].bytes > dtypes[x->type].bytes ? t : x->type;
 }
 
+// Whether a node written for training is to be run so; if not, one line tells, once for the model.
+static bool obeyed(Import *im) {
+    if (im->o->obey_training_mode) return true;
+    if (!im->told) cx_note(im->cx, "%s: written in training mode; run as inference", cx_show(im->cx, im->m->path));
+    im->told = true;
+    return false;
+}
+
 // ---- batch normalisation ----
 
 enum { BN_X, BN_SCALE, BN_SHIFT, BN_MEAN, BN_VAR };
@@ -68,7 +76,7 @@ void import_batch_normalization(Import *im, const DocNode *n) {
     (void)n;
     if (!attr_int(im, "spatial", 1) && in(im, BN_X)->shape.n > 2)
         import_fail(im, E_UNSUPPORTED, "statistics per element (spatial 0) are not supported");
-    if (im->o->obey_training_mode && written_for_training(im)) {
+    if (written_for_training(im) && obeyed(im)) {
         batch_norm_training(im);
         return;
     }
@@ -187,8 +195,8 @@ void import_lrn(Import *im, const DocNode *n) {
 
 static bool dropout_trains(Import *im) {
     int64_t *v;
-    if (!im->o->obey_training_mode || im->opset < 12 || !in_given(im, 2)) return false;
-    return in_ints(im, 2, &v) == 1 && v[0];
+    if (im->opset < 12 || !in_given(im, 2) || (!im->o->obey_training_mode && !in_known(im, 2))) return false;
+    return in_ints(im, 2, &v) == 1 && v[0] && obeyed(im);
 }
 
 // Kept with probability 1 - ratio, and then scaled up as much.
