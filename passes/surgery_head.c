@@ -141,8 +141,8 @@ void replace_head(Maker *k, Head *h) {
     int at = h->node->index;
     x = add_hidden(k, &at, x, h->kind, weight.rank - 2, weight.type, &features);
     if (strcmp(x, h->node->in[0]) != 0) model_set_input(m, h->node, 0, x);
-    model_remove_attr(m, h->node, "alpha");
-    model_remove_attr(m, h->node, "beta");
+    if (node_float(h->node, "alpha", 1) != 1) model_remove_attr(m, h->node, "alpha");
+    if (node_float(h->node, "beta", 1) != 1) model_remove_attr(m, h->node, "beta");
     new_weight(k, h, &weight, features);
     if (h->bias) new_bias(k, h, features);
     patch_after(k, h);

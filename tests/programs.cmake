@@ -11,6 +11,7 @@ endif()
 # The command line; the head finder over real networks, judged by ONNX Runtime.
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(cli cli.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
+  tvc_python_test(surgery surgery.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
   tvc_python_test(heads heads.py $<TARGET_FILE:tvc> light)
   tvc_python_test(heads_torchvision heads.py $<TARGET_FILE:tvc> few)
   tvc_python_test(heads_all heads.py $<TARGET_FILE:tvc> all)
