@@ -24,7 +24,7 @@ Attr shape_attr(const Shape *s) { return (Attr){.n = s->n, .batch = s->batch, .i
 
 Shape attr_shape(Attr a) {
     Shape s = {.n = a.n, .batch = a.batch};
-    memcpy(s.d, a.i, sizeof *s.d * (size_t)a.n);
+    if (a.n) memcpy(s.d, a.i, sizeof *s.d * (size_t)a.n);
     return s;
 }
 

@@ -243,7 +243,8 @@ static double gathered(void *user, const int64_t *at) {
     Use *u = user;
     Shape x = u->x->n->shape, t = u->index->n->shape;
     int64_t in[MAXDIM];
-    for (int d = 0; d < x.n; d++) in[d] = at[d < u->axis ? d : d + t.n - 1];
+    for (int d = 0; d < x.n; d++)
+        if (d != u->axis) in[d] = at[d < u->axis ? d : d + t.n - 1];
     in[u->axis] = index_at(u, at + u->axis, x.d[u->axis]);
     return x_at(u, in);
 }

@@ -54,7 +54,8 @@ void infer_gather(Graph *g, Node *n) {
 Expr *emit_gather(Kernel *k, Node *n, Expr **at) {
     int axis = (int)n->attr.i[0], r = n->in[1]->shape.n;
     Expr *in[MAXDIM];
-    for (int d = 0; d < X->shape.n; d++) in[d] = at[d < axis ? d : d + r - 1];
+    for (int d = 0; d < axis; d++) in[d] = at[d];
+    for (int d = axis + 1; d < X->shape.n; d++) in[d] = at[d + r - 1];
     in[axis] = wrapped(k, pull(k, n->in[1], at + axis), X->shape.d[axis]);
     return pull(k, X, in);
 }
