@@ -42,6 +42,8 @@ Node *unsqueezed(Graph *g, Node *x, int axis) {
     return node_reshape(g, x, s);
 }
 
+Node *concat2(Graph *g, Node *a, Node *b, int axis) { return graph_op(g, OP_Concat, AXES(axis), 2, (Node *[]){a, b}); }
+
 Attr axes_from(Cx *cx, int first, int end) {
     int64_t *axes = NEW(cx, int64_t, MAXDIM);
     int n = 0;

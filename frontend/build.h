@@ -18,6 +18,7 @@ Node *spread(Graph *g, Node *x, Shape to);                    // Expand, or x it
 Node *iota_along(Graph *g, Shape s, int axis);                // 0, 1, 2 .. along one axis of s, size 1 along the others
 Node *squeezed(Graph *g, Node *x, Attr axes);                 // without those axes, which have size 1
 Node *unsqueezed(Graph *g, Node *x, int axis);                // with an axis of size 1 put in there
+Node *concat2(Graph *g, Node *a, Node *b, int axis);           // Concat
 Attr axes_from(Cx *cx, int first, int end);                   // {first, .. end - 1}
 Node *reduced(Graph *g, Op op, Node *x, Attr axes);           // x itself if there are no axes
 Node *arg_extreme(Graph *g, Node *x, int axis, bool max, bool last);   // index along axis, kept as size 1, i64

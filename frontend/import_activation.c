@@ -85,6 +85,8 @@ ACTIVATION(mish) {
 
 ACTIVATION(swish) { (void)n, out(im, 0, mul_sigmoid(im->g, in(im, 0), attr_float(im, "alpha", 1))); }
 
+ACTIVATION(swi_glu) { (void)n, out(im, 0, op2(im->g, Mul, mul_sigmoid(im->g, in(im, 0), attr_float(im, "alpha", 1)), in(im, 1))); }
+
 // x/2 (1 + erf(x/sqrt 2)), or its approximation by tanh(sqrt(2/pi) (x + 0.044715 x^3))
 ACTIVATION(gelu) {
     (void)n;

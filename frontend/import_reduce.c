@@ -114,12 +114,15 @@ void import_hardmax(Import *im, const DocNode *n) {
     out(im, 0, node_reshape(g, node_cast(g, hit, x->type), x->shape));
 }
 
-void import_cum_sum(Import *im, const DocNode *n) {
-    (void)n;
+static void cumulative(Import *im, Op op) {
     Node *x = in(im, 0);
     int64_t *v;
     if (in_ints(im, 1, &v) != 1 || v[0] < -x->shape.n || v[0] >= x->shape.n)
         import_fail(im, E_MALFORMED, "its axis does not fit %s", shape_str(im->cx, x->shape));
     int64_t axis = v[0] < 0 ? v[0] + x->shape.n : v[0];
-    out(im, 0, op1a(im->g, CumSum, x, AXES(axis, attr_int(im, "exclusive", 0) != 0, attr_int(im, "reverse", 0) != 0)));
+    Attr how = AXES(axis, attr_int(im, "exclusive", 0) != 0, attr_int(im, "reverse", 0) != 0);
+    out(im, 0, graph_op(im->g, op, how, 1, &x));
 }
+
+void import_cum_sum(Import *im, const DocNode *n) { (void)n, cumulative(im, OP_CumSum); }
+void import_cum_prod(Import *im, const DocNode *n) { (void)n, cumulative(im, OP_CumProd); }

@@ -81,6 +81,7 @@ ROW( "Shrink",                   9, NEWEST, shrink                      )
 ROW( "Sigmoid",                  1, NEWEST, sigmoid                     )
 ROW( "Softplus",                 1, NEWEST, softplus                    )
 ROW( "Softsign",                 1, NEWEST, softsign                    )
+ROW( "SwiGLU",                  28, NEWEST, swi_glu                     )
 ROW( "Swish",                   24, NEWEST, swish                       )
 ROW( "ThresholdedRelu",         10, NEWEST, thresholded_relu            )
 
@@ -92,6 +93,7 @@ ROW( "QuantizeLinear",          10, NEWEST, quantize_linear             )
 // ---- reductions and what is sought along an axis ----
 ROW( "ArgMax",                   1, NEWEST, arg_max                     )
 ROW( "ArgMin",                   1, NEWEST, arg_min                     )
+ROW( "CumProd",                 26, NEWEST, cum_prod                    )
 ROW( "CumSum",                  11, NEWEST, cum_sum                     )
 ROW( "Hardmax",                  1, NEWEST, hardmax                     )
 ROW( "LogSoftmax",               1, NEWEST, log_softmax                 )
@@ -117,6 +119,10 @@ ROW( "LayerNormalization",      17, NEWEST, layer_normalization         )
 ROW( "LpNormalization",          1, NEWEST, lp_normalization            )
 ROW( "MeanVarianceNormalization",    9, NEWEST, mean_variance_normalization )
 ROW( "RMSNormalization",        23, NEWEST, rms_normalization           )
+
+// ---- attention ----
+ROW( "Attention",               23, NEWEST, attention                   )
+ROW( "RotaryEmbedding",         23, NEWEST, rotary_embedding            )
 
 // ---- losses ----
 ROW( "NegativeLogLikelihoodLoss",   12, NEWEST, negative_log_likelihood_loss)

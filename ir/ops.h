@@ -100,6 +100,7 @@ OP( ReduceMean,      1,  REDUCE,   reduce,      mean,         _           )
 OP( Softmax,         1,  REDUCE,   same,        softmax,      _           )   // attr: axes
 OP( LogSoftmax,      1,  REDUCE,   same,        log_softmax,  _           )
 OP( CumSum,          1,  BODY,     cum_sum,     _,            _           )   // attr: axis, exclusive, reverse
+OP( CumProd,         1,  REDUCE,   cum_sum,     _,            cum_prod    )   // the same
 
 // ---- windows: attr as Window in op.h (ir/ops/pool.c, contract.c) ----
 OP( MaxPool,         1,  REDUCE,   pool,        _,            max_pool    )

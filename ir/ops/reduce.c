@@ -67,3 +67,14 @@ void infer_cum_sum(Graph *g, Node *n) {
     if (g->max_batch > 1 && (X->shape.batch > 1 || X->shape.batch == n->attr.i[0] + 1))
         fail(g->cx, E_UNSUPPORTED, "CumSum: along or outside the batch axis of %s", shape_str(g->cx, X->shape));
 }
+
+// The product of all elements up to this one, by a pass over the whole axis for each: rare, and never long.
+Expr *emit_cum_prod(Kernel *k, Node *n, Expr **at) {
+    int axis = (int)n->attr.i[0];
+    Expr *in[MAXDIM], *r = k_var(k, X->shape.d[axis], false);
+    memcpy(in, at, sizeof *in * (size_t)n->shape.n);
+    in[axis] = r;
+    Expr *behind = n->attr.i[2] ? ix(k, I_ADD, r, ix_mul(k, at[axis], -1)) : ix(k, I_ADD, at[axis], ix_mul(k, r, -1));
+    Expr *x = k_inside(k, ix_add(k, behind, -n->attr.i[1]), X->shape.d[axis], pull(k, X, in), k_imm(k, n->type, 1));
+    return k_reduce(k, K_PROD, r, x);
+}
