@@ -37,14 +37,16 @@ static ImportFn *row_for(Import *im, const DocNode *n) {
     const Row *row = names_get(im->rows, key);
     for (; row && row < rows + NROWS && !strcmp(row->op, key); row++)
         if (im->opset >= row->from && im->opset <= row->to) return row->fn;
-    import_fail(im, E_UNSUPPORTED, "operator %s of opset %lld is not supported", cx_show(im->cx, key), (long long)im->opset);
+    import_fail(im, E_UNSUPPORTED, "operator %s of opset %lld is not supported", cx_show(im->cx, key),
+                (long long)im->opset);
 }
 
 // ---- values by name ----
 
 static Shape shape_of(Import *im, const char *what, const Tensor *t) {
     if (t->rank > MAXDIM)
-        fail(im->cx, E_UNSUPPORTED, "%s '%s' has %d axes; at most %d are supported", what, cx_show(im->cx, t->name), t->rank, MAXDIM);
+        fail(im->cx, E_UNSUPPORTED, "%s '%s' has %d axes; at most %d are supported", what, cx_show(im->cx, t->name),
+             t->rank, MAXDIM);
     Shape s = {.n = t->rank};
     for (int d = 0; d < t->rank; d++) s.d[d] = t->dim[d];
     return s;
@@ -52,7 +54,8 @@ static Shape shape_of(Import *im, const char *what, const Tensor *t) {
 
 static Node *weight(Import *im, const char *name, const Tensor *t) {
     if (t->type == DT_NONE)
-        fail(im->cx, E_UNSUPPORTED, "initializer '%s' is of a type tvc does not compute with (%d)", cx_show(im->cx, name), t->onnx_type);
+        fail(im->cx, E_UNSUPPORTED, "initializer '%s' is of a type tvc does not compute with (%d)",
+             cx_show(im->cx, name), t->onnx_type);
     Shape s = shape_of(im, "initializer", t);
     if (dtype_is_float(t->type)) return graph_param(im->g, name, t->type, s, t->data);
     if (s.n == 0) return graph_scalar_i(im->g, t->type, dtype_get_i(t->type, t->data));
@@ -73,7 +76,8 @@ Value *import_value(Import *im, const char *name) {
     if (v) return v;
     const Tensor *t = model_init(im->m, name);
     if (t) return add_value(im, name, weight(im, name, t));
-    if (im->n) import_fail(im, E_UNSUPPORTED, "its input '%s' is a sparse initializer or missing", cx_show(im->cx, name));
+    if (im->n)
+        import_fail(im, E_UNSUPPORTED, "its input '%s' is a sparse initializer or missing", cx_show(im->cx, name));
     fail(im->cx, E_UNSUPPORTED, "'%s' is a sparse initializer or missing", cx_show(im->cx, name));
 }
 
@@ -100,12 +104,13 @@ static int64_t open_size(Import *im, const ValueInfo *v, int d) {
     if (d == 0) return 1;
     bool image = v->rank == 4 && d >= 2 && v->dim[1].value > 0 && v->dim[1].value <= 4;
     if (image) {
-        cx_note(im->cx, "input '%s' leaves axis %d open: 224 is assumed (--shape %s=... sets it)", cx_show(im->cx, v->name), d,
-                cx_show(im->cx, v->name));
+        cx_note(im->cx, "input '%s' leaves axis %d open: 224 is assumed (--shape %s=... sets it)",
+                cx_show(im->cx, v->name), d, cx_show(im->cx, v->name));
         return 224;
     }
-    fail(im->cx, E_UNSUPPORTED, "input '%s' leaves axis %d%s%s open: give it as --shape %s=...", cx_show(im->cx, v->name), d,
-         v->dim[d].param ? " " : "", v->dim[d].param ? cx_show(im->cx, v->dim[d].param) : "", cx_show(im->cx, v->name));
+    fail(im->cx, E_UNSUPPORTED, "input '%s' leaves axis %d%s%s open: give it as --shape %s=...",
+         cx_show(im->cx, v->name), d, v->dim[d].param ? " " : "",
+         v->dim[d].param ? cx_show(im->cx, v->dim[d].param) : "", cx_show(im->cx, v->name));
 }
 
 static int64_t input_size(Import *im, const ValueInfo *v, const ShapeChoice *c, int d) {
@@ -120,16 +125,18 @@ static int64_t input_size(Import *im, const ValueInfo *v, const ShapeChoice *c, 
 static Shape input_shape(Import *im, const ValueInfo *v, bool one_is_free) {
     const ShapeChoice *c = choice_for(im, v->name);
     if (v->rank < 0 && !c)
-        fail(im->cx, E_UNSUPPORTED, "input '%s' has no shape in the model: give it as --shape %s=...", cx_show(im->cx, v->name),
-             cx_show(im->cx, v->name));
+        fail(im->cx, E_UNSUPPORTED, "input '%s' has no shape in the model: give it as --shape %s=...",
+             cx_show(im->cx, v->name), cx_show(im->cx, v->name));
     int rank = v->rank < 0 ? c->rank : v->rank;
     if (c && c->rank != rank)
         fail(im->cx, E_USAGE, "input '%s' has %d axes, not %d", cx_show(im->cx, v->name), rank, c->rank);
     if (rank > MAXDIM)
-        fail(im->cx, E_UNSUPPORTED, "input '%s' has %d axes; at most %d are supported", cx_show(im->cx, v->name), rank, MAXDIM);
+        fail(im->cx, E_UNSUPPORTED, "input '%s' has %d axes; at most %d are supported", cx_show(im->cx, v->name), rank,
+             MAXDIM);
     Shape s = {.n = rank};
     for (int d = 0; d < rank; d++) s.d[d] = input_size(im, v, c, d);
-    bool open = v->rank > 0 && is_open(v->dim[0]) && (!c || c->dim[0] == 1 || c->dim[0] < 0 || c->dim[0] == im->g->max_batch);
+    bool open =
+        v->rank > 0 && is_open(v->dim[0]) && (!c || c->dim[0] == 1 || c->dim[0] < 0 || c->dim[0] == im->g->max_batch);
     bool one = one_is_free && rank > 1 && s.d[0] == 1;
     if (im->g->max_batch > 1 && (open || one)) s.d[0] = im->g->max_batch, s.batch = 1;
     return s;
@@ -146,9 +153,11 @@ static void add_inputs(Import *im) {
     for (int i = 0; i < im->m->ninput; i++) {
         const ValueInfo *v = im->m->input[i];
         if (model_init(im->m, v->name)) continue;
-        if (strcmp(v->kind, "tensor")) fail(im->cx, E_UNSUPPORTED, "input '%s' is no tensor (%s)", cx_show(im->cx, v->name), v->kind);
+        if (strcmp(v->kind, "tensor"))
+            fail(im->cx, E_UNSUPPORTED, "input '%s' is no tensor (%s)", cx_show(im->cx, v->name), v->kind);
         if (v->type == DT_NONE)
-            fail(im->cx, E_UNSUPPORTED, "input '%s' is of a type tvc does not compute with (%d)", cx_show(im->cx, v->name), v->onnx_type);
+            fail(im->cx, E_UNSUPPORTED, "input '%s' is of a type tvc does not compute with (%d)",
+                 cx_show(im->cx, v->name), v->onnx_type);
         const Tensor *given = given_for(im, v->name);
         Shape shape = given ? shape_of(im, "input", given) : input_shape(im, v, one_is_free);
         Node *x = graph_input(im->g, v->name, v->type, shape);
@@ -200,7 +209,9 @@ double attr_float(Import *im, const char *name, double otherwise) {
     return a && a->kind == ATTR_F ? (double)a->f : otherwise;
 }
 
-const char *attr_string(Import *im, const char *name, const char *otherwise) { return node_string(im->n, name, otherwise); }
+const char *attr_string(Import *im, const char *name, const char *otherwise) {
+    return node_string(im->n, name, otherwise);
+}
 
 int attr_ints(Import *im, const char *name, const int64_t **v) {
     const AttrValue *a = node_attr(im->n, name);
@@ -212,7 +223,8 @@ int attr_ints(Import *im, const char *name, const int64_t **v) {
 
 int attr_axis(Import *im, const char *name, int64_t otherwise, int rank) {
     int64_t axis = attr_int(im, name, otherwise), at = axis < 0 ? axis + rank : axis;
-    if (at < 0 || at >= rank) import_fail(im, E_MALFORMED, "%s %lld is outside a tensor of %d axes", name, (long long)axis, rank);
+    if (at < 0 || at >= rank)
+        import_fail(im, E_MALFORMED, "%s %lld is outside a tensor of %d axes", name, (long long)axis, rank);
     return (int)at;
 }
 
@@ -272,7 +284,8 @@ static void keep_outputs(Import *im) {
     for (int k = 0; k < im->n->nout; k++) {
         if (!out_wanted(im, k)) continue;
         const char *name = im->n->out[k];
-        if (!im->made[k].node) import_fail(im, E_UNSUPPORTED, "its output %d, '%s', is not supported", k, cx_show(im->cx, name));
+        if (!im->made[k].node)
+            import_fail(im, E_UNSUPPORTED, "its output %d, '%s', is not supported", k, cx_show(im->cx, name));
         mark(im, im->made[k].node, name);
         add_value(im, name, im->made[k].node)->twin = im->made[k].twin;
     }

@@ -57,8 +57,8 @@ typedef void ImportFn(Import *im, const DocNode *n);
 bool in_given(Import *im, int k);                             // input k is present and not ""
 Node *in(Import *im, int k);                                  // input k; fails, naming the node, if absent
 Node *in_or(Import *im, int k, Node *otherwise);
-void out(Import *im, int k, Node *value);                     // output k is value (ignored where the document does not name it)
-void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there);   // an i64 vector (n -1: a scalar) in both worlds
+void out(Import *im, int k, Node *value);                     // output k is value (ignored if the document does not name it)
+void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there);   // an i64 vector (n -1: scalar), both worlds
 bool out_wanted(Import *im, int k);
 
 // Numbers known at import. The readers fail, naming node and input, if input k depends on data; a sample given for
@@ -66,7 +66,7 @@ bool out_wanted(Import *im, int k);
 bool in_known(Import *im, int k);                             // known, and the same for every batch
 int in_ints(Import *im, int k, int64_t **v);                  // count; any integer type; refuses N
 int in_floats(Import *im, int k, double **v);                 // any type; refuses N
-Shape in_shape(Import *im, int k);                            // a vector of sizes; entries c x N become the batch axis; -1 and 0 pass through
+Shape in_shape(Import *im, int k);                            // sizes; c x N becomes the batch axis; -1 and 0 pass through
 
 int64_t attr_int(Import *im, const char *name, int64_t otherwise);
 double attr_float(Import *im, const char *name, double otherwise);
@@ -80,7 +80,8 @@ int attr_axis(Import *im, const char *name, int64_t otherwise, int rank);   // n
 // becomes the free batch where the rest of the shape fits one sample. Fails where the batch would be cut or mixed.
 Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes);
 
-_Noreturn void import_fail(Import *im, Err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));   // names the node
+// Gives up; the message names the node.
+_Noreturn void import_fail(Import *im, Err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 enum { NEWEST = 1 << 30 };            // "to" of a row that still holds
 #define ROW(op, from, to, fn) ImportFn import_##fn;

@@ -85,7 +85,9 @@ ACTIVATION(mish) {
 
 ACTIVATION(swish) { (void)n, out(im, 0, mul_sigmoid(im->g, in(im, 0), attr_float(im, "alpha", 1))); }
 
-ACTIVATION(swi_glu) { (void)n, out(im, 0, op2(im->g, Mul, mul_sigmoid(im->g, in(im, 0), attr_float(im, "alpha", 1)), in(im, 1))); }
+ACTIVATION(swi_glu) {
+    (void)n, out(im, 0, op2(im->g, Mul, mul_sigmoid(im->g, in(im, 0), attr_float(im, "alpha", 1)), in(im, 1)));
+}
 
 // x/2 (1 + erf(x/sqrt 2)), or its approximation by tanh(sqrt(2/pi) (x + 0.044715 x^3))
 ACTIVATION(gelu) {
@@ -93,7 +95,9 @@ ACTIVATION(gelu) {
     Graph *g = im->g;
     Node *x = in(im, 0), *t;
     if (strcmp(attr_string(im, "approximate", "none"), "tanh")) t = op1(g, Erf, scaled(g, x, M_SQRT1_2));
-    else t = op1(g, Tanh, scaled(g, op2(g, Mul, x, shifted(g, scaled(g, square(g, x), 0.044715), 1)), M_2_SQRTPI * M_SQRT1_2));
+    else
+        t = op1(g, Tanh,
+                scaled(g, op2(g, Mul, x, shifted(g, scaled(g, square(g, x), 0.044715), 1)), M_2_SQRTPI * M_SQRT1_2));
     out(im, 0, op2(g, Mul, scaled(g, x, 0.5), shifted(g, t, 1)));
 }
 

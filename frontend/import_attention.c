@@ -13,7 +13,8 @@ static Node *swap_axes(Graph *g, Node *x, int a, int b) {
 // [b, l, heads * size] as [b, heads, l, size]
 static Node *split_heads(Import *im, Node *x, int64_t heads) {
     Shape s = x->shape;
-    if (heads < 1 || s.d[2] % heads) import_fail(im, E_MALFORMED, "%lld heads of %s", (long long)heads, shape_str(im->cx, s));
+    if (heads < 1 || s.d[2] % heads)
+        import_fail(im, E_MALFORMED, "%lld heads of %s", (long long)heads, shape_str(im->cx, s));
     s.n = 4, s.d[3] = s.d[2] / heads, s.d[2] = heads;
     return swap_axes(im->g, node_reshape(im->g, x, s), 1, 2);
 }
@@ -104,7 +105,8 @@ static Node *by_heads(Import *im, Node *a, Node *b) {
     Graph *g = im->g;
     int64_t heads = a->shape.d[1], shared = b->shape.d[1];
     if (heads == shared) return op2(g, MatMul, a, b);
-    if (shared < 1 || heads % shared) import_fail(im, E_MALFORMED, "%lld heads for %lld", (long long)shared, (long long)heads);
+    if (shared < 1 || heads % shared)
+        import_fail(im, E_MALFORMED, "%lld heads for %lld", (long long)shared, (long long)heads);
     Shape s = a->shape;
     s.n = 5, s.d[1] = shared, s.d[2] = heads / shared, s.d[3] = a->shape.d[2], s.d[4] = a->shape.d[3];
     Node *y = op2(g, MatMul, node_reshape(g, a, s), unsqueezed(g, b, 2));
@@ -120,7 +122,8 @@ static Node *soft_capped(Graph *g, Node *x, double cap) {
 // softmax(cap(q k^T scale) + mask) v; output 3 shows the scores at the stage that was asked for.
 void import_attention(Import *im, const DocNode *n) {
     Graph *g = im->g;
-    Node *q = heads_of(im, 0, "q_num_heads"), *k = heads_of(im, 1, "kv_num_heads"), *v = heads_of(im, 2, "kv_num_heads");
+    Node *q = heads_of(im, 0, "q_num_heads"), *k = heads_of(im, 1, "kv_num_heads"),
+         *v = heads_of(im, 2, "kv_num_heads");
     k = after_past(im, k, 4), v = after_past(im, v, 5);
     double scale = node_attr(n, "scale") ? attr_float(im, "scale", 1) : 1 / sqrt((double)q->shape.d[3]);
     Node *stage[4];
@@ -168,7 +171,8 @@ void import_rotary_embedding(Import *im, const DocNode *n) {
     int64_t size = x->shape.d[3], turned = attr_int(im, "rotary_embedding_dim", 0), half;
     bool neighbours = attr_int(im, "interleaved", 0);
     if (turned == 0) turned = size;
-    if (turned < 2 || turned > size || turned % 2) import_fail(im, E_MALFORMED, "turns %lld of %lld", (long long)turned, (long long)size);
+    if (turned < 2 || turned > size || turned % 2)
+        import_fail(im, E_MALFORMED, "turns %lld of %lld", (long long)turned, (long long)size);
     half = turned / 2;
     Node *a = cut(g, x, 0, neighbours ? 2 : 1, half), *b = cut(g, x, neighbours ? 1 : half, neighbours ? 2 : 1, half);
     Node *real = op2(g, Sub, op2(g, Mul, cosine, a), op2(g, Mul, sine, b));

@@ -3,8 +3,10 @@
 
 // A tensor inside a node: numbers stay constants, several floats are weights.
 static Node *tensor_node(Import *im, const Tensor *t, const char *name) {
-    if (t->type == DT_NONE) import_fail(im, E_UNSUPPORTED, "a tensor of a type tvc does not compute with (%d)", t->onnx_type);
-    if (t->rank > MAXDIM) import_fail(im, E_UNSUPPORTED, "a tensor of %d axes; at most %d are supported", t->rank, MAXDIM);
+    if (t->type == DT_NONE)
+        import_fail(im, E_UNSUPPORTED, "a tensor of a type tvc does not compute with (%d)", t->onnx_type);
+    if (t->rank > MAXDIM)
+        import_fail(im, E_UNSUPPORTED, "a tensor of %d axes; at most %d are supported", t->rank, MAXDIM);
     Shape s = {.n = t->rank};
     for (int d = 0; d < t->rank; d++) s.d[d] = t->dim[d];
     if (s.n == 0 && dtype_is_float(t->type)) return graph_scalar(im->g, t->type, dtype_get_f(t->type, t->data));
@@ -30,7 +32,10 @@ void import_constant(Import *im, const DocNode *n) {
     }
 }
 
-// Never stored: the value is spread where it is used.
+// Large ones are weights, which some models make so: they get a buffer, though no data until the run. What grows with
+// the batch (states, masks) is spread where it is used.
+enum { WEIGHT_MIN = 64 };
+
 void import_constant_of_shape(Import *im, const DocNode *n) {
     const AttrValue *a = node_attr(n, "value");
     Node *v = graph_scalar(im->g, DT_F32, 0);
@@ -38,7 +43,9 @@ void import_constant_of_shape(Import *im, const DocNode *n) {
         v = dtype_is_float(a->t->type) ? graph_scalar(im->g, a->t->type, dtype_get_f(a->t->type, a->t->data))
                                        : graph_scalar_i(im->g, a->t->type, dtype_get_i(a->t->type, a->t->data));
     Shape s = in_shape(im, 0);
-    out(im, 0, s.n ? op1a(im->g, Expand, v, shape_attr(&s)) : v);
+    Node *y = s.n ? op1a(im->g, Expand, v, shape_attr(&s)) : v;
+    bool weight = dtype_is_float(y->type) && numel(s) > WEIGHT_MIN && !s.batch && !im->fold;
+    out(im, 0, weight ? op1(im->g, Keep, y) : y);
 }
 
 void import_identity(Import *im, const DocNode *n) { (void)n, out(im, 0, in(im, 0)); }

@@ -15,20 +15,26 @@ static void operands(Import *im, Node **a, Node **b) {
     *b = node_reshape(im->g, *b, s);
 }
 
-#define BINARY(f, O) \
-    void import_##f(Import *im, const DocNode *n) { Node *a, *b; (void)n, operands(im, &a, &b), out(im, 0, op2(im->g, O, a, b)); }
-#define SWAPPED(f, O) \
-    void import_##f(Import *im, const DocNode *n) { Node *a, *b; (void)n, operands(im, &a, &b), out(im, 0, op2(im->g, O, b, a)); }
+#define BINARY(f, O)                                                                                                   \
+    void import_##f(Import *im, const DocNode *n) {                                                                    \
+        Node *a, *b;                                                                                                   \
+        (void)n, operands(im, &a, &b), out(im, 0, op2(im->g, O, a, b));                                                \
+    }
+#define SWAPPED(f, O)                                                                                                  \
+    void import_##f(Import *im, const DocNode *n) {                                                                    \
+        Node *a, *b;                                                                                                   \
+        (void)n, operands(im, &a, &b), out(im, 0, op2(im->g, O, b, a));                                                \
+    }
 #define UNARY(f, O) void import_##f(Import *im, const DocNode *n) { (void)n, out(im, 0, op1(im->g, O, in(im, 0))); }
 
-BINARY(add, Add)  BINARY(sub, Sub)  BINARY(mul, Mul)  BINARY(div, Div)
-BINARY(and, And)  BINARY(or, Or)  BINARY(xor, Xor)
-BINARY(equal, Equal)  BINARY(less, Less)  BINARY(less_equal, LessEqual)  SWAPPED(greater, Less)  SWAPPED(greater_equal, LessEqual)
-BINARY(bit_and, BitAnd)  BINARY(bit_or, BitOr)  BINARY(bit_xor, BitXor)
-UNARY(not, Not)  UNARY(bit_not, BitNot)  UNARY(isnan, IsNaN)
-UNARY(neg, Neg)  UNARY(abs, Abs)  UNARY(sign, Sign)  UNARY(sqrt, Sqrt)  UNARY(exp, Exp)  UNARY(log, Log)  UNARY(erf, Erf)
-UNARY(sin, Sin)  UNARY(cos, Cos)  UNARY(tan, Tan)  UNARY(asin, Asin)  UNARY(acos, Acos)  UNARY(atan, Atan)
-UNARY(sinh, Sinh)  UNARY(cosh, Cosh)  UNARY(tanh, Tanh)  UNARY(asinh, Asinh)  UNARY(acosh, Acosh)  UNARY(atanh, Atanh)
+BINARY(add, Add)
+BINARY(sub, Sub) BINARY(mul, Mul) BINARY(div, Div) BINARY(and, And) BINARY(or, Or) BINARY(xor, Xor) BINARY(equal, Equal)
+    BINARY(less, Less) BINARY(less_equal, LessEqual) SWAPPED(greater, Less) SWAPPED(greater_equal, LessEqual)
+        BINARY(bit_and, BitAnd) BINARY(bit_or, BitOr) BINARY(bit_xor, BitXor) UNARY(not, Not) UNARY(bit_not, BitNot)
+            UNARY(isnan, IsNaN) UNARY(neg, Neg) UNARY(abs, Abs) UNARY(sign, Sign) UNARY(sqrt, Sqrt) UNARY(exp, Exp)
+                UNARY(log, Log) UNARY(erf, Erf) UNARY(sin, Sin) UNARY(cos, Cos) UNARY(tan, Tan) UNARY(asin, Asin)
+                    UNARY(acos, Acos) UNARY(atan, Atan) UNARY(sinh, Sinh) UNARY(cosh, Cosh) UNARY(tanh, Tanh)
+                        UNARY(asinh, Asinh) UNARY(acosh, Acosh) UNARY(atanh, Atanh)
 
 // Integers are whole already.
 #define ROUNDING(f, O) \
@@ -36,9 +42,9 @@ UNARY(sinh, Sinh)  UNARY(cosh, Cosh)  UNARY(tanh, Tanh)  UNARY(asinh, Asinh)  UN
         Node *x = in(im, 0); \
         (void)n, out(im, 0, dtype_is_float(x->type) ? op1(im->g, O, x) : x); \
     }
-ROUNDING(floor, Floor)  ROUNDING(ceil, Ceil)  ROUNDING(round, Round)
+                            ROUNDING(floor, Floor) ROUNDING(ceil, Ceil) ROUNDING(round, Round)
 
-void import_reciprocal(Import *im, const DocNode *n) {
+                                void import_reciprocal(Import *im, const DocNode *n) {
     (void)n;
     Node *x = in(im, 0);
     out(im, 0, op2(im->g, Div, node_like(im->g, x, 1), x));
@@ -113,7 +119,10 @@ void import_isinf(Import *im, const DocNode *n) {
     out(im, 0, y);
 }
 
-void import_where(Import *im, const DocNode *n) { (void)n, out(im, 0, op3(im->g, Where, in(im, 0), in(im, 1), in(im, 2))); }
+void import_where(Import *im, const DocNode *n) {
+    (void)n;
+    out(im, 0, op3(im->g, Where, in(im, 0), in(im, 1), in(im, 2)));
+}
 
 // Bounds are attributes before opset 11, optional inputs since.
 void import_clip(Import *im, const DocNode *n) {
@@ -132,9 +141,10 @@ void import_clip(Import *im, const DocNode *n) {
 // ---- casts ----
 
 static DType type_by_name(const char *s) {
-    static const struct { const char *name; DType type; } names[] = {
-        {"FLOAT", DT_F32}, {"DOUBLE", DT_F64}, {"FLOAT16", DT_F16}, {"INT8", DT_I8}, {"INT16", DT_I16}, {"INT32", DT_I32},
-        {"INT64", DT_I64}, {"UINT8", DT_U8}, {"UINT16", DT_U16}, {"UINT32", DT_U32}, {"UINT64", DT_U64}, {"BOOL", DT_BOOL}};
+    static const struct { const char *name; DType type;
+    } names[] = {{"FLOAT", DT_F32},  {"DOUBLE", DT_F64}, {"FLOAT16", DT_F16}, {"INT8", DT_I8},
+                 {"INT16", DT_I16},  {"INT32", DT_I32},  {"INT64", DT_I64},   {"UINT8", DT_U8},
+                 {"UINT16", DT_U16}, {"UINT32", DT_U32}, {"UINT64", DT_U64},  {"BOOL", DT_BOOL}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(s, names[i].name)) return names[i].type;
     return DT_NONE;
@@ -142,9 +152,13 @@ static DType type_by_name(const char *s) {
 
 void import_cast(Import *im, const DocNode *n) {
     const AttrValue *to = node_attr(n, "to");
-    DType t = !to ? DT_NONE : to->kind == ATTR_S ? type_by_name(to->s) : dtype_of_onnx(to->i);     // a name before opset 6
+    bool named = to && to->kind == ATTR_S;               // before opset 6
+    DType t = !to ? DT_NONE : named ? type_by_name(to->s) : dtype_of_onnx(to->i);
     if (t == DT_NONE) import_fail(im, E_UNSUPPORTED, "casts to a type tvc does not compute with");
     out(im, 0, node_cast(im->g, in(im, 0), t));
 }
 
-void import_cast_like(Import *im, const DocNode *n) { (void)n, out(im, 0, node_cast(im->g, in(im, 0), in(im, 1)->type)); }
+void import_cast_like(Import *im, const DocNode *n) {
+    (void)n;
+    out(im, 0, node_cast(im->g, in(im, 0), in(im, 1)->type));
+}

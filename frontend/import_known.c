@@ -53,7 +53,8 @@ static bool computable(Import *im, Node *root, bool from_samples) {
         Node *x = todo[--n];
         if (x->stamp == stamp) continue;
         x->stamp = stamp;
-        if (x->op == OP_BatchSize || x->op == OP_Random || ++seen + n > CONE_MAX || numel(x->shape) > KNOWN_MAX) return false;
+        if (x->op == OP_BatchSize || x->op == OP_Random || ++seen + n > CONE_MAX || numel(x->shape) > KNOWN_MAX)
+            return false;
         if ((x->op == OP_Input && !from_samples) || (op_is_leaf(x) && !op_is_splat(x) && !x->data)) return false;
         im->work += work(x);
         for (int k = 0; k < x->nin; k++) todo[n++] = x->in[k];
@@ -103,11 +104,14 @@ Node *known_as_data(Import *im, const Value *v, const char *name) {
     if (v->twin) {
         if (numel(n->shape) != 1 || !times_batch(im, whole_at(n, 0), whole_at(v->twin, 0), &c) ||
             (dtype_is_float(n->type) && real_at(n, 0) != (double)whole_at(n, 0)))
-            import_fail(im, E_UNSUPPORTED, "its input '%s' depends on the batch in a way only a fixed batch allows", cx_show(im->cx, name));
-        return node_reshape(im->g, node_cast(im->g, graph_op(im->g, OP_BatchSize, AXES(c), 0, NULL), n->type), n->shape);
+            import_fail(im, E_UNSUPPORTED, "its input '%s' depends on the batch in a way only a fixed batch allows",
+                        cx_show(im->cx, name));
+        return node_reshape(im->g, node_cast(im->g, graph_op(im->g, OP_BatchSize, AXES(c), 0, NULL), n->type),
+                            n->shape);
     }
     if (n->op != OP_Const || n->shape.n == 0 || numel(n->shape) != 1) return n;
-    Node *literal = dtype_is_float(n->type) ? graph_scalar(im->g, n->type, real_at(n, 0)) : graph_scalar_i(im->g, n->type, whole_at(n, 0));
+    Node *literal = dtype_is_float(n->type) ? graph_scalar(im->g, n->type, real_at(n, 0))
+                                            : graph_scalar_i(im->g, n->type, whole_at(n, 0));
     return node_reshape(im->g, literal, n->shape);
 }
 
@@ -135,7 +139,8 @@ static Node *must_know(Import *im, int k) {
     Node *n = known_input(im, k);
     if (!n) n = compute(im, import_value(im, im->n->in[k])->node, true);
     if (n) return n;
-    import_fail(im, E_UNSUPPORTED, "its input %d, '%s', must be known before the run, but depends on data", k, cx_show(im->cx, im->n->in[k]));
+    import_fail(im, E_UNSUPPORTED, "its input %d, '%s', must be known before the run, but depends on data", k,
+                cx_show(im->cx, im->n->in[k]));
 }
 
 static void refuse_batch(Import *im, int k) {
@@ -171,7 +176,8 @@ Shape in_shape(Import *im, int k) {
         s.d[i] = whole_at(here, i);
         if (!there || whole_at(there, i) == s.d[i]) continue;
         if (s.batch || !times_batch(im, s.d[i], whole_at(there, i), &c))
-            import_fail(im, E_UNSUPPORTED, "size %d of its input '%s' depends on the batch in a way only a fixed batch allows", i,
+            import_fail(im, E_UNSUPPORTED,
+                        "size %d of its input '%s' depends on the batch in a way only a fixed batch allows", i,
                         cx_show(im->cx, im->n->in[k]));
         s.batch = i + 1;
     }

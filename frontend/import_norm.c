@@ -182,7 +182,8 @@ void import_lrn(Import *im, const DocNode *n) {
     Node *x = in(im, 0);
     Shape s = x->shape;
     int64_t size = attr_int(im, "size", 1);
-    if (s.n < 2 || size < 1 || size > INT32_MAX) import_fail(im, E_MALFORMED, "%lld neighbours in %s", (long long)size, shape_str(im->cx, s));
+    if (s.n < 2 || size < 1 || size > INT32_MAX)
+        import_fail(im, E_MALFORMED, "%lld neighbours in %s", (long long)size, shape_str(im->cx, s));
     Window w = {.rank = 1, .group = 1, .axis = {{size, 1, 1, (size - 1) / 2, size - 1 - (size - 1) / 2}}};
     Node *near = op1a(g, SumPool, unsqueezed(g, square(g, x), 1), window_attr(im->cx, &w));
     near = node_reshape(g, near, s);

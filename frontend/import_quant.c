@@ -25,7 +25,9 @@ void import_quantize_linear(Import *im, const DocNode *n) {
     (void)n;
     Graph *g = im->g;
     Node *given = in(im, 0), *scale = in(im, 1);
-    DType to = in_given(im, 2) ? in(im, 2)->type : node_attr(n, "output_dtype") ? dtype_of_onnx(attr_int(im, "output_dtype", 0)) : DT_U8;
+    DType to = in_given(im, 2)                ? in(im, 2)->type
+               : node_attr(n, "output_dtype") ? dtype_of_onnx(attr_int(im, "output_dtype", 0))
+                                              : DT_U8;
     if (!dtype_is_int(to)) import_fail(im, E_UNSUPPORTED, "quantizes to a type tvc does not compute with");
     Node *x = node_cast(g, given, DT_F32);
     Node *y = op1(g, Round, op2(g, Div, x, fitted(im, node_cast(g, scale, DT_F32), x)));

@@ -45,8 +45,15 @@ static void draw_uniform(Import *im, Shape s, DType t) {
     out(im, 0, node_cast(im->g, shifted(im->g, scaled(im->g, uniform(im, s, 0), high - low), low), t));
 }
 
-void import_random_normal(Import *im, const DocNode *n) { (void)n, draw_normal(im, shape_named(im), type_of(im, DT_F32)); }
-void import_random_uniform(Import *im, const DocNode *n) { (void)n, draw_uniform(im, shape_named(im), type_of(im, DT_F32)); }
+void import_random_normal(Import *im, const DocNode *n) {
+    (void)n;
+    draw_normal(im, shape_named(im), type_of(im, DT_F32));
+}
+
+void import_random_uniform(Import *im, const DocNode *n) {
+    (void)n;
+    draw_uniform(im, shape_named(im), type_of(im, DT_F32));
+}
 
 void import_random_normal_like(Import *im, const DocNode *n) {
     (void)n;
@@ -74,11 +81,13 @@ void import_multinomial(Import *im, const DocNode *n) {
     Graph *g = im->g;
     Node *logp = node_cast(g, in(im, 0), DT_F32);
     int64_t samples = attr_int(im, "sample_size", 1);
-    if (logp->shape.n != 2 || samples < 1) import_fail(im, E_MALFORMED, "%lld samples of %s", (long long)samples, shape_str(im->cx, logp->shape));
+    if (logp->shape.n != 2 || samples < 1)
+        import_fail(im, E_MALFORMED, "%lld samples of %s", (long long)samples, shape_str(im->cx, logp->shape));
     Node *each = unsqueezed(g, logp, 1);
     Shape s = each->shape;
     s.d[1] = samples;
-    Node *gumbel = op1(g, Neg, op1(g, Log, op1(g, Neg, op1(g, Log, op2(g, Sub, graph_scalar(g, DT_F32, 1), uniform(im, s, 0))))));
+    Node *gumbel =
+        op1(g, Neg, op1(g, Log, op1(g, Neg, op1(g, Log, op2(g, Sub, graph_scalar(g, DT_F32, 1), uniform(im, s, 0))))));
     Node *best = squeezed(g, arg_extreme(g, op2(g, Add, each, gumbel), 2, true, false), AXES(2));
     out(im, 0, node_cast(g, best, type_of(im, DT_I32)));
 }

@@ -11,7 +11,8 @@ static Attr axes_of(Import *im, int rank) {
     if (n <= 0 && !attr_int(im, "noop_with_empty_axes", 0)) return axes_from(im->cx, 0, rank);
     for (int i = 0; i < n; i++) {
         int64_t d = named[i] < 0 ? named[i] + rank : named[i];
-        if (d < 0 || d >= rank) import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)named[i], rank);
+        if (d < 0 || d >= rank)
+            import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)named[i], rank);
         seen[d] = true;
     }
     Attr a = {.n = 0};
@@ -62,7 +63,8 @@ void import_reduce_log_sum_exp(Import *im, const DocNode *n) {
 static void import_arg(Import *im, bool max) {
     Node *x = in(im, 0);
     int axis = attr_axis(im, "axis", 0, x->shape.n);
-    finish(im, arg_extreme(im->g, x, axis, max, attr_int(im, "select_last_index", 0)), (Attr){.n = 1, .i = (int64_t[]){axis}});
+    finish(im, arg_extreme(im->g, x, axis, max, attr_int(im, "select_last_index", 0)),
+           (Attr){.n = 1, .i = (int64_t[]){axis}});
 }
 void import_arg_max(Import *im, const DocNode *n) { (void)n, import_arg(im, true); }
 void import_arg_min(Import *im, const DocNode *n) { (void)n, import_arg(im, false); }
@@ -77,7 +79,8 @@ static Attr soft_axes(Import *im, const Node *x) {
         return axes_from(im->cx, axis, axis + 1);
     }
     int64_t axis = attr_int(im, "axis", 1), first = axis < 0 ? axis + rank : axis;
-    if (first < 0 || first > rank) import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)axis, rank);
+    if (first < 0 || first > rank)
+        import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)axis, rank);
     return axes_from(im->cx, (int)first, rank);
 }
 

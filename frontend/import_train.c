@@ -19,7 +19,9 @@ static Node *penalised(Import *im, Node *x, Node *gradient) {
 }
 
 // a * x + b * y
-static Node *blend(Graph *g, double a, Node *x, double b, Node *y) { return op2(g, Add, scaled(g, x, a), scaled(g, y, b)); }
+static Node *blend(Graph *g, double a, Node *x, double b, Node *y) {
+    return op2(g, Add, scaled(g, x, a), scaled(g, y, b));
+}
 
 void import_adagrad(Import *im, const DocNode *node) {
     (void)node;
@@ -53,7 +55,8 @@ void import_adam(Import *im, const DocNode *node) {
     rate = adam_rate(g, rate, node_cast(g, in(im, 1), rate->type), alpha, beta);
     for (int i = 0; i < n; i++) {
         Node *x = part(im, n, 0, i), *d = penalised(im, x, part(im, n, 1, i));
-        Node *v = blend(g, alpha, part(im, n, 2, i), 1 - alpha, d), *h = blend(g, beta, part(im, n, 3, i), 1 - beta, square(g, d));
+        Node *v = blend(g, alpha, part(im, n, 2, i), 1 - alpha, d),
+             *h = blend(g, beta, part(im, n, 3, i), 1 - beta, square(g, d));
         Node *root = shifted(g, op1(g, Sqrt, h), attr_float(im, "epsilon", (double)1e-6f));
         Node *next = op2(g, Sub, x, op2(g, Div, op2(g, Mul, node_cast(g, rate, x->type), v), root));
         out(im, i, scaled(g, next, 1 - attr_float(im, "norm_coefficient_post", 0)));
@@ -69,7 +72,8 @@ void import_momentum(Import *im, const DocNode *node) {
     double alpha = attr_float(im, "alpha", 0);
     bool nesterov = !strcmp(attr_string(im, "mode", ""), "nesterov");
     Node *rate = in(im, 0), *t = in(im, 1);
-    Node *beta = op3(g, Where, op2(g, Less, node_like(g, t, 0), t), node_like(g, rate, attr_float(im, "beta", 0)), node_like(g, rate, 1));
+    Node *beta = op3(g, Where, op2(g, Less, node_like(g, t, 0), t), node_like(g, rate, attr_float(im, "beta", 0)),
+                     node_like(g, rate, 1));
     for (int i = 0; i < n; i++) {
         Node *x = part(im, n, 0, i), *d = penalised(im, x, part(im, n, 1, i));
         Node *v = op2(g, Add, scaled(g, part(im, n, 2, i), alpha), op2(g, Mul, node_cast(g, beta, x->type), d));

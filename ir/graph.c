@@ -77,7 +77,7 @@ Node *graph_param(Graph *g, const char *name, DType t, Shape s, const void *data
 }
 
 Node *graph_const(Graph *g, DType t, Shape s, const void *data) {
-    return leaf(g, OP_Const, NULL, t, s, data);
+    return leaf(g, OP_Const, NULL, t, s, data ? data : "");   // without data: empty, and still no splat
 }
 
 static uint64_t mix(uint64_t h, uint64_t x) {

@@ -12,8 +12,12 @@ enum { N = 4, USED = 3, F32 = 1, I64 = 7 };
 
 // ---- documents ----
 
-static void add_node(Pb *g, const char *op, const char *in, const char *out) { pb_message(g, 1, onnx_node(op, out, in, out)); }
-static void add_input(Pb *g, const char *name, int type, int rank, const int64_t *dim) { pb_message(g, 11, onnx_value(name, type, rank, dim)); }
+static void add_node(Pb *g, const char *op, const char *in, const char *out) {
+    pb_message(g, 1, onnx_node(op, out, in, out));
+}
+static void add_input(Pb *g, const char *name, int type, int rank, const int64_t *dim) {
+    pb_message(g, 11, onnx_value(name, type, rank, dim));
+}
 static void add_output(Pb *g, const char *name) { pb_message(g, 12, onnx_value(name, F32, 0, NULL)); }
 
 static void add_numbers(Pb *g, const char *name, int n, const int64_t *v) {
@@ -181,7 +185,8 @@ static Pb one_node(const char *op) {
 
 static void test_refusals(void **state) {
     (void)state;
-    expect_refused(one_node("Mystery"), 13, 1, E_UNSUPPORTED, "test.onnx: node 'y' (Mystery): operator Mystery of opset 13");
+    expect_refused(one_node("Mystery"), 13, 1, E_UNSUPPORTED,
+                   "test.onnx: node 'y' (Mystery): operator Mystery of opset 13");
     expect_refused(one_node("Gelu"), 13, 1, E_UNSUPPORTED, "Gelu of opset 13");
     expect_refused(one_node("Equal"), 13, 1, E_MALFORMED, "node 'y' (Equal): its input 1 is missing");
     Pb g = {0}, f = onnx_node("If", "choose", "x", "y"), a = {0};
@@ -201,7 +206,8 @@ static void test_large_constants_stay_unmade(void **state) {
     Pb g = {0};
     add_numbers(&g, "s", DIMS(1 << 20, 1 << 10));
     add_node(&g, "ConstantOfShape", "s", "z"), add_node(&g, "ReduceMax", "z", "m");
-    add_input(&g, "x", F32, DIMS(2)), add_node(&g, "Shape", "z", "sz"), add_node(&g, "Identity", "sz", "y"), add_output(&g, "y");
+    add_input(&g, "x", F32, DIMS(2)), add_node(&g, "Shape", "z", "sz"), add_node(&g, "Identity", "sz", "y"),
+        add_output(&g, "y");
     Case c = run_case(g, 13, 1);
     expect_shape(&c, "[2]");
     assert_true(((int64_t *)c.result[0])[0] == 1 << 20);
@@ -217,8 +223,10 @@ static void import_file(void *arg) {
     Graph *g = model_import(r->model = model_read(r->cx, r->path), &o);
     expand_ops(g);
     for (int i = 0; i < g->nroot; i++)
-        if (g->root[i].value->shape.batch != 1) fail_msg("%s: output %s", r->path, shape_str(r->cx, g->root[i].value->shape));
-    if (r->cx->used > (64u << 20) + 4 * (size_t)r->model->file_bytes) fail_msg("%s: %zu bytes to import", r->path, r->cx->used);
+        if (g->root[i].value->shape.batch != 1)
+            fail_msg("%s: output %s", r->path, shape_str(r->cx, g->root[i].value->shape));
+    if (r->cx->used > (64u << 20) + 4 * (size_t)r->model->file_bytes)
+        fail_msg("%s: %zu bytes to import", r->path, r->cx->used);
 }
 
 static void import_all(const char *pattern) {

@@ -107,23 +107,27 @@ static Shape tensor_shape(Cx *cx, const Tensor *t) {
     return s;
 }
 
-static void judge_output(Cx *cx, const Judge *j, const Root *root, Shape got, const void *data, const Tensor *want, bool values) {
+static void judge_output(Cx *cx, const Judge *j, const Root *root, Shape got, const void *data, const Tensor *want,
+                         bool values) {
     Shape s = tensor_shape(cx, want);
     const char *name = cx_show(cx, root->name);
     if (root->value->type != want->type)
-        fail(cx, E_CHECK, "output '%s' is %s instead of %s", name, dtypes[root->value->type].name, dtypes[want->type].name);
+        fail(cx, E_CHECK, "output '%s' is %s instead of %s", name, dtypes[root->value->type].name,
+             dtypes[want->type].name);
     got.batch = 0;
-    if (!same_dims(got, s)) fail(cx, E_CHECK, "output '%s' has shape %s instead of %s", name, shape_str(cx, got), shape_str(cx, s));
+    if (!same_dims(got, s))
+        fail(cx, E_CHECK, "output '%s' has shape %s instead of %s", name, shape_str(cx, got), shape_str(cx, s));
     int64_t wrong = 0, first = 0, size = dtypes[want->type].bytes;
     double worst_got = 0, worst_want = 0;
     for (int64_t i = 0; values && i < want->count; i++) {
-        double a = dtype_get_f(want->type, (const char *)data + i * size), b = dtype_get_f(want->type, (const char *)want->data + i * size);
+        double a = dtype_get_f(want->type, (const char *)data + i * size),
+               b = dtype_get_f(want->type, (const char *)want->data + i * size);
         if (close_enough(j, a, b)) continue;
         if (!wrong++) first = i, worst_got = a, worst_want = b;
     }
     if (wrong)
-        fail(cx, E_CHECK, "output '%s': %lld of %lld elements differ, the first at %lld: %g instead of %g", name, (long long)wrong,
-             (long long)want->count, (long long)first, worst_got, worst_want);
+        fail(cx, E_CHECK, "output '%s': %lld of %lld elements differ, the first at %lld: %g instead of %g", name,
+             (long long)wrong, (long long)want->count, (long long)first, worst_got, worst_want);
 }
 
 // ---- running ----
@@ -159,7 +163,8 @@ typedef struct Run {
 } Run;
 
 static bool is_random(const Model *m) {
-    static const char *const ops[] = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"};
+    static const char *const ops[] = {"RandomNormal",      "RandomNormalLike", "RandomUniform",
+                                      "RandomUniformLike", "Bernoulli",        "Multinomial"};
     for (int i = 0; i < m->nnode; i++)
         for (size_t k = 0; k < sizeof ops / sizeof *ops; k++)
             if (!strcmp(m->node[i]->op, ops[k])) return true;
@@ -196,8 +201,8 @@ static int64_t feed(Run *r, Graph *g, int n, Tensor **input) {
     for (int i = 0; i < n; i++) {
         Node *x = g->input[i];
         if (!same_dims(in_use(g, x->shape, batch), tensor_shape(r->cx, input[i])))
-            fail(r->cx, E_CHECK, "input '%s' is %s in the graph, %s in the data", cx_show(r->cx, x->name), shape_str(r->cx, x->shape),
-                 shape_str(r->cx, tensor_shape(r->cx, input[i])));
+            fail(r->cx, E_CHECK, "input '%s' is %s in the graph, %s in the data", cx_show(r->cx, x->name),
+                 shape_str(r->cx, x->shape), shape_str(r->cx, tensor_shape(r->cx, input[i])));
         x->data = input[i]->data;
     }
     return batch;
@@ -206,8 +211,8 @@ static int64_t feed(Run *r, Graph *g, int n, Tensor **input) {
 static void run_and_judge(Run *r, int n, const ValueInfo **info, Tensor **input, const char *outputs) {
     for (int i = 0; i < n; i++)
         if (!read_as(input[i], info[i]->type))
-            fail(r->cx, E_CHECK, "input '%s' is of ONNX type %d in the model, %d in the data", cx_show(r->cx, info[i]->name),
-                 info[i]->onnx_type, input[i]->onnx_type);
+            fail(r->cx, E_CHECK, "input '%s' is of ONNX type %d in the model, %d in the data",
+                 cx_show(r->cx, info[i]->name), info[i]->onnx_type, input[i]->onnx_type);
     Graph *g = import_for(r, n, info, input);
     void **result = NEW(r->cx, void *, g->nroot);
     int64_t batch = feed(r, g, n, input);
@@ -232,7 +237,8 @@ static int true_inputs(Run *r, const ValueInfo ***info) {
     for (int i = 0; i < r->m->ninput; i++) {
         const ValueInfo *v = r->m->input[i];
         if (model_init(r->m, v->name)) continue;
-        if (v->type == DT_NONE) fail(r->cx, E_UNSUPPORTED, "input '%s' is no tensor of numbers (%s)", cx_show(r->cx, v->name), v->kind);
+        if (v->type == DT_NONE)
+            fail(r->cx, E_UNSUPPORTED, "input '%s' is no tensor of numbers (%s)", cx_show(r->cx, v->name), v->kind);
         *VEC_PUSH(r->cx, *info, n) = r->m->input[i];
     }
     return n;
@@ -251,7 +257,8 @@ static Tensor *ramp(Cx *cx, const ValueInfo *v) {
     Tensor *t = NEW(cx, Tensor, 1);
     int64_t *dim = NEW(cx, int64_t, v->rank < 0 ? 0 : v->rank);
     size_t count = 1;
-    for (int d = 0; d < v->rank; d++) count = ck_mul(cx, count, (size_t)(dim[d] = v->dim[d].value > 0 ? v->dim[d].value : 1));
+    for (int d = 0; d < v->rank; d++)
+        count = ck_mul(cx, count, (size_t)(dim[d] = v->dim[d].value > 0 ? v->dim[d].value : 1));
     float *x = NEW(cx, float, count);
     for (size_t i = 0; i < count; i++) x[i] = (float)i / (float)count;
     *t = (Tensor){.name = v->name, .onnx_type = dtypes[DT_F32].onnx, .type = DT_F32, .rank = v->rank < 0 ? 0 : v->rank,
@@ -276,7 +283,8 @@ static void check(void *arg) {
     }
     struct dirent **e = entries(r->cx, r->c->folder);
     for (int i = 0; e[i]; i++)
-        if (!strncmp(e[i]->d_name, "test_data_set_", 14)) run_data_set(r, cx_fmt(r->cx, "%s/%s", r->c->folder, e[i]->d_name));
+        if (!strncmp(e[i]->d_name, "test_data_set_", 14))
+            run_data_set(r, cx_fmt(r->cx, "%s/%s", r->c->folder, e[i]->d_name));
 }
 
 CaseResult case_check(const Case *c, const Judge *j, char *why, size_t size) {

@@ -19,7 +19,8 @@ int suite_find(Cx *cx, const char *path, Case **cases);
 // use), root i's elements go to result[i], in g->cx. May fail().
 typedef void CaseRun(void *user, Graph *g, int64_t batch, void **result);
 CaseRun case_run_eval;                // by the evaluator; user is not used
-CaseRun case_run_cpu;                 // compiled; user: a CompileOptions, or NULL. A kernel left to the interpreter fails the case
+// Compiled; user: a CompileOptions, or NULL. A kernel left to the interpreter fails the case
+CaseRun case_run_cpu;
 
 typedef struct Judge {
     double rtol, atol;
