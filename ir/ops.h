@@ -115,6 +115,12 @@ OP( BatchNorm,       5,  EWISE,    same,        batch_norm,   _           )   //
 OP( MatMul,          2,  CONTRACT, matmul,      _,            matmul      )
 OP( Conv,            2,  CONTRACT, conv,        _,            conv        )
 
+// ---- adjoints of windows, made by ir/ops/grad_window.c (ir/ops/adjoint.c) ----
+OP( ConvDx,          2,  CONTRACT, conv_dx,     conv_dx,      conv_dx     )   // w dy
+OP( ConvDw,          2,  CONTRACT, conv_dw,     _,            conv_dw     )   // x dy
+OP( SumPoolDx,       1,  REDUCE,   pool_dx,     _,            sum_pool_dx )   // dy
+OP( MaxPoolDx,       2,  REDUCE,   pool_dx,     _,            max_pool_dx )   // place dy
+
 // ---- blocked channels, made by passes/layout.c and winograd.c (ir/ops/blocked.c) ----
 OP( ConvBlk,         2,  CONTRACT, conv_blk,    _,            conv_blk    )   // Window
 OP( DepthwiseBlk,    2,  CONTRACT, depthwise_blk, _,          depthwise_blk ) // Window

@@ -12,7 +12,8 @@ void infer_matmul(Graph *g, Node *n) {
     Shape a = X->shape, b = Y->shape;
     if (a.n < 2 || b.n < 2 || a.d[a.n - 1] != b.d[b.n - 2] || X->type != Y->type)
         fail(g->cx, E_MALFORMED, "MatMul: %s by %s", shape_str(g->cx, a), shape_str(g->cx, b));
-    if ((a.batch == a.n || b.batch == b.n - 1) && g->max_batch > 1)
+    bool sums = a.batch == a.n && b.batch == b.n - 1;       // over the batch: both sides must end together
+    if ((a.batch == a.n || b.batch == b.n - 1) && !sums && g->max_batch > 1)
         fail(g->cx, E_UNSUPPORTED, "MatMul: %s by %s sums over the batch", shape_str(g->cx, a), shape_str(g->cx, b));
     Shape ao = outer(a), bo = outer(b);
     if (a.batch > ao.n) ao.batch = 0;
@@ -34,7 +35,7 @@ static void outer_at(Kernel *k, Node *n, int t, Expr **at, Expr **in) {
 
 Expr *emit_matmul(Kernel *k, Node *n, Expr **at) {
     int ra = X->shape.n, rb = Y->shape.n, r = n->shape.n;
-    Expr *a[MAXDIM], *b[MAXDIM], *j = k_var(k, X->shape.d[ra - 1], false);
+    Expr *a[MAXDIM], *b[MAXDIM], *j = k_axis(k, X->shape, ra - 1);
     outer_at(k, n, 0, at, a), outer_at(k, n, 1, at, b);
     a[ra - 2] = at[r - 2], a[ra - 1] = j;
     b[rb - 2] = j, b[rb - 1] = at[r - 1];

@@ -1,0 +1,58 @@
+// autodiff.c -- walk the graph backwards, let each operator's gradient say what flows to its inputs,
+// and add up. Operators are told only the flow that some wanted node needs.
+#include "autodiff.h"
+
+// Broadcasting forwards is summation backwards.
+static Node *sum_to(Graph *g, Node *d, Shape s) {
+    int64_t axes[MAXDIM];
+    int n = 0;
+    for (int i = 0; i < d->shape.n; i++) {
+        int j = i - (d->shape.n - s.n);
+        bool one = j < 0 || (s.d[j] == 1 && s.batch != j + 1);
+        if (one && (d->shape.d[i] != 1 || d->shape.batch == i + 1)) axes[n++] = i;
+    }
+    if (n) d = op1a(g, ReduceSum, d, ((Attr){.n = n, .i = axes}));
+    return node_reshape(g, d, s);
+}
+
+static Node *zeros(Graph *g, Node *x) {
+    return op1a(g, Expand, node_like(g, x, 0), shape_attr(&x->shape));
+}
+
+void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
+    Graph view = *g;                                      // sorted from the loss alone
+    view.root = NULL, view.nroot = 0;
+    graph_root(&view, "loss", loss, NULL, 1);
+    graph_sort(&view);
+    g->stamp = view.stamp;
+    int count = view.norder;
+    Node **order = view.order, **flow = NEW(g->cx, Node *, count);
+    bool *wanted = NEW(g->cx, bool, count);
+    int *id = NEW(g->cx, int, n);
+    for (int i = 0; i < n; i++) {
+        bool reached = of[i]->stamp == view.stamp;
+        id[i] = reached ? of[i]->id : -1;
+        if (reached) wanted[of[i]->id] = true;
+    }
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < order[i]->nin; k++) wanted[i] |= wanted[order[i]->in[k]->id];
+    flow[loss->id] = node_like(g, loss, 1);
+    if (loss->shape.n) flow[loss->id] = op1a(g, Expand, flow[loss->id], shape_attr(&loss->shape));
+    for (int i = count - 1; i >= 0; i--) {
+        Node *y = order[i], *dx[MAXIN] = {0};
+        if (!flow[i] || !wanted[i] || y->nin == 0) continue;
+        bool inner = false;                               // something wanted lies below
+        for (int k = 0; k < y->nin; k++) inner |= wanted[y->in[k]->id];
+        if (!inner) continue;
+        GradFn *grad = grad_of(y->op);
+        if (!grad) fail(g->cx, E_UNSUPPORTED, "%s '%s' has no gradient", optab[y->op].name, cx_show(g->cx, y->name));
+        grad(g, y, flow[i], dx);
+        for (int k = 0; k < y->nin; k++) {
+            Node *x = y->in[k];
+            if (!dx[k] || !wanted[x->id] || !dtype_is_float(x->type)) continue;
+            Node *f = sum_to(g, dx[k], x->shape);
+            flow[x->id] = flow[x->id] ? op2(g, Add, flow[x->id], f) : f;
+        }
+    }
+    for (int i = 0; i < n; i++) d[i] = id[i] >= 0 && flow[id[i]] ? flow[id[i]] : zeros(g, of[i]);
+}
