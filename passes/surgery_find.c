@@ -28,6 +28,7 @@ bool heads_layer(Model *m, DocNode *n, Head *h, const char **why) {
     bool gemm = op_is(n, "Gemm"), matmul = op_is(n, "MatMul"), conv = op_is(n, "Conv");
     const char *label = node_label(m->cx, n);
     if (!gemm && !matmul && !conv) return *why = cx_fmt(m->cx, "%s is no Gemm, MatMul or 1x1 Conv", label), false;
+    if (n->nout < 1 || !n->out[0][0]) return *why = cx_fmt(m->cx, "%s has no output", label), false;
     if (n->nin < 2 || !constant_of(m, n->in[1], &w)) return *why = cx_fmt(m->cx, "the weights of %s are no constant", label), false;
     if (constant_of(m, n->in[0], &x)) return *why = cx_fmt(m->cx, "%s has constants for both inputs", label), false;
     if (!dtype_is_float(w.type)) return *why = cx_fmt(m->cx, "the weights of %s are no floating-point numbers", label), false;

@@ -95,7 +95,7 @@ void change_channels(Maker *k) {
         else if (!op_among(n, alike))
             fail(m->cx, E_UNSUPPORTED, "%s stands between the picture '%s' and the first convolution", node_label(m->cx, n),
                  cx_show(m->cx, name));
-        else refuse_per_channel(m, n), is_picture[n->index] = true;
+        else refuse_per_channel(m, n), is_picture[n->index] = n->nout > 0;
     }
     if (nconv == 0) fail(m->cx, E_UNSUPPORTED, "no convolution reads input '%s'", cx_show(m->cx, name));
     for (int i = 0; i < m->nnode; i++)

@@ -193,7 +193,7 @@ def small_network(name):
         side = 32 if name.startswith("vit") else 224
         options = {"image_size": 32} if name.startswith("vit") else {"input_size": (224, 224)}
     if name in AUXILIARY:
-        side, options = 299 if name == "inception_v3" else 224, {"init_weights": False}
+        side, options = 299 if name == "inception_v3" else 256, {"init_weights": False}
     if name.startswith(("efficientnet", "convnext", "swin", "maxvit")):
         options["stochastic_depth_prob"] = 0.0
     torch.manual_seed(0)
