@@ -11,7 +11,7 @@ typedef enum Mode { NEAREST, LINEAR, CUBIC } Mode;
 // One of the neighbours of every point along one axis: tensors of the coordinates' shape.
 typedef struct Tap { Node *index, *weight, *inside; } Tap;    // weight NULL: 1; inside NULL: always
 
-enum { TAPS = 4 };
+enum { TAPS = 4, TAPS_MAX = 1 << 10 };
 
 static Node *i64(Graph *g, int64_t v) { return graph_scalar_i(g, DT_I64, v); }
 
@@ -130,48 +130,66 @@ static Node *window_places(Graph *g, const Window *w, Shape y, int d, int64_t ta
     return node_reshape(g, node_expand(g, at, image), SHAPE(1, all));
 }
 
-// The convolution's taps one by one: what each window sees through it, [N * groups, C / groups, P], times its
-// weights, [O, C], summed.
-void import_deform_conv(Import *im, const DocNode *n) {
+typedef struct Deform {
+    Window win;
+    Shape y;
+    int64_t groups, taps;                                     // of the offsets; the kernel's elements
+    Node *image, *offset, *mask, *weights;                    // [N * groups, C / groups, image..], [N * groups, .., P] twice
+} Deform;
+
+static Deform read_deform(Import *im) {
     Graph *g = im->g;
-    Node *x = in(im, 0), *w = in(im, 1), *offset = in(im, 2), *mask = in_given(im, 4) ? in(im, 4) : NULL, *sum = NULL;
-    int64_t groups = attr_int(im, "offset_group", 1), channels, taps = 1, points = 1;
-    (void)n;
+    Node *x = in(im, 0), *w = in(im, 1), *offset = in(im, 2);
+    int64_t groups = attr_int(im, "offset_group", 1), taps = 1, points = 1;
+    Shape part = x->shape;
     if (w->shape.n != x->shape.n || offset->shape.n != x->shape.n || x->shape.n < 3)
         import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape), shape_str(im->cx, x->shape));
-    Window win = window_read(im, x->shape, w->shape.d + 2);
-    win.group = attr_int(im, "group", 1);
-    channels = x->shape.d[1];
-    Shape y = x->shape, part, seen;
-    window_shape(g, &win, x->shape, &y);
-    for (int d = 0; d < win.rank; d++) taps *= win.axis[d].kernel, points *= y.d[2 + d];
-    y.d[1] = w->shape.d[0];
-    if (groups < 1 || channels % groups || taps > 1 << 10 || offset->shape.d[0] != x->shape.d[0] || offset->shape.d[1] != groups * taps * win.rank)
-        import_fail(im, E_MALFORMED, "offsets of shape %s in %lld groups do not fit", shape_str(im->cx, offset->shape), (long long)groups);
-    part = x->shape, part.d[0] *= groups, part.d[1] /= groups;
-    Node *image = node_reshape(g, x, part);
-    Shape o = {.n = 3, .batch = offset->shape.batch, .d = {part.d[0], taps * win.rank, points}};
-    Node *off = node_reshape(g, offset, o);
-    o.d[1] = taps;
-    if (mask) mask = node_reshape(g, mask, o);
-    seen = (Shape){.n = x->shape.n, .batch = x->shape.batch, .d = {x->shape.d[0], channels}};
-    for (int d = 0; d < win.rank; d++) seen.d[2 + d] = y.d[2 + d];
-    Window one = {.rank = win.rank, .group = win.group};
-    for (int d = 0; d < win.rank; d++) one.axis[d].kernel = one.axis[d].stride = one.axis[d].dilation = 1;
-    for (int64_t t = 0; t < taps; t++) {
-        Node *at[MAXDIM], *tap = w;
-        for (int64_t d = win.rank - 1, rest = t; d >= 0; rest /= win.axis[d--].kernel) {
-            int64_t k = rest % win.axis[d].kernel;
-            Node *shift = squeezed(g, node_slice(g, off, 1, t * win.rank + d, 1), AXES(1));
-            at[d] = op2(g, Add, shift, node_cast(g, window_places(g, &win, y, (int)d, k), shift->type));
-            tap = node_slice(g, tap, (int)(2 + d), k, 1);
-        }
-        Node *v = interpolated(im, image, at, LINEAR, ZEROS, true);
-        if (mask) v = op2(g, Mul, v, node_slice(g, mask, 1, t, 1));
-        Node *term = graph_op(g, OP_Conv, window_attr(im->cx, &one), 2, (Node *[]){node_reshape(g, v, seen), tap});
-        sum = sum ? op2(g, Add, sum, term) : term;
+    Deform d = {.win = window_read(im, x->shape, w->shape.d + 2), .y = x->shape, .groups = groups, .weights = w};
+    d.win.group = attr_int(im, "group", 1);
+    window_shape(g, &d.win, x->shape, &d.y);
+    for (int i = 0; i < d.win.rank; i++) {
+        taps = taps > TAPS_MAX ? taps : taps * d.win.axis[i].kernel;
+        points = (int64_t)ck_mul(im->cx, (size_t)points, (size_t)d.y.d[2 + i]);
     }
-    out(im, 0, in_given(im, 3) ? op2(g, Add, sum, vector_at(im, in(im, 3), 1, sum->shape.n)) : sum);
+    if (groups < 1 || part.d[1] % groups || taps > TAPS_MAX || offset->shape.d[0] != part.d[0] ||
+        offset->shape.d[1] % groups || offset->shape.d[1] / groups != taps * d.win.rank)
+        import_fail(im, E_MALFORMED, "offsets of shape %s in %lld groups do not fit", shape_str(im->cx, offset->shape), (long long)groups);
+    part.d[0] *= groups, part.d[1] /= groups;
+    Shape rows = {.n = 3, .batch = offset->shape.batch, .d = {part.d[0], taps * d.win.rank, points}};
+    d.image = node_reshape(g, x, part), d.offset = node_reshape(g, offset, rows), d.taps = rows.d[1] = taps;
+    if (in_given(im, 4)) d.mask = node_reshape(g, in(im, 4), rows);
+    return d;
+}
+
+// What tap t of every window adds: [N, O, image..].
+static Node *deformed_tap(Import *im, const Deform *d, Shape x, int64_t t) {
+    Graph *g = im->g;
+    int rank = d->win.rank;
+    Node *at[MAXDIM], *w = d->weights;
+    Window one = {.rank = rank, .group = d->win.group};
+    for (int64_t i = rank - 1, rest = t; i >= 0; rest /= d->win.axis[i--].kernel) {
+        int64_t k = rest % d->win.axis[i].kernel;
+        Node *offset = squeezed(g, node_slice(g, d->offset, 1, t * rank + i, 1), AXES(1));
+        at[i] = op2(g, Add, offset, node_cast(g, window_places(g, &d->win, d->y, (int)i, k), offset->type));
+        w = node_slice(g, w, (int)(2 + i), k, 1);
+        one.axis[i].kernel = one.axis[i].stride = one.axis[i].dilation = 1;
+        x.d[2 + i] = d->y.d[2 + i];
+    }
+    Node *v = interpolated(im, d->image, at, LINEAR, ZEROS, true);
+    if (d->mask) v = op2(g, Mul, v, node_slice(g, d->mask, 1, t, 1));
+    return graph_op(g, OP_Conv, window_attr(im->cx, &one), 2, (Node *[]){node_reshape(g, v, x), w});
+}
+
+// The kernel's elements one by one: what each window sees through it, times its weights, summed.
+void import_deform_conv(Import *im, const DocNode *n) {
+    Deform d = read_deform(im);
+    Node *sum = NULL;
+    (void)n;
+    for (int64_t t = 0; t < d.taps; t++) {
+        Node *term = deformed_tap(im, &d, in(im, 0)->shape, t);
+        sum = sum ? op2(im->g, Add, sum, term) : term;
+    }
+    out(im, 0, in_given(im, 3) ? op2(im->g, Add, sum, vector_at(im, in(im, 3), 1, sum->shape.n)) : sum);
 }
 
 // ---- the rest ----
@@ -210,6 +228,12 @@ void import_max_unpool(Import *im, const DocNode *n) {
     out(im, 0, all);
 }
 
+static double scale_of(Import *im) {
+    double f = attr_float(im, "spatial_scale", 1);
+    if (!(fabs(f) <= 1e6)) import_fail(im, E_MALFORMED, "spatial_scale is %g", f);
+    return f;
+}
+
 static int64_t positive(Import *im, const char *name, int64_t otherwise) {
     int64_t v = attr_int(im, name, otherwise);
     if (v < 1 || v > INT32_MAX) import_fail(im, E_MALFORMED, "%s is %lld", name, (long long)v);
@@ -222,7 +246,7 @@ void import_roi_align(Import *im, const DocNode *n) {
     int half = choice(im, "coordinate_transformation_mode", im->opset < 16 ? corners[0] : corners[1], 2, corners);
     int64_t i[] = {positive(im, "output_height", 1), positive(im, "output_width", 1), choice(im, "mode", "avg", 2, modes),
                    attr_int(im, "sampling_ratio", 0), half};
-    Attr a = {.n = 5, .i = i, .f = attr_float(im, "spatial_scale", 1)};
+    Attr a = {.n = 5, .i = i, .f = scale_of(im)};
     out(im, 0, graph_op(im->g, OP_RoiAlign, a, 3, (Node *[]){in(im, 0), in(im, 1), node_cast(im->g, in(im, 2), DT_I64)}));
 }
 
@@ -232,6 +256,6 @@ void import_max_roi_pool(Import *im, const DocNode *n) {
     if (attr_ints(im, "pooled_shape", &size) != 2) import_fail(im, E_MALFORMED, "pooled_shape does not hold 2 numbers");
     for (int d = 0; d < 2; d++)
         if (size[d] < 1 || size[d] > INT32_MAX) import_fail(im, E_MALFORMED, "pooled_shape holds %lld", (long long)size[d]);
-    Attr a = {.n = 2, .i = size, .f = attr_float(im, "spatial_scale", 1)};
+    Attr a = {.n = 2, .i = size, .f = scale_of(im)};
     out(im, 0, graph_op(im->g, OP_MaxRoiPool, a, 2, (Node *[]){in(im, 0), in(im, 1)}));
 }

@@ -128,6 +128,91 @@ static void cumsum(void **state) {
     assert_memory_equal(x, y, 3);
 }
 
+// By the first row's minors.
+static double determinant(const double *a, int m, unsigned columns, int row) {
+    double sum = 0, sign = 1;
+    if (row == m) return 1;
+    for (int j = 0; j < m; j++) {
+        if (!(columns >> j & 1)) continue;
+        sum += sign * a[row * m + j] * determinant(a, m, columns & ~(1u << j), row + 1);
+        sign = -sign;
+    }
+    return sum;
+}
+
+static void eliminate(void **state) {
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        int m = 1 + i % 6;
+        double x[2 * 36], y[2 * 36];
+        for (int k = 0; k < 2 * m * m; k++) x[k] = roll(9) - 4;               // often singular, often with a zero pivot
+        run("Eliminate", y, desc3(DT_F64, 2, m, m), x, desc3(DT_F64, 2, m, m), NULL, 0);
+        for (int k = 0; k < 2; k++) {
+            double diagonal = 1, want = determinant(x + k * m * m, m, (1u << m) - 1, 0);
+            for (int j = 0; j < m; j++) diagonal *= y[k * m * m + j * m + j];
+            assert_true(fabs(diagonal - want) <= 1e-9 * (1 + fabs(want)));
+            for (int j = 0; j < m * m; j++) assert_true(j / m <= j % m || y[k * m * m + j] == 0);
+        }
+    }
+}
+
+enum { H = 9, W = 11, REGIONS = 3 };
+
+static int32_t pool_regions(const char *name, float *y, const float *x, const float *roi, int nroi, const int64_t *image,
+                            const int64_t *attr, double scale) {
+    void *buf[] = {y, (void *)(uintptr_t)x, (void *)(uintptr_t)roi, (void *)(uintptr_t)image};
+    TensorDesc desc[] = {{.type = DT_F32, .rank = 4, .dim = {REGIONS, 2, attr[0], attr[1]}},
+                         {.type = DT_F32, .rank = 4, .dim = {2, 2, H, W}},
+                         {.type = DT_F32, .rank = 2, .dim = {REGIONS, nroi}},
+                         {.type = DT_I64, .rank = 1, .dim = {REGIONS}}};
+    int32_t error = 0;
+    KernelCtx ctx = {.batch = 1, .error = &error};
+    body_find(name)(&(BodyArgs){.buf = buf, .desc = desc, .nbuf = image ? 4 : 3, .nattr = 5, .attr = attr, .f = scale, .ctx = &ctx});
+    return error;
+}
+
+// Interpolation is exact on a plane, so the mean of a bin's samples is the plane at the bin's middle.
+static void roi_align(void **state) {
+    static const float roi[REGIONS * 4] = {2, 2, 14, 10, 3, 4, 4, 12, 6, 1, 18, 15};
+    static const int64_t image[REGIONS] = {1, 0, 1};
+    float x[4 * H * W], y[REGIONS * 2 * 6];
+    (void)state;
+    for (int i = 0; i < 4 * H * W; i++) x[i] = (float)(100 * (i / (H * W)) + 2 * (i / W % H) + 3 * (i % W));
+    for (int samples = 0; samples < 4; samples++)
+        for (int half = 0; half < 2; half++) {
+            assert_int_equal(pool_regions("RoiAlign", y, x, roi, 4, image, (int64_t[]){2, 3, 0, samples, half}, 0.5), 0);
+            for (int i = 0; i < REGIONS * 2 * 6; i++) {
+                const float *r = roi + i / 12 * 4;
+                double by = 0.5 * (double)(r[3] - r[1]) / 2, bx = 0.5 * (double)(r[2] - r[0]) / 3;
+                if (!half && by < 0.5) by = 0.5;                              // at least one pixel in all
+                if (!half && bx < 1. / 3) bx = 1. / 3;
+                double cy = (double)r[1] * 0.5 - 0.5 * half + (i / 3 % 2 + 0.5) * by, cx = (double)r[0] * 0.5 - 0.5 * half + (i % 3 + 0.5) * bx;
+                double want = (double)(100 * (image[i / 12] * 2 + i / 6 % 2)) + 2 * cy + 3 * cx;
+                assert_true(fabs((double)y[i] - want) < 1e-3);
+            }
+        }
+    static const float wild[REGIONS * 4] = {-1e30f, 0, 1e30f, NAN, 0, 0, 1, 1, 0, 0, 1, 1};
+    assert_int_equal(pool_regions("RoiAlign", y, x, wild, 4, image, (int64_t[]){2, 3, 0, 0, 1}, 1), 1);
+    assert_int_equal(pool_regions("RoiAlign", y, x, roi, 4, (int64_t[]){0, 2, -1}, (int64_t[]){2, 3, 0, 0, 1}, 1), 1);
+}
+
+// Values grow to the right and downwards, so each bin's last pixel is its greatest.
+static void max_roi_pool(void **state) {
+    static const float roi[REGIONS * 5] = {0, 1, 2, 6, 5, 1, 0, 0, 10, 8, 1, 20, 20, 30, 30};
+    float x[4 * H * W], y[REGIONS * 2 * 6];
+    (void)state;
+    for (int i = 0; i < 4 * H * W; i++) x[i] = (float)(1 + i);
+    assert_int_equal(pool_regions("MaxRoiPool", y, x, roi, 5, NULL, (int64_t[]){2, 3, 0, 0, 0}, 1), 0);
+    static const int rows[2][2] = {{3, 5}, {4, 8}}, columns[2][3] = {{2, 4, 6}, {3, 7, 10}};
+    for (int i = 0; i < REGIONS * 2 * 6; i++) {
+        int r = i / 12, plane = (r > 0) * 2 + i / 6 % 2;
+        double want = r == 2 ? 0 : 1 + plane * H * W + rows[r][i / 3 % 2] * W + columns[r][i % 3];
+        assert_true((double)y[i] == want);
+    }
+    static const float wild[REGIONS * 5] = {7, 0, 0, 1, 1, 0, 0, 0, 1, 1, NAN, INFINITY, -INFINITY, 1e30f, 0};
+    assert_int_equal(pool_regions("MaxRoiPool", y, x, wild, 5, NULL, (int64_t[]){2, 3, 0, 0, 0}, 1), 1);
+}
+
 static void nothing_to_do(void **state) {
     (void)state;
     int64_t attr[] = {1, 0, 1, 1};
@@ -142,6 +227,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(topk),
         cmocka_unit_test(cumsum),
+        cmocka_unit_test(eliminate),
+        cmocka_unit_test(roi_align),
+        cmocka_unit_test(max_roi_pool),
         cmocka_unit_test(nothing_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
