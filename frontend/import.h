@@ -48,6 +48,7 @@ struct Import {
     struct Names *names, *rows;       // private: values by name, rows by operator
     struct Value *made;               // private: the node's outputs
     int64_t folded, work;             // private: bytes and work of computed constants, which are bounded
+    size_t rooms;                     // private: bytes of the tables rows asked for
     bool told;                        // that training forms are taken as inference
     char doing[512];                  // private: what Cx.doing shows
 };
@@ -79,6 +80,9 @@ int attr_axis(Import *im, const char *name, int64_t otherwise, int rank);   // n
 // Where a Reshape to `want` (0: as x, unless zeros are sizes; -1: the rest) leads: a batch of 1 written as a number
 // becomes the free batch where the rest of the shape fits one sample. Fails where the batch would be cut or mixed.
 Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes);
+
+// Room for a table a row computes, zeroed. All those of a document together are bounded: E_LIMIT beyond 32 MB.
+void *import_room(Import *im, int64_t count, size_t size);
 
 // Gives up; the message names the node.
 _Noreturn void import_fail(Import *im, Err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -4,6 +4,7 @@
 
 enum {
     FOLDED_MAX = 16 << 20,            // bytes of constants computed for one document
+    ROOMS_MAX = 32 << 20,             // bytes of tables its rows compute
     WORK_MAX = 1 << 28,               // element visits spent on them
     CONE_MAX = 64,                    // nodes computed at once
 };
@@ -123,6 +124,13 @@ Node *known_sizes(Import *im, int n, const int64_t *v) {
 }
 
 // ---- for rows ----
+
+void *import_room(Import *im, int64_t count, size_t size) {
+    size_t bytes = ck_mul(im->cx, (size_t)count, size);
+    im->rooms = ck_add(im->cx, im->rooms, bytes);
+    if (im->rooms > ROOMS_MAX) import_fail(im, E_LIMIT, "a table of %zu bytes; %d MB are the most for all tables of a model", bytes, ROOMS_MAX >> 20);
+    return cx_alloc(im->cx, bytes);
+}
 
 static Node *known_input(Import *im, int k) {
     Value *v = import_value(im, im->n->in[k]);

@@ -1,8 +1,6 @@
 // import_pad.c -- Pad and CenterCropPad: more, or less, on both sides of every axis.
 #include "import.h"
 
-enum { INDICES_MAX = 1 << 22 };       // elements of an index vector made here
-
 typedef enum Mode { CONSTANT, EDGE, REFLECT, WRAP } Mode;
 
 static Mode pad_mode(Import *im) {
@@ -63,8 +61,7 @@ static Node *pad_by_index(Import *im, Node *x, Mode mode, const int64_t *before,
         int64_t n = x->shape.d[d];
         if (before[d] == 0 && size[d] == n) continue;
         if (n == 0 && size[d] > 0) import_fail(im, E_MALFORMED, "nothing to repeat on axis %d of %s", d, shape_str(im->cx, x->shape));
-        if (size[d] > INDICES_MAX) import_fail(im, E_LIMIT, "axis %d would have %lld elements", d, (long long)size[d]);
-        int64_t *v = NEW(im->cx, int64_t, size[d]);
+        int64_t *v = import_room(im, size[d], sizeof *v);
         for (int64_t i = 0; i < size[d]; i++) v[i] = source(mode, i - before[d], n);
         x = graph_op(im->g, OP_Gather, AXES(d), 2, (Node *[]){x, graph_const(im->g, DT_I64, SHAPE(size[d]), v)});
     }

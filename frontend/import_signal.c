@@ -1,7 +1,8 @@
 // import_signal.c -- windows, mel weights, and Fourier transforms as products with constant tables.
 #include "import.h"
 
-enum { TABLE_MAX = 1 << 22 };         // elements of a table made here
+enum { TABLE_MAX = 1 << 22 };         // the longest axis of a table made here
+static const double PI = 3.14159265358979323846;
 
 static double number(Import *im, int k) {
     double *v;
@@ -16,12 +17,16 @@ static int64_t whole(Import *im, int k, int64_t least, int64_t most) {
     return (int64_t)v;
 }
 
-// Numbers computed here, as a constant of type t.
-static Node *table(Import *im, DType t, Shape s, const double *v) {
-    char *data = NEW(im->cx, char, numel(s) * dtypes[t].bytes);
-    for (int64_t i = 0; i < numel(s); i++) dtype_set_f(t, data + i * dtypes[t].bytes, v[i]);
-    return graph_const(im->g, t, s, data);
+// A constant of type t whose elements are computed here.
+typedef struct Table { Node *node; char *data; } Table;
+
+static Table new_table(Import *im, DType t, Shape s) {
+    Table b = {.data = import_room(im, numel(s), (size_t)dtypes[t].bytes)};
+    b.node = graph_const(im->g, t, s, b.data);
+    return b;
 }
+
+static void set(Table b, int64_t i, double v) { dtype_set_f(b.node->type, b.data + i * dtypes[b.node->type].bytes, v); }
 
 static DType output_type(Import *im) {
     DType t = dtype_of_onnx(attr_int(im, "output_datatype", 1));
@@ -33,12 +38,12 @@ static DType output_type(Import *im) {
 
 static void window(Import *im, double a, double b, double c) {
     int64_t n = whole(im, 0, 0, TABLE_MAX), period = attr_int(im, "periodic", 1) ? n : n - 1;
-    double *v = NEW(im->cx, double, n);
+    Table w = new_table(im, output_type(im), SHAPE(n));
     for (int64_t i = 0; i < n; i++) {
-        double x = period ? 2 * 3.14159265358979323846 * (double)i / (double)period : 3.14159265358979323846;
-        v[i] = a + b * cos(x) + c * cos(2 * x);
+        double x = period ? 2 * PI * (double)i / (double)period : PI;
+        set(w, i, a + b * cos(x) + c * cos(2 * x));
     }
-    out(im, 0, table(im, output_type(im), SHAPE(n), v));
+    out(im, 0, w.node);
 }
 
 void import_hann_window(Import *im, const DocNode *n) { (void)n, window(im, 0.5, -0.5, 0); }
@@ -49,19 +54,20 @@ void import_blackman_window(Import *im, const DocNode *n) { (void)n, window(im, 
 
 static double mel(double hertz) { return 2595 * log10(1 + hertz / 700); }
 
-static void triangle(double *v, int64_t rows, int64_t columns, int64_t low, int64_t centre, int64_t high) {
+// Column c: up from edge[0] to edge[1], and down to edge[2].
+static void triangle(Table w, int64_t c, const int64_t *edge) {
+    int64_t rows = w.node->shape.d[0], columns = w.node->shape.d[1], low = edge[0], centre = edge[1], high = edge[2];
     for (int64_t i = low; i <= high && i < rows; i++) {
-        if (i <= centre) v[i * columns] = centre == low ? 1 : (double)(i - low) / (double)(centre - low);
-        if (i >= centre && i < high) v[i * columns] = (double)(high - i) / (double)(high - centre);
+        if (i <= centre) set(w, i * columns + c, centre == low ? 1 : (double)(i - low) / (double)(centre - low));
+        if (i >= centre && i < high) set(w, i * columns + c, (double)(high - i) / (double)(high - centre));
     }
 }
 
 void import_mel_weight_matrix(Import *im, const DocNode *n) {
     (void)n;
     int64_t bins = whole(im, 0, 1, TABLE_MAX), length = whole(im, 1, 1, TABLE_MAX), rate = whole(im, 2, 1, INT64_MAX / 2);
-    int64_t rows = length / 2 + 1, *edge = NEW(im->cx, int64_t, bins + 2);
+    int64_t rows = length / 2 + 1, *edge = import_room(im, bins + 2, sizeof *edge);
     double low = mel(number(im, 3)), high = mel(number(im, 4));
-    if (rows * bins > TABLE_MAX) import_fail(im, E_LIMIT, "a table of %lld by %lld", (long long)rows, (long long)bins);
     for (int64_t i = 0; i < bins + 2; i++) {
         double hertz = 700 * (pow(10, (low + (double)i * (high - low) / (double)(bins + 2)) / 2595) - 1);
         double at = floor((double)(length + 1) * hertz / (double)rate);
@@ -69,30 +75,25 @@ void import_mel_weight_matrix(Import *im, const DocNode *n) {
         edge[i] = (int64_t)at;
         if (i && edge[i] < edge[i - 1]) import_fail(im, E_MALFORMED, "its band edges do not rise");
     }
-    double *v = NEW(im->cx, double, rows * bins);
-    for (int64_t i = 0; i < bins; i++) triangle(v + i, rows, bins, edge[i], edge[i + 1], edge[i + 2]);
-    out(im, 0, table(im, output_type(im), SHAPE(rows, bins), v));
+    Table w = new_table(im, output_type(im), SHAPE(rows, bins));
+    for (int64_t i = 0; i < bins; i++) triangle(w, i, edge + i);
+    out(im, 0, w.node);
 }
 
 // ---- Fourier transforms ----
 
-typedef struct Turn {                 // the table of a transform: e^(+-2 pi i j k / length), scaled
-    Node *cosine, *sine;              // [length, results]
-    int64_t length, results;
-} Turn;
+typedef struct Turn { Node *cosine, *sine; } Turn;    // e^(+-2 pi i j k / length), scaled: [length, results]
 
 static Turn turn_of(Import *im, DType t, int64_t length, bool inverse, bool half) {
-    Turn r = {.length = length, .results = half ? length / 2 + 1 : length};
-    if (length < 1 || length > TABLE_MAX || r.results * length > TABLE_MAX) import_fail(im, E_LIMIT, "a transform of %lld elements", (long long)length);
-    double *c = NEW(im->cx, double, length * r.results), *s = NEW(im->cx, double, length * r.results);
-    for (int64_t j = 0; j < length; j++)
-        for (int64_t k = 0; k < r.results; k++) {
-            double angle = 2 * 3.14159265358979323846 * (double)(j * k % length) / (double)length, scale = inverse ? 1 / (double)length : 1;
-            c[j * r.results + k] = cos(angle) * scale;
-            s[j * r.results + k] = (inverse ? sin(angle) : -sin(angle)) * scale;
-        }
-    r.cosine = table(im, t, SHAPE(length, r.results), c), r.sine = table(im, t, SHAPE(length, r.results), s);
-    return r;
+    int64_t results = half ? length / 2 + 1 : length;
+    if (length < 1 || length > TABLE_MAX) import_fail(im, E_LIMIT, "a transform of %lld elements", (long long)length);
+    Table c = new_table(im, t, SHAPE(length, results)), s = new_table(im, t, SHAPE(length, results));
+    double scale = inverse ? 1 / (double)length : 1, way = inverse ? scale : -scale;
+    for (int64_t i = 0; i < length * results; i++) {
+        double angle = 2 * PI * (double)(i / results * (i % results) % length) / (double)length;
+        set(c, i, cos(angle) * scale), set(s, i, sin(angle) * way);
+    }
+    return (Turn){c.node, s.node};
 }
 
 // Shapes without, and with, a last axis of size 1.
@@ -166,8 +167,7 @@ void import_stft(Import *im, const DocNode *n) {
     if (in_given(im, 3)) length = whole(im, 3, 1, TABLE_MAX);
     if (length < 1 || length > samples) import_fail(im, E_MALFORMED, "frames of %lld in %lld samples", (long long)length, (long long)samples);
     int64_t frames = (samples - length) / step + 1;
-    if (frames > TABLE_MAX / length) import_fail(im, E_LIMIT, "%lld frames of %lld samples", (long long)frames, (long long)length);
-    int64_t *index = NEW(im->cx, int64_t, frames * length);
+    int64_t *index = import_room(im, (int64_t)ck_mul(im->cx, (size_t)frames, (size_t)length), sizeof *index);
     for (int64_t i = 0; i < frames * length; i++) index[i] = i / length * step + i % length;
     Node *frame = graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x, graph_const(g, DT_I64, SHAPE(frames, length), index)});
     if (in_given(im, 2)) frame = op2(g, Mul, frame, node_reshape(g, in(im, 2), SHAPE(length, 1)));
