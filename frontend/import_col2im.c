@@ -22,13 +22,15 @@ static Patches read_patches(Import *im) {
     Patches p = {.size = 1};
     int64_t *image, *block, pads[2 * MAXDIM];
     p.rank = in_ints(im, 1, &image);
-    if (p.rank < 1 || p.rank > MAXDIM - 3 || in_ints(im, 2, &block) != p.rank) import_fail(im, E_MALFORMED, "its image and its blocks do not fit");
+    if (p.rank < 1 || p.rank > MAXDIM - 3 || in_ints(im, 2, &block) != p.rank)
+        import_fail(im, E_MALFORMED, "its image and its blocks do not fit");
     read_axes(im, "dilations", p.rank, 1, 1, p.dilation);
     read_axes(im, "strides", p.rank, 1, 1, p.stride);
     read_axes(im, "pads", 2 * p.rank, 0, 0, pads);
     for (int d = 0; d < p.rank; d++) {
         p.image[d] = image[d], p.block[d] = block[d], p.pad[d] = pads[d];
-        if (block[d] < 1 || block[d] > 4096 || image[d] < 1 || image[d] > 1 << 30) import_fail(im, E_MALFORMED, "its image and its blocks do not fit");
+        if (block[d] < 1 || block[d] > 4096 || image[d] < 1 || image[d] > 1 << 30)
+            import_fail(im, E_MALFORMED, "its image and its blocks do not fit");
         int64_t room = image[d] + pads[d] + pads[p.rank + d] - (block[d] - 1) * p.dilation[d];
         if (room < 1) import_fail(im, E_MALFORMED, "a block is larger than the image (axis %d)", d);
         p.places[d] = (room - 1) / p.stride[d] + 1;
@@ -58,7 +60,8 @@ void import_col2im(Import *im, const DocNode *n) {
     Patches p = read_patches(im);
     Node *x = in(im, 0), *sum = NULL;
     Shape s = x->shape;
-    if (s.n != 3 || s.d[1] % p.size) import_fail(im, E_MALFORMED, "%s does not hold blocks of %lld", shape_str(im->cx, s), (long long)p.size);
+    if (s.n != 3 || s.d[1] % p.size)
+        import_fail(im, E_MALFORMED, "%s does not hold blocks of %lld", shape_str(im->cx, s), (long long)p.size);
     s.d[1] /= p.size, s.d[2] = p.size;
     for (int d = 0; d < p.rank; d++) s.d[s.n++] = p.places[d];
     x = node_reshape(im->g, x, s);

@@ -12,7 +12,8 @@ static int64_t one_int(Import *im, int k) {
 // By one known number: a cut.
 static Node *take_one(Import *im, Node *x, int axis, int64_t i) {
     int64_t n = x->shape.d[axis], from = i < 0 ? i + n : i;
-    if (from < 0 || from >= n) import_fail(im, E_MALFORMED, "index %lld on an axis of %lld", (long long)i, (long long)n);
+    if (from < 0 || from >= n)
+        import_fail(im, E_MALFORMED, "index %lld on an axis of %lld", (long long)i, (long long)n);
     Node *cut = node_slice(im->g, x, axis, from, 1);
     Shape s = {0};
     for (int d = 0; d < x->shape.n; d++) {
@@ -28,13 +29,15 @@ void import_gather(Import *im, const DocNode *n) {
     Node *x = in(im, 0), *index = in(im, 1);
     int axis = attr_axis(im, "axis", 0, x->shape.n);
     bool cut = index->shape.n == 0 && in_known(im, 1) && x->shape.batch != axis + 1;
-    out(im, 0, cut ? take_one(im, x, axis, one_int(im, 1)) : graph_op(im->g, OP_Gather, AXES(axis), 2, (Node *[]){x, index}));
+    out(im, 0,
+        cut ? take_one(im, x, axis, one_int(im, 1)) : graph_op(im->g, OP_Gather, AXES(axis), 2, (Node *[]){x, index}));
 }
 
 void import_gather_elements(Import *im, const DocNode *n) {
     (void)n;
     Node *x = in(im, 0);
-    out(im, 0, graph_op(im->g, OP_GatherElements, AXES(attr_axis(im, "axis", 0, x->shape.n)), 2, (Node *[]){x, in(im, 1)}));
+    out(im, 0,
+        graph_op(im->g, OP_GatherElements, AXES(attr_axis(im, "axis", 0, x->shape.n)), 2, (Node *[]){x, in(im, 1)}));
 }
 
 void import_gather_nd(Import *im, const DocNode *n) {
@@ -101,7 +104,8 @@ void import_one_hot(Import *im, const DocNode *n) {
     Shape s = index->shape, one = {0}, line = {0};
     int axis = attr_axis(im, "axis", -1, s.n + 1);
     if (s.n == MAXDIM) import_fail(im, E_UNSUPPORTED, "indices of %d axes", MAXDIM);
-    if (depth < 0 || value->shape.n != 1 || value->shape.d[0] != 2) import_fail(im, E_MALFORMED, "%lld classes, values %s", (long long)depth, shape_str(im->cx, value->shape));
+    if (depth < 0 || value->shape.n != 1 || value->shape.d[0] != 2)
+        import_fail(im, E_MALFORMED, "%lld classes, values %s", (long long)depth, shape_str(im->cx, value->shape));
     for (int d = 0; d <= s.n; d++) {
         line.d[d] = d == axis ? depth : 1;
         one.d[d] = d == axis ? 1 : s.d[d - (d > axis)];
@@ -111,8 +115,7 @@ void import_one_hot(Import *im, const DocNode *n) {
     Node *zero = graph_scalar_i(g, DT_I64, 0), *back = op2(g, Add, index, graph_scalar_i(g, DT_I64, depth));
     index = node_reshape(g, op3(g, Where, op2(g, Less, index, zero), back, index), one);
     Node *hit = op2(g, Equal, index, node_iota(g, line, axis));
-    Node *off = node_reshape(g, node_slice(g, value, 0, 0, 1), (Shape){0}), *on = node_reshape(g, node_slice(g, value, 0, 1, 1), (Shape){0});
-    out(im, 0, op3(g, Where, hit, on, off));
+    out(im, 0, op3(g, Where, hit, take_one(im, value, 0, 1), take_one(im, value, 0, 0)));
 }
 
 // ---- by place ----
@@ -142,9 +145,11 @@ void import_range(Import *im, const DocNode *n) {
     if (in_floats(im, 0, &start) != 1 || in_floats(im, 1, &limit) != 1 || in_floats(im, 2, &delta) != 1)
         import_fail(im, E_MALFORMED, "its start, limit and delta are to be one number each");
     double count = ceil((*limit - *start) / *delta);
-    if (*delta == 0 || count != count) import_fail(im, E_MALFORMED, "from %g to %g in steps of %g", *start, *limit, *delta);
+    if (*delta == 0 || count != count)
+        import_fail(im, E_MALFORMED, "from %g to %g in steps of %g", *start, *limit, *delta);
     if (count > LONGEST) import_fail(im, E_LIMIT, "a range of %.0f elements; at most %d are made", count, LONGEST);
-    if (first->type != last->type || first->type != step->type) import_fail(im, E_MALFORMED, "its start, limit and delta are of different types");
+    if (first->type != last->type || first->type != step->type)
+        import_fail(im, E_MALFORMED, "its start, limit and delta are of different types");
     Graph *g = im->g;
     Node *i = node_cast(g, node_iota(g, SHAPE(count > 0 ? (int64_t)count : 0), 0), first->type);
     first = node_reshape(g, first, (Shape){0}), step = node_reshape(g, step, (Shape){0});
@@ -176,7 +181,8 @@ void import_compress(Import *im, const DocNode *n) {
     if (node_attr(n, "axis")) axis = attr_axis(im, "axis", 0, x->shape.n);
     else x = flat(im, x);
     int64_t *keep, *index, count = 0, total = in_ints(im, 1, &keep);
-    if (x->shape.n < 1 || total > x->shape.d[axis]) import_fail(im, E_MALFORMED, "%lld conditions for %s", (long long)total, shape_str(im->cx, x->shape));
+    if (x->shape.n < 1 || total > x->shape.d[axis])
+        import_fail(im, E_MALFORMED, "%lld conditions for %s", (long long)total, shape_str(im->cx, x->shape));
     index = NEW(im->cx, int64_t, total);
     for (int64_t i = 0; i < total; i++)
         if (keep[i]) index[count++] = i;

@@ -128,7 +128,8 @@ Node *known_sizes(Import *im, int n, const int64_t *v) {
 void *import_room(Import *im, int64_t count, size_t size) {
     size_t bytes = ck_mul(im->cx, (size_t)count, size);
     im->rooms = ck_add(im->cx, im->rooms, bytes);
-    if (im->rooms > ROOMS_MAX) import_fail(im, E_LIMIT, "a table of %zu bytes; %d MB are the most for all tables of a model", bytes, ROOMS_MAX >> 20);
+    if (im->rooms > ROOMS_MAX)
+        import_fail(im, E_LIMIT, "a table of %zu bytes; %d MB are the most for all of a model's", bytes, ROOMS_MAX >> 20);
     return cx_alloc(im->cx, bytes);
 }
 

@@ -8,7 +8,8 @@ static unsigned axis_bits(Import *im, int n, const int64_t *axes, int rank) {
     unsigned bits = 0;
     for (int i = 0; i < n; i++) {
         int64_t d = axes[i] < 0 ? axes[i] + rank : axes[i];
-        if (d < 0 || d >= rank) import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)axes[i], rank);
+        if (d < 0 || d >= rank)
+            import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)axes[i], rank);
         if (bits & 1u << d) import_fail(im, E_MALFORMED, "axis %lld comes twice", (long long)axes[i]);
         bits |= 1u << d;
     }
@@ -18,7 +19,9 @@ static unsigned axis_bits(Import *im, int n, const int64_t *axes, int rank) {
 // The k-th of the axes a node is about: axes[k], or k itself where it names none.
 static int nth_axis(Import *im, int n, const int64_t *axes, int k, int rank) {
     int64_t d = n < 0 ? k : axes[k] < 0 ? axes[k] + rank : axes[k];
-    if (d < 0 || d >= rank) import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)(n < 0 ? k : axes[k]), rank);
+    if (d < 0 || d >= rank)
+        import_fail(im, E_MALFORMED, "axis %lld is outside a tensor of %d axes", (long long)(n < 0 ? k : axes[k]),
+                    rank);
     return (int)d;
 }
 
@@ -46,7 +49,8 @@ void import_flatten(Import *im, const DocNode *n) {
     Node *x = in(im, 0);
     int64_t axis = attr_int(im, "axis", 1);
     int cut = (int)(axis < 0 ? axis + x->shape.n : axis);
-    if (axis < -x->shape.n || axis > x->shape.n) import_fail(im, E_MALFORMED, "axis %lld of %s", (long long)axis, shape_str(im->cx, x->shape));
+    if (axis < -x->shape.n || axis > x->shape.n)
+        import_fail(im, E_MALFORMED, "axis %lld of %s", (long long)axis, shape_str(im->cx, x->shape));
     Shape y = {.n = 2, .d = {1, 1}};
     for (int d = 0; d < x->shape.n; d++) {
         y.d[d >= cut] *= x->shape.d[d];
@@ -104,7 +108,8 @@ void import_transpose(Import *im, const DocNode *n) {
     int64_t back[MAXDIM];
     int rank = x->shape.n, count = attr_ints(im, "perm", &perm);
     for (int d = 0; d < rank; d++) back[d] = rank - 1 - d;
-    if (count >= 0 && count != rank) import_fail(im, E_MALFORMED, "a permutation of %d axes for %s", count, shape_str(im->cx, x->shape));
+    if (count >= 0 && count != rank)
+        import_fail(im, E_MALFORMED, "a permutation of %d axes for %s", count, shape_str(im->cx, x->shape));
     out(im, 0, node_transpose(im->g, x, count < 0 ? back : perm));
 }
 
@@ -116,7 +121,7 @@ static Node *shuffle(Import *im, Node *x, Shape from, const int64_t *perm, Shape
 
 static int64_t block_size(Import *im, Node *x) {
     int64_t b = attr_int(im, "blocksize", 0);
-    if (x->shape.n != 4 || b < 1 || b > 1 << 20)
+    if (x->shape.n != 4 || b < 1 || b > 256)             // their squares times any size fit
         import_fail(im, E_MALFORMED, "blocks of %lld in %s", (long long)b, shape_str(im->cx, x->shape));
     return b;
 }
@@ -125,7 +130,8 @@ void import_depth_to_space(Import *im, const DocNode *n) {
     (void)n;
     Node *x = in(im, 0);
     int64_t b = block_size(im, x), *d = x->shape.d, c = d[1] / (b * b);
-    if (d[1] % (b * b)) import_fail(im, E_MALFORMED, "%lld channels do not make blocks of %lld", (long long)d[1], (long long)b);
+    if (d[1] % (b * b))
+        import_fail(im, E_MALFORMED, "%lld channels do not make blocks of %lld", (long long)d[1], (long long)b);
     bool columns_first = !strcmp(attr_string(im, "mode", "DCR"), "CRD");
     Shape to = SHAPE(d[0], c, d[2] * b, d[3] * b);
     out(im, 0, columns_first ? shuffle(im, x, SHAPE(d[0], c, b, b, d[2], d[3]), AXES(0, 1, 4, 2, 5, 3).i, to)
@@ -136,7 +142,9 @@ void import_space_to_depth(Import *im, const DocNode *n) {
     (void)n;
     Node *x = in(im, 0);
     int64_t b = block_size(im, x), *d = x->shape.d;
-    if (d[2] % b || d[3] % b) import_fail(im, E_MALFORMED, "%s does not split into blocks of %lld", shape_str(im->cx, x->shape), (long long)b);
+    if (d[2] % b || d[3] % b)
+        import_fail(im, E_MALFORMED, "%s does not split into blocks of %lld", shape_str(im->cx, x->shape),
+                    (long long)b);
     bool columns_first = !strcmp(attr_string(im, "mode", "DCR"), "CRD");
     Shape from = SHAPE(d[0], d[1], d[2] / b, b, d[3] / b, b), to = SHAPE(d[0], d[1] * b * b, d[2] / b, d[3] / b);
     out(im, 0, shuffle(im, x, from, columns_first ? AXES(0, 1, 3, 5, 2, 4).i : AXES(0, 3, 5, 1, 2, 4).i, to));
@@ -201,7 +209,8 @@ void import_slice(Import *im, const DocNode *n) {
     int64_t *from, *to, *axes, *steps, cut[3 * MAXDIM];
     int rank = x->shape.n, count = ints_of(im, "starts", 1, &from), ends = ints_of(im, "ends", 2, &to);
     int naxes = ints_of(im, "axes", 3, &axes), nsteps = in_given(im, 4) ? in_ints(im, 4, &steps) : -1;
-    if (count < 0 || count != ends || (naxes >= 0 && naxes != count) || (nsteps >= 0 && nsteps != count) || count > rank)
+    bool fits = count >= 0 && count <= rank && ends == count && (naxes < 0 || naxes == count);
+    if (!fits || (nsteps >= 0 && nsteps != count))
         import_fail(im, E_MALFORMED, "%d starts, %d ends for %s", count, ends, shape_str(im->cx, x->shape));
     if (naxes >= 0) axis_bits(im, naxes, axes, rank);
     for (int d = 0; d < rank; d++) cut[d] = 0, cut[rank + d] = 1, cut[2 * rank + d] = x->shape.d[d];
@@ -221,7 +230,8 @@ void import_slice(Import *im, const DocNode *n) {
 static int64_t *equal_parts(Import *im, int64_t size, int count) {
     int64_t *v = NEW(im->cx, int64_t, count), part = (size + count - 1) / count, left = size;
     bool uneven = attr_int(im, "num_outputs", 0) > 0;
-    if (size % count && !uneven) import_fail(im, E_MALFORMED, "%lld elements do not split into %d equal parts", (long long)size, count);
+    if (size % count && !uneven)
+        import_fail(im, E_MALFORMED, "%lld elements do not split into %d equal parts", (long long)size, count);
     for (int i = 0; i < count; i++) {
         v[i] = left < part ? left : part;
         left -= v[i];
@@ -234,11 +244,14 @@ void import_split(Import *im, const DocNode *n) {
     int axis = attr_axis(im, "axis", 0, x->shape.n), count = n->nout;
     int64_t *size, from = 0, total = x->shape.d[axis];
     int given = ints_of(im, "split", 1, &size);
-    if (count < 1 || (given >= 0 && given != count)) import_fail(im, E_MALFORMED, "%d parts for %d outputs", given, count);
-    if (free_axis(im, x->shape, axis)) import_fail(im, E_UNSUPPORTED, "splits the batch axis of %s", shape_str(im->cx, x->shape));
+    if (count < 1 || (given >= 0 && given != count))
+        import_fail(im, E_MALFORMED, "%d parts for %d outputs", given, count);
+    if (free_axis(im, x->shape, axis))
+        import_fail(im, E_UNSUPPORTED, "splits the batch axis of %s", shape_str(im->cx, x->shape));
     if (given < 0) size = equal_parts(im, total, count);
     for (int i = 0; i < count; from += size[i++]) {
-        if (size[i] < 0 || size[i] > total - from) import_fail(im, E_MALFORMED, "its parts do not fit %lld elements", (long long)total);
+        if (size[i] < 0 || size[i] > total - from)
+            import_fail(im, E_MALFORMED, "its parts do not fit %lld elements", (long long)total);
         out(im, i, node_slice(im->g, x, axis, from, size[i]));
     }
     if (from != total) import_fail(im, E_MALFORMED, "its parts do not fit %lld elements", (long long)total);
@@ -259,7 +272,8 @@ void import_bit_cast(Import *im, const DocNode *n) {
     Node *x = in(im, 0);
     DType to = dtype_of_onnx(attr_int(im, "to", 0));
     if (to == DT_NONE || to == DT_BOOL || x->type == DT_BOOL || dtypes[to].bytes != dtypes[x->type].bytes)
-        import_fail(im, E_UNSUPPORTED, "%s as type %lld is not supported", dtypes[x->type].name, (long long)attr_int(im, "to", 0));
+        import_fail(im, E_UNSUPPORTED, "%s as type %lld is not supported", dtypes[x->type].name,
+                    (long long)attr_int(im, "to", 0));
     if (op_is_splat(x)) x = op1(im->g, Keep, x);         // a hand-written body reads buffers; a literal has none
     out(im, 0, op1a(im->g, Bits, x, AXES((int64_t)to)));
 }

@@ -14,16 +14,20 @@ static Mode pad_mode(Import *im) {
 // Amounts before and after every axis of x: the attribute of old opsets, the inputs of new ones.
 static void read_pads(Import *im, Shape x, int64_t *before, int64_t *after) {
     int64_t *pads, *axes;
-    int count = ints_of(im, im->opset == 1 ? "paddings" : "pads", 1, &pads), named = in_given(im, 3) ? in_ints(im, 3, &axes) : x.n;
-    if (count != 2 * named || named > x.n) import_fail(im, E_MALFORMED, "%d amounts for %s", count, shape_str(im->cx, x));
+    int count = ints_of(im, im->opset == 1 ? "paddings" : "pads", 1, &pads);
+    int named = in_given(im, 3) ? in_ints(im, 3, &axes) : x.n;
+    if (count != 2 * named || named > x.n)
+        import_fail(im, E_MALFORMED, "%d amounts for %s", count, shape_str(im->cx, x));
     for (int d = 0; d < x.n; d++) before[d] = after[d] = 0;
     for (int i = 0; i < named; i++) {
         int64_t d = !in_given(im, 3) ? i : axes[i] < 0 ? axes[i] + x.n : axes[i], size;
-        if (d < 0 || d >= x.n) import_fail(im, E_MALFORMED, "axis %lld is outside of %s", (long long)axes[i], shape_str(im->cx, x));
+        if (d < 0 || d >= x.n)
+            import_fail(im, E_MALFORMED, "axis %lld is outside of %s", (long long)axes[i], shape_str(im->cx, x));
         before[d] = pads[i], after[d] = pads[named + i];
-        if (__builtin_add_overflow(x.d[d], before[d], &size) || __builtin_add_overflow(size, after[d], &size) || size < 0)
-            import_fail(im, E_MALFORMED, "amounts %lld and %lld on axis %d of %s", (long long)before[d], (long long)after[d], (int)d,
-                        shape_str(im->cx, x));
+        bool wild = __builtin_add_overflow(x.d[d], before[d], &size) || __builtin_add_overflow(size, after[d], &size);
+        if (wild || size < 0)
+            import_fail(im, E_MALFORMED, "amounts %lld and %lld on axis %d of %s", (long long)before[d],
+                        (long long)after[d], (int)d, shape_str(im->cx, x));
     }
 }
 
@@ -43,7 +47,8 @@ static Node *pad(Import *im, Node *x, const int64_t *before, const int64_t *size
 static Node *pad_by_data(Import *im, Node *x, const int64_t *before, const int64_t *size, Node *value) {
     Shape s = x->shape;
     Node *inside = node_expand(im->g, graph_scalar(im->g, DT_BOOL, 1), s);
-    return op3(im->g, Where, pad(im, inside, before, size, 0), pad(im, x, before, size, 0), node_reshape(im->g, value, (Shape){0}));
+    inside = pad(im, inside, before, size, 0);
+    return op3(im->g, Where, inside, pad(im, x, before, size, 0), node_reshape(im->g, value, (Shape){0}));
 }
 
 // Which element of an axis of n stands at place i before or behind it.
@@ -60,7 +65,8 @@ static Node *pad_by_index(Import *im, Node *x, Mode mode, const int64_t *before,
     for (int d = 0; d < x->shape.n; d++) {
         int64_t n = x->shape.d[d];
         if (before[d] == 0 && size[d] == n) continue;
-        if (n == 0 && size[d] > 0) import_fail(im, E_MALFORMED, "nothing to repeat on axis %d of %s", d, shape_str(im->cx, x->shape));
+        if (n == 0 && size[d] > 0)
+            import_fail(im, E_MALFORMED, "nothing to repeat on axis %d of %s", d, shape_str(im->cx, x->shape));
         int64_t *v = import_room(im, size[d], sizeof *v);
         for (int64_t i = 0; i < size[d]; i++) v[i] = source(mode, i - before[d], n);
         x = graph_op(im->g, OP_Gather, AXES(d), 2, (Node *[]){x, graph_const(im->g, DT_I64, SHAPE(size[d]), v)});
@@ -91,11 +97,13 @@ void import_center_crop_pad(Import *im, const DocNode *n) {
     const int64_t *axes;
     int64_t *want, before[MAXDIM] = {0}, size[MAXDIM];
     int count = in_ints(im, 1, &want), named = attr_ints(im, "axes", &axes), r = x->shape.n;
-    if (count != (named < 0 ? r : named)) import_fail(im, E_MALFORMED, "%d sizes for %s", count, shape_str(im->cx, x->shape));
+    if (count != (named < 0 ? r : named))
+        import_fail(im, E_MALFORMED, "%d sizes for %s", count, shape_str(im->cx, x->shape));
     for (int d = 0; d < r; d++) size[d] = x->shape.d[d];
     for (int i = 0; i < count; i++) {
         int64_t d = named < 0 ? i : axes[i] < 0 ? axes[i] + r : axes[i];
-        if (d < 0 || d >= r || want[i] < 0 || want[i] > (int64_t)1 << 40) import_fail(im, E_MALFORMED, "size %lld of axis %lld", (long long)want[i], (long long)d);
+        if (d < 0 || d >= r || want[i] < 0 || want[i] > (int64_t)1 << 40)
+            import_fail(im, E_MALFORMED, "size %lld of axis %lld", (long long)want[i], (long long)d);
         int64_t more = want[i] - x->shape.d[d];
         size[d] = want[i], before[d] = more < 0 ? -(-more / 2) : more / 2;
     }

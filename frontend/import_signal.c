@@ -30,7 +30,9 @@ static void set(Table b, int64_t i, double v) { dtype_set_f(b.node->type, b.data
 
 static DType output_type(Import *im) {
     DType t = dtype_of_onnx(attr_int(im, "output_datatype", 1));
-    if (t == DT_NONE) import_fail(im, E_UNSUPPORTED, "a result of type %lld is not supported", (long long)attr_int(im, "output_datatype", 1));
+    if (t == DT_NONE)
+        import_fail(im, E_UNSUPPORTED, "a result of type %lld is not supported",
+                    (long long)attr_int(im, "output_datatype", 1));
     return t;
 }
 
@@ -65,7 +67,8 @@ static void triangle(Table w, int64_t c, const int64_t *edge) {
 
 void import_mel_weight_matrix(Import *im, const DocNode *n) {
     (void)n;
-    int64_t bins = whole(im, 0, 1, TABLE_MAX), length = whole(im, 1, 1, TABLE_MAX), rate = whole(im, 2, 1, INT64_MAX / 2);
+    int64_t bins = whole(im, 0, 1, TABLE_MAX), length = whole(im, 1, 1, TABLE_MAX);
+    int64_t rate = whole(im, 2, 1, INT64_MAX / 2);
     int64_t rows = length / 2 + 1, *edge = import_room(im, bins + 2, sizeof *edge);
     double low = mel(number(im, 3)), high = mel(number(im, 4));
     for (int64_t i = 0; i < bins + 2; i++) {
@@ -111,7 +114,8 @@ static Node *add_last(Graph *g, Node *x) {
 // x [.., length, 1 (real) or 2 (complex)] to [.., results, 2]
 static Node *transform(Graph *g, Node *x, Turn t) {
     int last = x->shape.n - 1;
-    Node *re = drop_last(g, node_slice(g, x, last, 0, 1)), *u = op2(g, MatMul, re, t.cosine), *v = op2(g, MatMul, re, t.sine);
+    Node *re = drop_last(g, node_slice(g, x, last, 0, 1));
+    Node *u = op2(g, MatMul, re, t.cosine), *v = op2(g, MatMul, re, t.sine);
     if (x->shape.d[last] == 2) {
         Node *imaginary = drop_last(g, node_slice(g, x, last, 1, 1));
         u = op2(g, Sub, u, op2(g, MatMul, imaginary, t.sine));
@@ -148,8 +152,10 @@ void import_dft(Import *im, const DocNode *n) {
     Node *x = in(im, 0);
     needs_parts(im, x);
     int r = x->shape.n;
-    int64_t at = im->opset < 20 ? attr_int(im, "axis", 1) : in_given(im, 2) ? (int64_t)number(im, 2) : -2, axis = at < 0 ? at + r : at;
-    if (axis < 0 || axis >= r - 1) import_fail(im, E_MALFORMED, "axis %lld of %s", (long long)at, shape_str(im->cx, x->shape));
+    int64_t at = im->opset < 20 ? attr_int(im, "axis", 1) : in_given(im, 2) ? (int64_t)number(im, 2) : -2;
+    int64_t axis = at < 0 ? at + r : at;
+    if (axis < 0 || axis >= r - 1)
+        import_fail(im, E_MALFORMED, "axis %lld of %s", (long long)at, shape_str(im->cx, x->shape));
     int64_t length = in_given(im, 1) ? whole(im, 1, 1, TABLE_MAX) : x->shape.d[axis];
     Turn t = turn_of(im, x->type, length, attr_int(im, "inverse", 0) != 0, attr_int(im, "onesided", 0) != 0);
     x = swap_in(im->g, to_length(im->g, x, (int)axis, length), (int)axis);
@@ -163,13 +169,16 @@ void import_stft(Import *im, const DocNode *n) {
     Node *x = in(im, 0);
     needs_parts(im, x);
     if (x->shape.n != 3) import_fail(im, E_MALFORMED, "a signal of %s", shape_str(im->cx, x->shape));
-    int64_t samples = x->shape.d[1], step = whole(im, 1, 1, TABLE_MAX), length = in_given(im, 2) ? in(im, 2)->shape.d[0] : samples;
+    int64_t samples = x->shape.d[1], step = whole(im, 1, 1, TABLE_MAX);
+    int64_t length = in_given(im, 2) ? in(im, 2)->shape.d[0] : samples;
     if (in_given(im, 3)) length = whole(im, 3, 1, TABLE_MAX);
-    if (length < 1 || length > samples) import_fail(im, E_MALFORMED, "frames of %lld in %lld samples", (long long)length, (long long)samples);
+    if (length < 1 || length > samples)
+        import_fail(im, E_MALFORMED, "frames of %lld in %lld samples", (long long)length, (long long)samples);
     int64_t frames = (samples - length) / step + 1;
     int64_t *index = import_room(im, (int64_t)ck_mul(im->cx, (size_t)frames, (size_t)length), sizeof *index);
     for (int64_t i = 0; i < frames * length; i++) index[i] = i / length * step + i % length;
-    Node *frame = graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x, graph_const(g, DT_I64, SHAPE(frames, length), index)});
+    Node *where = graph_const(g, DT_I64, SHAPE(frames, length), index);
+    Node *frame = graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x, where});
     if (in_given(im, 2)) frame = op2(g, Mul, frame, node_reshape(g, in(im, 2), SHAPE(length, 1)));
     out(im, 0, transform(g, frame, turn_of(im, x->type, length, false, attr_int(im, "onesided", 1) != 0)));
 }

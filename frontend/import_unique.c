@@ -19,7 +19,8 @@ static int compare(const Slices *s, int64_t a, int64_t b) {
 
 typedef struct Found { int64_t n, *first, *which, *times; } Found;
 
-// The number of slice i among those found, which are in order if they are to be sorted; or where it belongs, negated - 1.
+// The number of slice i among those found, which are in order if they are to be sorted; or where it
+// belongs, negated - 1.
 static int64_t find(const Slices *s, const Found *f, int64_t i, bool sorted) {
     int64_t low = 0, high = f->n;
     while (!sorted && low < high && compare(s, f->first[low], i)) low++;

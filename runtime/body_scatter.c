@@ -64,7 +64,8 @@ static void copy(const BodyArgs *a) {
 // One element after the other: its index in updates, and where that is in y apart from the axis.
 void body_ScatterElements(const BodyArgs *a) {
     const TensorDesc *y = a->desc, *u = &a->desc[3];
-    int64_t axis = a->attr[0], total = desc_elements(u), at[TVC_MAXDIM] = {0}, stride[TVC_MAXDIM], bytes = dtypes[y->type].bytes;
+    int64_t axis = a->attr[0], total = desc_elements(u), bytes = dtypes[y->type].bytes;
+    int64_t at[TVC_MAXDIM] = {0}, stride[TVC_MAXDIM];
     copy(a);
     for (int64_t d = y->rank - 1, s = 1; d >= 0; s *= y->dim[d--]) stride[d] = s;
     for (int64_t i = 0; i < total; i++) {
@@ -93,6 +94,7 @@ void body_ScatterND(const BodyArgs *a) {
             inside &= p >= 0;
             to = to * y->dim[d] + p;
         }
-        if (inside) meet(a->attr[0], y->type, (char *)a->buf[0] + to * size * bytes, (const char *)a->buf[3] + i * size * bytes, size);
+        const char *update = (const char *)a->buf[3] + i * size * bytes;
+        if (inside) meet(a->attr[0], y->type, (char *)a->buf[0] + to * size * bytes, update, size);
     }
 }

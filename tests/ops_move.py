@@ -64,7 +64,8 @@ class Case:
         node = helper.make_node(self.op, names, outputs, **self.attrs)
         weights = [numpy_helper.from_array(self.inputs[i], names[i]) for i in self.fixed if self.inputs[i] is not None]
         given = [(i, x) for i, x in enumerate(self.inputs) if x is not None and i not in self.fixed]
-        info = [helper.make_tensor_value_info(names[i], numpy_helper.from_array(x).data_type, x.shape) for i, x in given]
+        info = [helper.make_tensor_value_info(names[i], numpy_helper.from_array(x).data_type, x.shape)
+                for i, x in given]
         graph = helper.make_graph([node], "g", info, [onnx.ValueInfoProto(name=o) for o in outputs], weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         return model, {names[i]: x for i, x in given}
@@ -104,7 +105,8 @@ def pads():
         return Case(19, "Pad", [data(shape, np.float32), ints(amounts), np.float32(2) if roll(0, 1) else None,
                                 ints([either_sign(a, len(shape)) for a in axes])], mode=mode)
     x = data(shape, np.float32)
-    return Case(19 if mode == "wrap" else pick(11, 13), "Pad", [x, ints([amount(d) for d in shape * 2]), np.float32(-1)], mode=mode)
+    amounts = ints([amount(d) for d in shape * 2])
+    return Case(19 if mode == "wrap" else pick(11, 13), "Pad", [x, amounts, np.float32(-1)], mode=mode)
 
 
 @family
@@ -145,8 +147,10 @@ def reshapes():
 
 @family
 def empties():
-    return pick(Case(14, "Reshape", [data([0, 3]), ints([3, 0])], allowzero=1), Case(13, "Slice", [data([4]), ints([2]), ints([2])]),
-                Case(13, "Concat", [data([0], np.float32), data([2], np.float32)], axis=0), Case(13, "Gather", [data([3]), ints([])]),
+    return pick(Case(14, "Reshape", [data([0, 3]), ints([3, 0])], allowzero=1),
+                Case(13, "Slice", [data([4]), ints([2]), ints([2])]),
+                Case(13, "Concat", [data([0], np.float32), data([2], np.float32)], axis=0),
+                Case(13, "Gather", [data([3]), ints([])]),
                 Case(13, "Tile", [data([3]), ints([0])]), Case(13, "Expand", [data([1]), ints([0])]),
                 Case(13, "Transpose", [data([0, 3])], perm=[1, 0]))
 
@@ -199,7 +203,8 @@ def patches():
     # (dilated and one-dimensional: ONNX Runtime 1.31 and the operator's formula differ)
     pad = [roll(0, 1) for _ in range(2 * rank)]
     image = [(block[d] - 1) * dilation[d] + roll(1, 4) for d in range(rank)]
-    places = [(image[d] + pad[d] + pad[d + rank] - (block[d] - 1) * dilation[d] - 1) // stride[d] + 1 for d in range(rank)]
+    reach = [(block[d] - 1) * dilation[d] + 1 for d in range(rank)]
+    places = [(image[d] + pad[d] + pad[d + rank] - reach[d]) // stride[d] + 1 for d in range(rank)]
     x = data([roll(1, 2), roll(1, 2) * int(np.prod(block)), int(np.prod(places))], np.float32)
     return Case(18, "Col2Im", [x, ints(image), ints(block)], strides=stride, dilations=dilation, pads=pad)
 
@@ -249,7 +254,8 @@ def gathers_nd():
 @family
 def scatters():
     shape = sizes(roll(1, 4))
-    axis, op, how = roll(0, len(shape) - 1), pick("Scatter", "ScatterElements", "ScatterElements"), pick("none", "add", "mul", "max", "min")
+    axis, op = roll(0, len(shape) - 1), pick("Scatter", "ScatterElements", "ScatterElements")
+    how = pick("none", "add", "mul", "max", "min")
     some = elements(shape, axis)
     if op == "Scatter" or how == "none":           # where a place is named twice the answer is open
         index = np.apply_along_axis(lambda _: rng.permutation(shape[axis])[:some[axis]], axis, np.zeros(some))
@@ -257,7 +263,8 @@ def scatters():
     else:
         index, attrs = rng.integers(-shape[axis], shape[axis], some), {"reduction": how}
     opset = 9 if op == "Scatter" else 18
-    return Case(opset, op, [data(shape, np.float32), index.astype(np.int64), data(some, np.float32)], axis=axis, **attrs)
+    inputs = [data(shape, np.float32), index.astype(np.int64), data(some, np.float32)]
+    return Case(opset, op, inputs, axis=axis, **attrs)
 
 
 @family
@@ -266,14 +273,16 @@ def scatters_nd():
     depth, how = roll(1, len(shape)), pick("none", "add", "mul", "max", "min")
     count = roll(1, 3) if how != "none" else 1
     index = np.stack([rng.integers(-d, d, [count]) for d in shape[:depth]], -1)
-    return Case(18, "ScatterND", [data(shape, np.float32), index, data([count] + shape[depth:], np.float32)], reduction=how)
+    update = data([count] + shape[depth:], np.float32)
+    return Case(18, "ScatterND", [data(shape, np.float32), index, update], reduction=how)
 
 
 @family
 def ones_hot():
     shape, depth = sizes(roll(1, 3)), roll(1, 5)
     index = rng.integers(-depth - 1, depth + 1, shape)
-    return Case(11, "OneHot", [index, np.int64(depth), data([2], pick(np.float32, np.int64))], axis=either_sign(roll(0, len(shape)), len(shape) + 1))
+    axis = either_sign(roll(0, len(shape)), len(shape) + 1)
+    return Case(11, "OneHot", [index, np.int64(depth), data([2], pick(np.float32, np.int64))], axis=axis)
 
 
 @family
@@ -295,8 +304,8 @@ def tops():
 @family
 def backwards():
     shape, time = sizes(roll(2, 4)), roll(0, 1)
-    return Case(10, "ReverseSequence", [data(shape, np.float32), ints(rng.integers(1, shape[time] + 1, shape[1 - time]))],
-                time_axis=time, batch_axis=1 - time)
+    lengths = ints(rng.integers(1, shape[time] + 1, shape[1 - time]))
+    return Case(10, "ReverseSequence", [data(shape, np.float32), lengths], time_axis=time, batch_axis=1 - time)
 
 
 @family

@@ -79,7 +79,8 @@ static void check(Node *y, ValueFn *value, void *user) {
     int64_t at[MAXDIM] = {0};
     if (is_empty(y->shape)) return;
     do {
-        double got = dtype_get_f(y->type, (char *)result + flat(y->shape, at) * dtypes[y->type].bytes), want = value(user, at);
+        double got = dtype_get_f(y->type, (char *)result + flat(y->shape, at) * dtypes[y->type].bytes);
+        double want = value(user, at);
         if (got != want) fail_msg("%s %s: %g instead of %g", optab[y->op].name, shape_str(cx, y->shape), got, want);
     } while (next(y->shape, at));
 }
@@ -176,7 +177,8 @@ static void slices(void) {
     Use u = {.x = numbers(s)};
     int64_t attr[3 * MAXDIM];
     for (int d = 0; d < r; d++) {
-        int64_t step = 1 + roll(3), most = (s.d[d] - 1) / step + 1, size = roll(most + 1), reach = size ? (size - 1) * step : 0;
+        int64_t step = 1 + roll(3), most = (s.d[d] - 1) / step + 1, size = roll(most + 1);
+        int64_t reach = size ? (size - 1) * step : 0;
         int64_t first = roll(s.d[d] - reach);
         bool back = roll(2), whole = s.batch == d + 1;
         u.a[d] = whole ? 0 : back ? first + reach : first, u.b[d] = whole ? 1 : back ? -step : step;
@@ -383,17 +385,21 @@ static Node *batched(void) {
 static Node *cut_batch(void) { return node_slice(g, batched(), 0, 0, 1); }
 static Node *pad_batch(void) { return op1a(g, Pad, batched(), AXES(1, 0, 0, 1, 1, 1, N + 1, 3, 4)); }
 static Node *mix_batch(void) { return node_reshape(g, batched(), SHAPE(3, N, 4)); }
-static Node *bury_batch(void) { return node_reshape(g, node_transpose(g, batched(), AXES(1, 0, 2).i), (Shape){.n = 1, .batch = 1, .d = {12 * N}}); }
+static Node *bury_batch(void) {
+    Shape flat_ = {.n = 1, .batch = 1, .d = {12 * N}};
+    return node_reshape(g, node_transpose(g, batched(), AXES(1, 0, 2).i), flat_);
+}
 static Node *join_batches(void) { Node *x = batched(); return node_concat(g, 0, 2, (Node *[]){x, x}); }
-static Node *take_of_batch(void) { return graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){batched(), vector_of(0)}); }
+static Node *take(Op op, Node *x, int64_t i) { return graph_op(g, op, AXES(0), 2, (Node *[]){x, vector_of(i)}); }
+static Node *take_of_batch(void) { return take(OP_Gather, batched(), 0); }
 static Node *wrong_sizes(void) { return node_reshape(g, numbers(SHAPE(2, 3))->n, SHAPE(5)); }
 static Node *wrong_order(void) { return node_transpose(g, numbers(SHAPE(2, 3))->n, AXES(0, 0).i); }
 static Node *wrong_cut(void) { return node_slice(g, numbers(SHAPE(2, 3))->n, 1, 2, 2); }
-static Node *take_nothing(void) { return graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){numbers(SHAPE(0, 3))->n, vector_of(0)}); }
+static Node *take_nothing(void) { return take(OP_Gather, numbers(SHAPE(0, 3))->n, 0); }
 static Node *too_many(void) { return op1a(g, TopKValues, numbers(SHAPE(3))->n, AXES(0, 4, 1, 1)); }
-static Node *take_beyond(void) { return graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){numbers(SHAPE(3))->n, vector_of(3)}); }
-static Node *take_before(void) { return graph_op(g, OP_GatherElements, AXES(0), 2, (Node *[]){numbers(SHAPE(3))->n, vector_of(-4)}); }
-static Node *take_far(void) { return graph_op(g, OP_GatherND, AXES(0), 2, (Node *[]){numbers(SHAPE(3))->n, vector_of(INT64_MIN)}); }
+static Node *take_beyond(void) { return take(OP_Gather, numbers(SHAPE(3))->n, 3); }
+static Node *take_before(void) { return take(OP_GatherElements, numbers(SHAPE(3))->n, -4); }
+static Node *take_far(void) { return take(OP_GatherND, numbers(SHAPE(3))->n, INT64_MIN); }
 static Node *put_beyond(void) {
     Node *x = numbers(SHAPE(3))->n, *u = numbers(SHAPE(1))->n;
     return graph_op(g, OP_ScatterElements, AXES(0, 0), 3, (Node *[]){x, vector_of(3), u});
@@ -426,7 +432,8 @@ static void refusals(void **state) {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         cx = cx_new();
         if (cx_guard(cx, run_refused, &i)) fail_msg("number %zu was not refused", i);
-        if (cx->code != refused[i].code || !strstr(cx->error, refused[i].error)) fail_msg("number %zu was refused by: %s", i, cx->error);
+        if (cx->code != refused[i].code || !strstr(cx->error, refused[i].error))
+            fail_msg("number %zu was refused by: %s", i, cx->error);
         cx_free(cx);
     }
 }
@@ -455,8 +462,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transposes),       cmocka_unit_test(test_expands),  cmocka_unit_test(test_reshapes),
         cmocka_unit_test(test_slices),           cmocka_unit_test(test_pads),     cmocka_unit_test(test_concats),
-        cmocka_unit_test(test_gathers),          cmocka_unit_test(test_gathers_elements), cmocka_unit_test(test_gathers_nd),
-        cmocka_unit_test(test_scatters_elements), cmocka_unit_test(test_scatters_nd), cmocka_unit_test(refusals),
+        cmocka_unit_test(test_gathers),          cmocka_unit_test(test_gathers_elements),
+        cmocka_unit_test(test_gathers_nd),       cmocka_unit_test(test_scatters_elements),
+        cmocka_unit_test(test_scatters_nd),      cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,7 +85,8 @@ static Graph *all_sorts(Cx *cx) {
     Graph *g = graph_new(cx, 4);
     Shape s = SHAPE(4, 3, 8, 8), two = SHAPE(8, 96);
     s.batch = two.batch = 1;
-    Node *x = graph_input(g, "x \"quoted\" \\ \xc3\xa9\n", DT_F32, s), *w = graph_param(g, "w", DT_F32, SHAPE(96), NULL);
+    Node *x = graph_input(g, "x \"quoted\" \\ \xc3\xa9\n", DT_F32, s);
+    Node *w = graph_param(g, "w", DT_F32, SHAPE(96), NULL);
     static const int64_t index[] = {0, -1, INT64_MIN};
     static const uint64_t large[] = {UINT64_MAX};
     static const double exact[] = {0.1, 1e300, -0.0};

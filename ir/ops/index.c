@@ -7,7 +7,8 @@
 static const char *name_of(const Node *n) { return optab[n->op].name; }
 
 static void needs_indices(Graph *g, const Node *n, const Node *index) {
-    if (!dtype_is_int(index->type)) fail(g->cx, E_MALFORMED, "%s: its indices are %s", name_of(n), dtypes[index->type].name);
+    if (!dtype_is_int(index->type))
+        fail(g->cx, E_MALFORMED, "%s: its indices are %s", name_of(n), dtypes[index->type].name);
 }
 
 // Nothing can be taken from an axis without elements.
@@ -72,7 +73,8 @@ void infer_gather_elements(Graph *g, Node *n) {
         fail(g->cx, E_MALFORMED, "GatherElements: axis %d of %s by %s", axis, shape_str(g->cx, x), shape_str(g->cx, t));
     needs_fixed(g, n, axis);
     if (x.batch && t.batch != x.batch && g->max_batch > 1)
-        fail(g->cx, E_UNSUPPORTED, "GatherElements: %s by %s, the batch differs", shape_str(g->cx, x), shape_str(g->cx, t));
+        fail(g->cx, E_UNSUPPORTED, "GatherElements: %s by %s, the batch differs", shape_str(g->cx, x),
+             shape_str(g->cx, t));
     n->shape = t;
     needs_elements(g, n, axis);
 }
@@ -122,7 +124,8 @@ Expr *emit_gather_nd(Kernel *k, Node *n, Expr **at) {
 static void infer_scatter(Graph *g, Node *n) {
     needs_indices(g, n, n->in[1]);
     if (n->in[2]->type != X->type)
-        fail(g->cx, E_MALFORMED, "%s: updates of type %s for %s", name_of(n), dtypes[n->in[2]->type].name, dtypes[X->type].name);
+        fail(g->cx, E_MALFORMED, "%s: updates of type %s for %s", name_of(n), dtypes[n->in[2]->type].name,
+             dtypes[X->type].name);
     n->shape = X->shape;
 }
 
@@ -133,12 +136,13 @@ void infer_scatter_elements(Graph *g, Node *n) {
     bool fits = same_dims(t, n->in[2]->shape) && t.n == x.n && axis >= 0 && axis < x.n;
     for (int d = 0; fits && d < x.n; d++) fits = d == axis || t.d[d] <= x.d[d];
     if (!fits)
-        fail(g->cx, E_MALFORMED, "ScatterElements: axis %d of %s by %s from %s", axis, shape_str(g->cx, x), shape_str(g->cx, t),
-             shape_str(g->cx, n->in[2]->shape));
+        fail(g->cx, E_MALFORMED, "ScatterElements: axis %d of %s by %s from %s", axis, shape_str(g->cx, x),
+             shape_str(g->cx, t), shape_str(g->cx, n->in[2]->shape));
     needs_fixed(g, n, axis);
     bool alike = x.batch == t.batch && x.batch == n->in[2]->shape.batch && batch_outermost(x) && batch_outermost(t);
     if (g->max_batch > 1 && !alike)
-        fail(g->cx, E_UNSUPPORTED, "ScatterElements: %s by %s, the batch differs", shape_str(g->cx, x), shape_str(g->cx, t));
+        fail(g->cx, E_UNSUPPORTED, "ScatterElements: %s by %s, the batch differs", shape_str(g->cx, x),
+             shape_str(g->cx, t));
 }
 
 void infer_scatter_nd(Graph *g, Node *n) {
@@ -149,9 +153,11 @@ void infer_scatter_nd(Graph *g, Node *n) {
     for (int d = 0; fits && d < t.n - 1; d++) push_axis(&want, t, d);
     for (int d = (int)depth; fits && d < x.n; d++) push_axis(&want, x, d);
     if (!fits || !same_dims(want, u))
-        fail(g->cx, E_MALFORMED, "ScatterND: %s by %s from %s", shape_str(g->cx, x), shape_str(g->cx, t), shape_str(g->cx, u));
+        fail(g->cx, E_MALFORMED, "ScatterND: %s by %s from %s", shape_str(g->cx, x), shape_str(g->cx, t),
+             shape_str(g->cx, u));
     if (g->max_batch > 1 && (x.batch || t.batch || u.batch))
-        fail(g->cx, E_UNSUPPORTED, "ScatterND: %s by %s grows with the batch", shape_str(g->cx, x), shape_str(g->cx, t));
+        fail(g->cx, E_UNSUPPORTED, "ScatterND: %s by %s grows with the batch", shape_str(g->cx, x),
+             shape_str(g->cx, t));
 }
 
 // The attr.i[1] largest (attr.i[2] = 1) or smallest elements along attr.i[0], best first.

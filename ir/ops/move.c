@@ -66,10 +66,11 @@ static bool keeps_batch(Shape x, Shape y) {
 void infer_reshape(Graph *g, Node *n) {
     n->shape = attr_shape(n->attr);
     if (numel(n->shape) != numel(X->shape))
-        fail(g->cx, E_MALFORMED, "Reshape: %s does not hold %s", shape_str(g->cx, n->shape), shape_str(g->cx, X->shape));
+        fail(g->cx, E_MALFORMED, "Reshape: %s does not hold %s", shape_str(g->cx, n->shape),
+             shape_str(g->cx, X->shape));
     if (g->max_batch > 1 && !keeps_batch(X->shape, n->shape))
-        fail(g->cx, E_UNSUPPORTED, "Reshape: from %s to %s, the batch would not stay outermost", shape_str(g->cx, X->shape),
-             shape_str(g->cx, n->shape));
+        fail(g->cx, E_UNSUPPORTED, "Reshape: from %s to %s, the batch would not stay outermost",
+             shape_str(g->cx, X->shape), shape_str(g->cx, n->shape));
 }
 
 // By groups of axes that hold the same number of elements: no division where blocks line up.
@@ -92,7 +93,8 @@ void infer_expand(Graph *g, Node *n) {
     Shape to = attr_shape(n->attr);
     n->shape = bcast_shape(g, "Expand", X->shape, to);
     if (!same_dims(n->shape, to))
-        fail(g->cx, E_MALFORMED, "Expand: %s does not broadcast to %s", shape_str(g->cx, X->shape), shape_str(g->cx, to));
+        fail(g->cx, E_MALFORMED, "Expand: %s does not broadcast to %s", shape_str(g->cx, X->shape),
+             shape_str(g->cx, to));
 }
 Expr *emit_expand(Kernel *k, Node *n, Expr **at) { return pull_bcast(k, n, 0, at); }
 
@@ -161,7 +163,8 @@ void infer_concat(Graph *g, Node *n) {
     if (!fits || !same_dims(a, b))
         fail(g->cx, E_MALFORMED, "Concat: %s with %s", shape_str(g->cx, X->shape), shape_str(g->cx, b));
     if (g->max_batch > 1 && (a.batch == axis + 1 || b.batch == axis + 1 || !a.batch != !b.batch))
-        fail(g->cx, E_UNSUPPORTED, "Concat: %s with %s along the batch", shape_str(g->cx, X->shape), shape_str(g->cx, b));
+        fail(g->cx, E_UNSUPPORTED, "Concat: %s with %s along the batch", shape_str(g->cx, X->shape),
+             shape_str(g->cx, b));
 }
 
 Expr *emit_concat(Kernel *k, Node *n, Expr **at) {
@@ -180,7 +183,9 @@ Node *node_transpose(Graph *g, Node *x, const int64_t *perm) {
     return same ? x : op1a(g, Transpose, x, ((Attr){.n = x->shape.n, .i = perm}));
 }
 
-Node *node_expand(Graph *g, Node *x, Shape s) { return same_shape(x->shape, s) ? x : op1a(g, Expand, x, shape_attr(&s)); }
+Node *node_expand(Graph *g, Node *x, Shape s) {
+    return same_shape(x->shape, s) ? x : op1a(g, Expand, x, shape_attr(&s));
+}
 
 Node *node_slice(Graph *g, Node *x, int axis, int64_t from, int64_t size) {
     int r = x->shape.n;
