@@ -5,7 +5,7 @@
 // A kernel has one anchor, a contraction or reduction, and grows forward from it over element-wise
 // nodes of the same shape that are the only user. Element-wise chains without an anchor melt into
 // whatever reads them once. A contraction reads its operands from buffers; nothing with an anchor
-// inside may melt into a loop, where it would be computed again and again.
+// or a Mix inside may melt into a loop, where it would be computed again and again.
 #include "passes.h"
 
 enum { CHAIN = 48 };                     // unstored nodes above each other: bounds every recursion over formulas
@@ -13,6 +13,7 @@ enum { CHAIN = 48 };                     // unstored nodes above each other: bou
 typedef struct Fuse {
     Graph *g;
     bool *heavy;                         // by id: its formula holds an anchor
+    bool *mixed;                         // or a Mix, which counts as one
     bool *plain;                         // a body reads it: row-major, in a buffer of its own
     int *depth;
 } Fuse;
@@ -35,8 +36,15 @@ static bool spreads(const Node *n, const Node *x) {
 }
 
 static void store_inputs(Fuse *f, Node *n) {
-    bool full = false;                                   // has taken in its one anchor
     OpKind kind = op_kind(n);
+    f->mixed[n->id] = kind == MIX;
+    for (int k = 0; k < n->nin; k++) {
+        Node *x = n->in[k];
+        if (x->stored || !f->mixed[x->id]) continue;
+        if (kind == REDUCE || kind == CONTRACT || (op_is_ewise(n) && f->mixed[n->id])) x->stored = true;
+        else f->mixed[n->id] = true;
+    }
+    bool full = f->mixed[n->id];                         // has taken in its one anchor
     for (int k = 0; k < n->nin; k++) {
         Node *x = behind_moves(n->in[k]);
         if (kind == BODY) n->in[k]->stored = f->plain[n->in[k]->id] = true;
@@ -87,12 +95,16 @@ static bool placeable(const Fuse *f, const Node *c, const Node *x) {
     return !f->plain[x->id] && !x->home && !op_is_leaf(x) && x->frozen == c->frozen && op_kind(x) != BODY && (x->stored || op_kind(x) != MOVE);
 }
 
+// Its elements would be copied even where it could melt: both parts have buffers.
+static bool has_parts(const Node *c) { return c->in[0]->stored && c->in[1]->stored; }
+
 static void slices(Fuse *f) {
     Graph *g = f->g;
     for (int i = g->norder - 1; i >= 0; i--) {           // outermost first: they may nest
         Node *c = g->order[i];
-        if (c->op != OP_Concat || !c->stored || c->in[0] == c->in[1]) continue;
+        if (c->op != OP_Concat || (!c->stored && !has_parts(c)) || c->in[0] == c->in[1]) continue;
         if (!placeable(f, c, c->in[0]) || !placeable(f, c, c->in[1])) continue;
+        c->stored = true;
         for (int k = 0; k < 2; k++) c->in[k]->home = c, c->in[k]->stored = true;
     }
 }
@@ -148,6 +160,29 @@ static void views(Graph *g) {
     }
 }
 
+// ---- operands of contractions ----
+
+// Each element is one of a buffer, at an index that moves evenly with every axis. A Reshape across
+// padding or blocks is not.
+static bool even(Graph *g, Node *x) {
+    Kernel *k = kernel_of(g->cx, g, x, "");
+    bool is = k->body->op == K_LOAD;
+    for (int d = 0; is && d < x->shape.n; d++) is = k->axis[d]->op != I_VAR || ix_coef(k->body->a, k->axis[d]) != IX_WILD;
+    return is;
+}
+
+static void pack_operands(Graph *g) {
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        for (int k = 0; k < n->nin && op_kind(n) == CONTRACT; k++) {
+            Node *x = n->in[k];
+            if (x->stored || op_kind(x) != MOVE || even(g, x)) continue;
+            x->stored = true;
+            view_set(x);
+        }
+    }
+}
+
 // A root is written where the caller finds it row-major: not inside another's buffer.
 static void own_roots(Graph *g) {
     for (int i = 0; i < g->nroot; i++) {
@@ -165,7 +200,7 @@ void fuse(Graph *g) {
         n->halo_value = 0;
         memset(n->halo, 0, sizeof n->halo);
     }
-    Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
+    Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
     melt(&f);
     init_boundary(g);
     halos(&f);
@@ -177,4 +212,5 @@ void fuse(Graph *g) {
             c->in[0]->home = c->in[1]->home = NULL;
         }
     views(g);
+    pack_operands(g);
 }

@@ -128,8 +128,10 @@ static Node *operand(Graph *g, Node *x, int64_t channels) {
     Shape s = x->shape;
     if (numel(s) == 1 && !s.batch) return reshape(g, x, 0, (Shape){0});
     if (blocked(g, x)) return blocked(g, x);
-    if (s.n == 3 && s.d[0] == channels && s.d[1] * s.d[2] == 1 && !s.batch)
-        return reshape(g, pad_axis(g, x, 0, up(channels, B)), 0, SHAPE(up(channels, B) / B, 1, 1, B));
+    if (s.n == 3 && s.d[0] == channels && s.d[1] * s.d[2] == 1 && !s.batch) {
+        Node *padded = pad_axis(g, x, 0, up(channels, B));
+        return reshape(g, padded == x ? x : op1(g, Keep, padded), 0, SHAPE(up(channels, B) / B, 1, 1, B));
+    }
     if (s.n == 4 && s.d[1] == channels) return block(g, x, B);
     if (s.n == 4 && s.d[1] == 1) return reshape(g, x, s.batch, SHAPE(s.d[0], 1, s.d[2], s.d[3], 1));
     return NULL;

@@ -40,6 +40,6 @@ void session_set_step(Session *s, uint64_t step);         // for random operator
 // data asked for something out of range: outputs are then undefined, and no slot was updated.
 Err session_call(Session *s, int function, Fault *f);
 
-const double *session_seconds(const Session *s);          // per step, in its latest run; NULL: not profiled
+const double *session_seconds(const Session *s);          // per step, the least of its runs; NULL: not profiled
 
 #endif
