@@ -35,7 +35,8 @@ void import_matmul(Import *im, const DocNode *n) { (void)n, out(im, 0, matmul(im
 
 static Node *matrix(Import *im, int k, const char *transposed) {
     Node *m = in(im, k);
-    if (m->shape.n != 2) import_fail(im, E_MALFORMED, "input %d has shape %s, not a matrix's", k, shape_str(im->cx, m->shape));
+    if (m->shape.n != 2)
+        import_fail(im, E_MALFORMED, "input %d has shape %s, not a matrix's", k, shape_str(im->cx, m->shape));
     return attr_int(im, transposed, 0) ? op1a(im->g, Transpose, m, AXES(1, 0)) : m;
 }
 
@@ -52,7 +53,8 @@ void import_gemm(Import *im, const DocNode *n) {
     if (in_given(im, 2) && attr_float(im, "beta", 1) != 0) {
         Node *sum = op2(im->g, Add, y, scaled_by(im, in(im, 2), "beta"));
         if (!same_dims(sum->shape, y->shape))
-            import_fail(im, E_MALFORMED, "C of shape %s on a product of %s", shape_str(im->cx, in(im, 2)->shape), shape_str(im->cx, y->shape));
+            import_fail(im, E_MALFORMED, "C of shape %s on a product of %s", shape_str(im->cx, in(im, 2)->shape),
+                        shape_str(im->cx, y->shape));
         y = sum;
     }
     out(im, 0, y);
@@ -63,12 +65,14 @@ void import_gemm(Import *im, const DocNode *n) {
 Node *single(Import *im, int k) {
     if (!in_given(im, k)) return NULL;
     Node *x = in(im, k);
-    if (numel(x->shape) != 1) import_fail(im, E_MALFORMED, "input %d has shape %s, but one number is wanted", k, shape_str(im->cx, x->shape));
+    if (numel(x->shape) != 1)
+        import_fail(im, E_MALFORMED, "input %d has shape %s, but one number is wanted", k, shape_str(im->cx, x->shape));
     return node_reshape(im->g, x, (Shape){0});
 }
 
 Node *centred(Import *im, Node *x, Node *zero) {
-    if (!dtype_is_int(x->type)) import_fail(im, E_MALFORMED, "an input of %s, but integers are wanted", dtypes[x->type].name);
+    if (!dtype_is_int(x->type))
+        import_fail(im, E_MALFORMED, "an input of %s, but integers are wanted", dtypes[x->type].name);
     Node *wide = node_cast(im->g, x, DT_I32);
     return zero ? op2(im->g, Sub, wide, node_cast(im->g, zero, DT_I32)) : wide;
 }
@@ -94,7 +98,8 @@ static Node *per_line(Import *im, int k, bool rows) {
 
 void import_matmul_integer(Import *im, const DocNode *n) {
     (void)n;
-    out(im, 0, matmul(im, centred(im, in(im, 0), per_line(im, 2, true)), centred(im, in(im, 1), per_line(im, 3, false))));
+    out(im, 0,
+        matmul(im, centred(im, in(im, 0), per_line(im, 2, true)), centred(im, in(im, 1), per_line(im, 3, false))));
 }
 
 // inputs: a, its scale and zero point, the same of b, scale and zero point of y

@@ -5,7 +5,8 @@
 // The kernel's sizes, from weights of as many axes as the images.
 static const int64_t *kernel_of_weights(Import *im, const Node *x, const Node *w) {
     if (w->shape.n != x->shape.n)
-        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape), shape_str(im->cx, x->shape));
+        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape),
+                    shape_str(im->cx, x->shape));
     return w->shape.d + 2;
 }
 
@@ -66,11 +67,13 @@ static Node *turned(Import *im, Node *w, int64_t group) {
     Shape s = w->shape, apart = {.n = s.n + 1, .d = {group, s.d[0] / group, s.d[1]}}, whole = s;
     int64_t cut[3 * MAXDIM], perm[MAXDIM] = {0, 2, 1};
     if (apart.n > MAXDIM) import_fail(im, E_UNSUPPORTED, "weights of shape %s", shape_str(im->cx, s));
-    for (int d = 0; d < s.n; d++) cut[d] = d < 2 ? 0 : s.d[d] - 1, cut[s.n + d] = d < 2 ? 1 : -1, cut[2 * s.n + d] = s.d[d];
+    for (int d = 0; d < s.n; d++)
+        cut[d] = d < 2 ? 0 : s.d[d] - 1, cut[s.n + d] = d < 2 ? 1 : -1, cut[2 * s.n + d] = s.d[d];
     for (int d = 2; d < s.n; d++) apart.d[d + 1] = s.d[d], perm[d + 1] = d + 1;
     whole.d[0] = group * s.d[1], whole.d[1] = s.d[0] / group;
     Node *flipped = op1a(g, Slice, w, ((Attr){.n = 3 * s.n, .i = cut}));
-    return node_reshape(g, op1a(g, Transpose, node_reshape(g, flipped, apart), ((Attr){.n = apart.n, .i = perm})), whole);
+    return node_reshape(g, op1a(g, Transpose, node_reshape(g, flipped, apart), ((Attr){.n = apart.n, .i = perm})),
+                        whole);
 }
 
 // before and after as the document means them: what is cut off the full result on both sides.
@@ -98,7 +101,8 @@ void import_conv_transpose(Import *im, const DocNode *n) {
     int64_t extra[MAXDIM], group = group_of(im, x);
     Window win = window_unpadded(im, x->shape, kernel_of_weights(im, x, w));
     if (w->shape.d[0] != x->shape.d[1])
-        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape), shape_str(im->cx, x->shape));
+        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape),
+                    shape_str(im->cx, x->shape));
     window_numbers(im, "output_padding", win.rank, 0, 0, extra);
     Node *wide = parted(im, x, &win);
     cut_off(im, &win, x, extra);

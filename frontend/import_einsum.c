@@ -37,7 +37,8 @@ static int read_term(Import *im, const char **p, int *label) {
         if (lower || upper) {
             label[n++] = upper ? **p - 'A' : **p - 'a' + 26;  // capitals come first, as in ASCII
         } else {
-            if (strncmp(*p, "...", 3) || dots) import_fail(im, E_MALFORMED, "its equation is wrong at '%s'", cx_show(im->cx, *p));
+            if (strncmp(*p, "...", 3) || dots)
+                import_fail(im, E_MALFORMED, "its equation is wrong at '%s'", cx_show(im->cx, *p));
             label[n++] = ELLIPSIS, dots = true, *p += 2;
         }
     }
@@ -67,7 +68,8 @@ static Term read_operand(Import *im, int k, const char **p, int *dots) {
     int rest = t.x->shape.n - n + 1;
     if (!has_dots(label, n)) rest = 0;
     if (rest < 0 || (!has_dots(label, n) && n != t.x->shape.n))
-        import_fail(im, E_MALFORMED, "its equation gives input %d, of shape %s, %d labels", k, shape_str(im->cx, t.x->shape), n);
+        import_fail(im, E_MALFORMED, "its equation gives input %d, of shape %s, %d labels", k,
+                    shape_str(im->cx, t.x->shape), n);
     t.n = spelled_out(im, label, n, rest, t.label);
     if (rest > *dots) *dots = rest;
     return t;
@@ -119,8 +121,8 @@ static void take_diagonals(Import *im, Term *t) {
         int i = find(t, t->label[k]);
         if (i == k) continue;
         if (t->x->shape.d[i] != t->x->shape.d[k])
-            import_fail(im, E_MALFORMED, "a label of its equation stands for sizes %lld and %lld", (long long)t->x->shape.d[i],
-                        (long long)t->x->shape.d[k]);
+            import_fail(im, E_MALFORMED, "a label of its equation stands for sizes %lld and %lld",
+                        (long long)t->x->shape.d[i], (long long)t->x->shape.d[k]);
         Node *on = op2(g, Equal, iota_along(g, t->x->shape, i), iota_along(g, t->x->shape, k));
         t->x = op3(g, Where, on, t->x, node_like(g, t->x, 0));
         sum_axis(g, t, k);
@@ -131,7 +133,9 @@ static void drop_ones(Import *im, Term *t, const int64_t *size) {
     for (int d = t->n - 1; d >= 0; d--) {
         int64_t here = t->x->shape.d[d], want = size[t->label[d]];
         if (here == want) continue;
-        if (here != 1) import_fail(im, E_MALFORMED, "a label of its equation stands for sizes %lld and %lld", (long long)here, (long long)want);
+        if (here != 1)
+            import_fail(im, E_MALFORMED, "a label of its equation stands for sizes %lld and %lld", (long long)here,
+                        (long long)want);
         t->x = squeezed(im->g, t->x, AXES(d));
         drop_axis(t, d);
     }

@@ -18,14 +18,24 @@ static Node *act_relu(Graph *g, Node *x, double a, double b) { (void)a, (void)b;
 static Node *act_tanh(Graph *g, Node *x, double a, double b) { (void)a, (void)b; return op1(g, Tanh, x); }
 static Node *act_sigmoid(Graph *g, Node *x, double a, double b) { (void)a, (void)b; return op1(g, Sigmoid, x); }
 static Node *act_affine(Graph *g, Node *x, double a, double b) { return shifted(g, scaled(g, x, a), b); }
-static Node *act_scaled_tanh(Graph *g, Node *x, double a, double b) { return scaled(g, op1(g, Tanh, scaled(g, x, b)), a); }
-static Node *act_hard_sigmoid(Graph *g, Node *x, double a, double b) { return at_most(g, at_least(g, act_affine(g, x, a, b), 0), 1); }
+static Node *act_scaled_tanh(Graph *g, Node *x, double a, double b) {
+    return scaled(g, op1(g, Tanh, scaled(g, x, b)), a);
+}
+static Node *act_hard_sigmoid(Graph *g, Node *x, double a, double b) {
+    return at_most(g, at_least(g, act_affine(g, x, a, b), 0), 1);
+}
 static Node *act_softplus(Graph *g, Node *x, double a, double b) {
     (void)a, (void)b;                                 // log(1 + e^x) without overflow
     return op2(g, Add, op1(g, Relu, x), op1(g, Log1p, op1(g, Exp, op1(g, Neg, op1(g, Abs, x)))));
 }
-static Node *act_softsign(Graph *g, Node *x, double a, double b) { (void)a, (void)b; return op2(g, Div, x, shifted(g, op1(g, Abs, x), 1)); }
-static Node *act_leaky_relu(Graph *g, Node *x, double a, double b) { (void)b; return op3(g, Where, less_than(g, x, 0), scaled(g, x, a), x); }
+static Node *act_softsign(Graph *g, Node *x, double a, double b) {
+    (void)a, (void)b;
+    return op2(g, Div, x, shifted(g, op1(g, Abs, x), 1));
+}
+static Node *act_leaky_relu(Graph *g, Node *x, double a, double b) {
+    (void)b;
+    return op3(g, Where, less_than(g, x, 0), scaled(g, x, a), x);
+}
 static Node *act_elu(Graph *g, Node *x, double a, double b) {
     (void)b;
     return op3(g, Where, less_than(g, x, 0), scaled(g, shifted(g, op1(g, Exp, x), -1), a), x);
@@ -58,7 +68,8 @@ static void read_activations(Import *im, int n, const char *const *usual, Activa
     const AttrValue *names = node_attr(im->n, "activations");
     const AttrValue *alpha = node_attr(im->n, "activation_alpha"), *beta = node_attr(im->n, "activation_beta");
     int nalpha = 0, nbeta = 0;
-    if (names && (names->kind != ATTR_SS || names->n != n)) import_fail(im, E_MALFORMED, "%d activations are wanted", n);
+    if (names && (names->kind != ATTR_SS || names->n != n))
+        import_fail(im, E_MALFORMED, "%d activations are wanted", n);
     for (int i = 0; i < n; i++) {
         const char *name = names ? names->ss[i] : usual[i];
         size_t k = 0, count = sizeof activations / sizeof *activations;
@@ -85,7 +96,7 @@ struct Cell {
     bool linear_before_reset, input_forget;
     // of the direction in hand
     Activation act[3];
-    Node *r, *rb, *peep;                                      // [H, gates * H], [gates * H], [3 * H]; rb, peep may be NULL
+    Node *r, *rb, *peep; // [H, gates * H], [gates * H], [3 * H]; rb, peep may be NULL
 };
 
 static Node *activated(const Cell *c, int i, Node *x) {
@@ -113,7 +124,8 @@ static State step_gru(const Cell *c, Node *x, State s) {
     Graph *g = c->g;
     Node *zr = activated(c, 0, op2(g, Add, gates(c, x, 0, 2), recurrence(c, s.h, 0, 2)));
     Node *z = gates(c, zr, 0, 1), *r = gates(c, zr, 1, 1);
-    Node *past = c->linear_before_reset ? op2(g, Mul, r, recurrence(c, s.h, 2, 1)) : recurrence(c, op2(g, Mul, r, s.h), 2, 1);
+    Node *past =
+        c->linear_before_reset ? op2(g, Mul, r, recurrence(c, s.h, 2, 1)) : recurrence(c, op2(g, Mul, r, s.h), 2, 1);
     Node *h = activated(c, 1, op2(g, Add, gates(c, x, 2, 1), past));
     return (State){.h = op2(g, Add, op2(g, Mul, op2(g, Sub, node_like(g, z, 1), z), h), op2(g, Mul, z, s.h))};
 }
@@ -128,7 +140,8 @@ static State step_lstm(const Cell *c, Node *x, State s) {
     Graph *g = c->g;
     Node *all = op2(g, Add, x, recurrence(c, s.h, 0, 4));
     Node *i = activated(c, 0, peeped(c, gates(c, all, 0, 1), 0, s.c));
-    Node *f = c->input_forget ? op2(g, Sub, node_like(g, i, 1), i) : activated(c, 0, peeped(c, gates(c, all, 2, 1), 2, s.c));
+    Node *f =
+        c->input_forget ? op2(g, Sub, node_like(g, i, 1), i) : activated(c, 0, peeped(c, gates(c, all, 2, 1), 2, s.c));
     Node *cell = op2(g, Add, op2(g, Mul, f, s.c), op2(g, Mul, i, activated(c, 1, gates(c, all, 3, 1))));
     Node *o = activated(c, 0, peeped(c, gates(c, all, 1, 1), 1, cell));
     return (State){.h = op2(g, Mul, o, c->act[2].fn(g, cell, c->act[2].alpha, c->act[2].beta)), .c = cell};
@@ -144,7 +157,8 @@ static Node *share(Import *im, int k, int dir, int ndir, int64_t rows, int64_t c
     Node *x = in(im, k);
     Shape want = columns ? SHAPE(ndir, rows, columns) : SHAPE(ndir, rows);
     if (!same_dims(x->shape, want))
-        import_fail(im, E_MALFORMED, "input %d has shape %s, not %s", k, shape_str(im->cx, x->shape), shape_str(im->cx, want));
+        import_fail(im, E_MALFORMED, "input %d has shape %s, not %s", k, shape_str(im->cx, x->shape),
+                    shape_str(im->cx, want));
     return one_of(im->g, x, dir);
 }
 
@@ -203,7 +217,8 @@ static void put_results(Import *im, int ndir, Results *r, bool batch_first) {
     put_state(im, 2, ndir, r->c, batch_first);
 }
 
-static void one_direction(Import *im, Cell *c, Node *x, int dir, int ndir, bool backwards, bool batch_first, Results *r) {
+static void one_direction(Import *im, Cell *c, Node *x, int dir, int ndir, bool backwards, bool batch_first,
+                          Results *r) {
     Graph *g = im->g;
     bool lstm = c->gates == 4;
     int64_t rows = c->gates * c->hidden, steps = x->shape.d[0];
@@ -233,16 +248,20 @@ static void recurrent(Import *im, Cell *c, const char *const *usual) {
     if (!both && !reverse && strcasecmp(direction, "forward"))
         import_fail(im, E_MALFORMED, "direction is '%s'", cx_show(im->cx, direction));
     if (x->shape.n != 3 || r->shape.n != 3)
-        import_fail(im, E_MALFORMED, "inputs of shape %s and %s, but both need 3 axes", shape_str(im->cx, x->shape), shape_str(im->cx, r->shape));
+        import_fail(im, E_MALFORMED, "inputs of shape %s and %s, but both need 3 axes", shape_str(im->cx, x->shape),
+                    shape_str(im->cx, r->shape));
     if (batch_first) x = node_transpose(im->g, x, (int64_t[]){1, 0, 2});
     if (x->shape.batch == 1 && im->g->max_batch > 1)
-        import_fail(im, E_UNSUPPORTED, "the length of the sequence must be fixed, the input is %s", shape_str(im->cx, x->shape));
+        import_fail(im, E_UNSUPPORTED, "the length of the sequence must be fixed, the input is %s",
+                    shape_str(im->cx, x->shape));
     if (x->shape.d[0] == 0 || x->shape.d[0] * ndir > STEPS_MAX)
-        import_fail(im, E_LIMIT, "a sequence of %lld steps; 1 to %d are supported", (long long)x->shape.d[0], STEPS_MAX / ndir);
+        import_fail(im, E_LIMIT, "a sequence of %lld steps; 1 to %d are supported", (long long)x->shape.d[0],
+                    STEPS_MAX / ndir);
     c->g = im->g;
     c->hidden = attr_int(im, "hidden_size", r->shape.d[2]);
     c->clip = attr_float(im, "clip", 0);
-    if (c->hidden < 1 || c->hidden > INT32_MAX) import_fail(im, E_MALFORMED, "hidden_size is %lld", (long long)c->hidden);
+    if (c->hidden < 1 || c->hidden > INT32_MAX)
+        import_fail(im, E_MALFORMED, "hidden_size is %lld", (long long)c->hidden);
     in(im, 1);
     const char *names[6];
     for (int i = 0; i < ndir * c->nact; i++) names[i] = usual[i % c->nact];
@@ -261,7 +280,8 @@ void import_rnn(Import *im, const DocNode *n) {
 
 void import_gru(Import *im, const DocNode *n) {
     (void)n;
-    Cell c = {.step = step_gru, .gates = 3, .nact = 2, .linear_before_reset = attr_int(im, "linear_before_reset", 0) != 0};
+    Cell c = {
+        .step = step_gru, .gates = 3, .nact = 2, .linear_before_reset = attr_int(im, "linear_before_reset", 0) != 0};
     recurrent(im, &c, (const char *const[]){"Sigmoid", "Tanh"});
 }
 

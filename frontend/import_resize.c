@@ -7,7 +7,9 @@
 #include "build.h"
 
 typedef enum Mode { NEAREST, LINEAR, CUBIC } Mode;
-typedef enum Transform { HALF_PIXEL, HALF_PIXEL_SYMMETRIC, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, TF_CROP, TF_HALF_PIXEL } Transform;
+typedef enum Transform {
+    HALF_PIXEL, HALF_PIXEL_SYMMETRIC, PYTORCH_HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC, TF_CROP, TF_HALF_PIXEL
+} Transform;
 typedef enum Nearest { PREFER_FLOOR, PREFER_CEIL, FLOOR, CEIL } Nearest;
 
 typedef struct Resize {
@@ -35,7 +37,9 @@ static float coordinate(Transform t, const AxisResize *a, int64_t place) {
     case PYTORCH_HALF_PIXEL: return out == 1 ? -0.5f : (x + 0.5f) / a->scale - 0.5f;
     case HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - (float)a->out / out) + (x + 0.5f) / a->scale - 0.5f;
     case TF_HALF_PIXEL: return (x + 0.5f) / a->scale;
-    case TF_CROP: return a->from * (in - 1) + (out == 1 ? (a->to - a->from) * (in - 1) / 2 : x * (a->to - a->from) * (in - 1) / (out - 1));
+    case TF_CROP:
+        return a->from * (in - 1) +
+               (out == 1 ? (a->to - a->from) * (in - 1) / 2 : x * (a->to - a->from) * (in - 1) / (out - 1));
     default: return (x + 0.5f) / a->scale - 0.5f;
     }
 }
@@ -75,11 +79,15 @@ static void weigh(const Resize *r, const AxisResize *a, float x, double stretch,
 }
 
 static Taps taps_of(Import *im, const Resize *r, const AxisResize *a) {
-    double stretch = r->antialias && a->scale < 1 ? 1 / (double)a->scale : 1, width = (r->mode == LINEAR ? 2 : 4) * stretch;
+    double stretch = r->antialias && a->scale < 1 ? 1 / (double)a->scale : 1;
+    double width = (r->mode == LINEAR ? 2 : 4) * stretch;
     Taps t = {.out = a->out, .taps = r->mode == NEAREST ? 1 : (int64_t)ceil(fmin(width, TABLE_MAX))};
     if (t.taps * a->out > TABLE_MAX || t.taps > TABLE_MAX)
-        import_fail(im, E_LIMIT, "resizing an axis of %lld to %lld takes too large a table", (long long)a->in, (long long)a->out);
-    t.index = NEW(im->cx, int64_t, t.taps * t.out), t.weight = NEW(im->cx, float, t.taps * t.out), t.outside = NEW(im->cx, bool, t.out);
+        import_fail(im, E_LIMIT, "resizing an axis of %lld to %lld takes too large a table", (long long)a->in,
+                    (long long)a->out);
+    t.index = NEW(im->cx, int64_t, t.taps * t.out);
+    t.weight = NEW(im->cx, float, t.taps * t.out);
+    t.outside = NEW(im->cx, bool, t.out);
     for (int64_t i = 0; i < t.out; i++) {
         float x = coordinate(r->transform, a, i);
         t.any_outside |= t.outside[i] = r->transform == TF_CROP && !(x >= 0 && x <= (float)(a->in - 1));
@@ -110,7 +118,8 @@ static Node *picked(Import *im, Node *x, int axis, const int64_t *index, int64_t
     Graph *g = im->g;
     int64_t size = x->shape.d[axis], times = n / size, step = n > 1 ? index[1] - index[0] : 1;
     bool repeats = times > 0 && n % size == 0 && x->shape.n < MAXDIM, strides = step > 0;
-    for (int64_t i = 0; i < n; i++) repeats &= times > 0 && index[i] == i / times, strides &= index[i] == index[0] + i * step;
+    for (int64_t i = 0; i < n; i++)
+        repeats &= times > 0 && index[i] == i / times, strides &= index[i] == index[0] + i * step;
     if (repeats) return times == 1 ? x : repeated(g, x, axis, times);
     if (!strides) return graph_op(g, OP_Gather, AXES(axis), 2, (Node *[]){x, graph_ints(g, n, index)});
     int r = x->shape.n;
@@ -126,7 +135,8 @@ static Node *gathered(Import *im, Node *x, int axis, const Taps *t) {
     for (int64_t k = 0; k < t->taps; k++) {
         int64_t *index = NEW(im->cx, int64_t, t->out);
         float *weight = NEW(im->cx, float, t->out);
-        for (int64_t i = 0; i < t->out; i++) index[i] = t->index[i * t->taps + k], weight[i] = t->weight[i * t->taps + k];
+        for (int64_t i = 0; i < t->out; i++)
+            index[i] = t->index[i * t->taps + k], weight[i] = t->weight[i * t->taps + k];
         Node *w = node_cast(im->g, on_axis(im, DT_F32, weight, t->out, axis, x->shape.n), x->type);
         Node *term = op2(im->g, Mul, picked(im, x, axis, index, t->out), w);
         sum = sum ? op2(im->g, Add, sum, term) : term;
@@ -140,7 +150,8 @@ static Node *multiplied(Import *im, Node *x, int axis, int64_t in, const Taps *t
     int64_t perm[MAXDIM];
     int r = x->shape.n;
     if (ck_mul(im->cx, (size_t)in, (size_t)t->out) > 2 * TABLE_MAX)
-        import_fail(im, E_LIMIT, "resizing an axis of %lld to %lld takes too large a table", (long long)in, (long long)t->out);
+        import_fail(im, E_LIMIT, "resizing an axis of %lld to %lld takes too large a table", (long long)in,
+                    (long long)t->out);
     float *m = NEW(im->cx, float, in * t->out);
     for (int64_t i = 0; i < t->out; i++)
         for (int64_t k = 0; k < t->taps; k++) m[t->index[i * t->taps + k] * t->out + i] += t->weight[i * t->taps + k];
@@ -169,7 +180,8 @@ static Node *resize(Import *im, const Resize *r, Node *x, const AxisResize *a) {
         bool same = a[d].out == a[d].in && (a[d].scale == 1 || numel(x->shape) == 0);
         if (same && (r->transform != TF_CROP || (a[d].from == 0 && a[d].to == 1))) continue;
         if (x->shape.batch == d + 1 && g->max_batch > 1)
-            import_fail(im, E_UNSUPPORTED, "axis %d of %s, the batch, would be resized", d, shape_str(im->cx, x->shape));
+            import_fail(im, E_UNSUPPORTED, "axis %d of %s, the batch, would be resized", d,
+                        shape_str(im->cx, x->shape));
         if (a[d].in == 0) import_fail(im, E_MALFORMED, "axis %d of %s is empty", d, shape_str(im->cx, x->shape));
         x = resize_axis(im, r, x, d, &a[d], &outside);
     }
@@ -215,7 +227,8 @@ static void size_axes(Import *im, Shape size, const int *axes, int naxes, AxisRe
     for (int i = 0; i < naxes; i++) {
         AxisResize *x = &a[axes[i]];
         if (size.d[i] < 0 || size.d[i] >= 1 << 30 || x->in == 0)
-            import_fail(im, E_MALFORMED, "an axis of %lld is to have size %lld", (long long)x->in, (long long)size.d[i]);
+            import_fail(im, E_MALFORMED, "an axis of %lld is to have size %lld", (long long)x->in,
+                        (long long)size.d[i]);
         x->out = size.d[i];
         x->scale = x->out == x->in ? 1 : (float)x->out / (float)x->in;
         if (i == 0 || (policy == 1 ? x->scale < best : x->scale > best)) best = x->scale;
@@ -250,21 +263,27 @@ static void axes_as_they_are(const Node *x, AxisResize *a) {
     for (int d = 0; d < x->shape.n; d++) a[d] = (AxisResize){x->shape.d[d], x->shape.d[d], 1, 0, 1};
 }
 
-static bool holds_numbers(Import *im, int k) { return in_given(im, k) && (!in_known(im, k) || numel(in(im, k)->shape) > 0); }
+static bool holds_numbers(Import *im, int k) {
+    return in_given(im, k) && (!in_known(im, k) || numel(in(im, k)->shape) > 0);
+}
 
 void import_resize(Import *im, const DocNode *n) {
-    static const char *const transforms[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-                                             "tf_crop_and_resize", "tf_half_pixel_for_nn"};
+    static const char *const transforms[] = {"half_pixel",          "half_pixel_symmetric", "pytorch_half_pixel",
+                                             "align_corners",       "asymmetric",           "tf_crop_and_resize",
+                                             "tf_half_pixel_for_nn"};
     static const char *const nearests[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
     Node *x = in(im, 0);
     AxisResize a[MAXDIM];
     int axes[MAXDIM], naxes = read_axes(im, x->shape.n, axes);
     double *scale = NULL;
     (void)n;
-    Resize r = {.mode = mode_of(im), .cubic = attr_float(im, "cubic_coeff_a", -0.75), .extrapolation = attr_float(im, "extrapolation_value", 0),
+    Resize r = {.mode = mode_of(im),
+                .cubic = attr_float(im, "cubic_coeff_a", -0.75),
+                .extrapolation = attr_float(im, "extrapolation_value", 0),
                 .transform = (Transform)choice(im, "coordinate_transformation_mode", "half_pixel", 7, transforms),
                 .nearest = (Nearest)choice(im, "nearest_mode", "round_prefer_floor", 4, nearests),
-                .exclude_outside = attr_int(im, "exclude_outside", 0) != 0, .antialias = attr_int(im, "antialias", 0) != 0};
+                .exclude_outside = attr_int(im, "exclude_outside", 0) != 0,
+                .antialias = attr_int(im, "antialias", 0) != 0};
     axes_as_they_are(x, a);
     if (r.transform == TF_CROP) read_roi(im, axes, naxes, a);
     int nscale = holds_numbers(im, 3) ? 0 : in_floats(im, 2, &scale);

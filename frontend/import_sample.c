@@ -46,7 +46,8 @@ static int taps_at(Graph *g, Node *x, int64_t size, Mode mode, Outside how, bool
     if (mode == LINEAR) w[0] = rest, w[1] = f;
     if (mode == CUBIC) {
         w[0] = cubic(g, shifted(g, f, 1), a, -5, 8, -4), w[3] = cubic(g, shifted(g, rest, 1), a, -5, 8, -4);
-        w[1] = cubic(g, f, a + 2, -(a + 3) / (a + 2), 0, 1 / (a + 2)), w[2] = cubic(g, rest, a + 2, -(a + 3) / (a + 2), 0, 1 / (a + 2));
+        w[1] = cubic(g, f, a + 2, -(a + 3) / (a + 2), 0, 1 / (a + 2)),
+        w[2] = cubic(g, rest, a + 2, -(a + 3) / (a + 2), 0, 1 / (a + 2));
     }
     Node *first = node_cast(g, base, DT_I64);
     for (int k = 0; k < n; k++) tap[k] = tap_at(g, op2(g, Add, first, i64(g, k - (n == 4))), w[k], size, how, corners);
@@ -57,7 +58,8 @@ static int taps_at(Graph *g, Node *x, int64_t size, Mode mode, Outside how, bool
 static Node *interpolated(Import *im, Node *x, Node *const *at, Mode mode, Outside how, bool corners) {
     Graph *g = im->g;
     int rank = x->shape.n - 2, count = 1, n = 1;
-    Shape flat = x->shape, points = at[0]->shape, all = {.n = 3, .batch = x->shape.batch, .d = {x->shape.d[0], x->shape.d[1], points.d[1]}};
+    Shape flat = x->shape, points = at[0]->shape,
+          all = {.n = 3, .batch = x->shape.batch, .d = {x->shape.d[0], x->shape.d[1], points.d[1]}};
     Tap tap[MAXDIM][TAPS];
     flat.n = 3, flat.d[2] = 1;
     for (int d = 0; d < rank; d++) {
@@ -74,7 +76,8 @@ static Node *interpolated(Import *im, Node *x, Node *const *at, Mode mode, Outsi
             if (t->weight) weight = weight ? op2(g, Mul, weight, t->weight) : t->weight;
             if (t->inside) inside = inside ? op2(g, And, inside, t->inside) : t->inside;
         }
-        Node *v = graph_op(g, OP_GatherElements, AXES(2), 2, (Node *[]){image, node_expand(g, unsqueezed(g, index, 1), all)});
+        Node *v =
+            graph_op(g, OP_GatherElements, AXES(2), 2, (Node *[]){image, node_expand(g, unsqueezed(g, index, 1), all)});
         if (inside) v = op3(g, Where, unsqueezed(g, inside, 1), v, node_like(g, v, 0));
         if (weight) v = op2(g, Mul, v, node_cast(g, unsqueezed(g, weight, 1), v->type));
         sum = sum ? op2(g, Add, sum, v) : v;
@@ -98,7 +101,8 @@ static Node *unscaled(Graph *g, Node *grid, int d, int64_t size, bool corners) {
 }
 
 void import_grid_sample(Import *im, const DocNode *n) {
-    static const char *const modes[] = {"nearest", "bilinear", "bicubic", "linear", "cubic"}, *const outside[] = {"zeros", "border", "reflection"};
+    static const char *const modes[] = {"nearest", "bilinear", "bicubic", "linear", "cubic"};
+    static const char *const outside[] = {"zeros", "border", "reflection"};
     Graph *g = im->g;
     Node *x = in(im, 0), *grid = in(im, 1), *at[MAXDIM];
     int rank = x->shape.n - 2, mode = choice(im, "mode", "bilinear", 5, modes);
@@ -107,13 +111,16 @@ void import_grid_sample(Import *im, const DocNode *n) {
     Shape s = grid->shape, flat = {.n = 3, .batch = s.batch, .d = {s.d[0], 1, rank}}, y = x->shape;
     (void)n;
     if (rank < 1 || s.n != x->shape.n || s.d[0] != x->shape.d[0] || s.d[s.n - 1] != rank || !dtype_is_float(grid->type))
-        import_fail(im, E_MALFORMED, "a grid of shape %s for an input of %s", shape_str(im->cx, s), shape_str(im->cx, x->shape));
-    if (float_wanted && !dtype_is_float(x->type)) import_fail(im, E_UNSUPPORTED, "interpolation of %s", dtypes[x->type].name);
+        import_fail(im, E_MALFORMED, "a grid of shape %s for an input of %s", shape_str(im->cx, s),
+                    shape_str(im->cx, x->shape));
+    if (float_wanted && !dtype_is_float(x->type))
+        import_fail(im, E_UNSUPPORTED, "interpolation of %s", dtypes[x->type].name);
     for (int d = 0; d < rank; d++) flat.d[1] *= s.d[1 + d], y.d[2 + d] = s.d[1 + d];
     if (grid->type != DT_F64) grid = node_cast(g, grid, DT_F32);
     grid = node_reshape(g, grid, flat);
     for (int d = 0; d < rank; d++) {
-        if (x->shape.d[2 + d] == 0) import_fail(im, E_MALFORMED, "its input %s has no elements", shape_str(im->cx, x->shape));
+        if (x->shape.d[2 + d] == 0)
+            import_fail(im, E_MALFORMED, "its input %s has no elements", shape_str(im->cx, x->shape));
         at[d] = unscaled(g, grid, d, x->shape.d[2 + d], corners);
     }
     out(im, 0, node_reshape(g, interpolated(im, x, at, (Mode)(mode > 2 ? mode - 2 : mode), how, corners), y));
@@ -126,7 +133,8 @@ static Node *window_places(Graph *g, const Window *w, Shape y, int d, int64_t ta
     Shape image = {.n = w->rank};
     int64_t all = 1;
     for (int i = 0; i < w->rank; i++) image.d[i] = y.d[2 + i], all *= y.d[2 + i];
-    Node *at = op2(g, Add, op2(g, Mul, iota_along(g, image, d), i64(g, w->axis[d].stride)), i64(g, tap * w->axis[d].dilation - w->axis[d].before));
+    Node *at = op2(g, Add, op2(g, Mul, iota_along(g, image, d), i64(g, w->axis[d].stride)),
+                   i64(g, tap * w->axis[d].dilation - w->axis[d].before));
     return node_reshape(g, node_expand(g, at, image), SHAPE(1, all));
 }
 
@@ -134,7 +142,7 @@ typedef struct Deform {
     Window win;
     Shape y;
     int64_t groups, taps;                                     // of the offsets; the kernel's elements
-    Node *image, *offset, *mask, *weights;                    // [N * groups, C / groups, image..], [N * groups, .., P] twice
+    Node *image, *offset, *mask, *weights; // [N * groups, C / groups, image..], [N * groups, .., P] twice
 } Deform;
 
 static Deform read_deform(Import *im) {
@@ -143,7 +151,8 @@ static Deform read_deform(Import *im) {
     int64_t groups = attr_int(im, "offset_group", 1), taps = 1, points = 1;
     Shape part = x->shape;
     if (w->shape.n != x->shape.n || offset->shape.n != x->shape.n || x->shape.n < 3)
-        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape), shape_str(im->cx, x->shape));
+        import_fail(im, E_MALFORMED, "weights of shape %s on an input of shape %s", shape_str(im->cx, w->shape),
+                    shape_str(im->cx, x->shape));
     Deform d = {.win = window_read(im, x->shape, w->shape.d + 2), .y = x->shape, .groups = groups, .weights = w};
     d.win.group = attr_int(im, "group", 1);
     window_shape(g, &d.win, x->shape, &d.y);
@@ -153,7 +162,8 @@ static Deform read_deform(Import *im) {
     }
     if (groups < 1 || part.d[1] % groups || taps > TAPS_MAX || offset->shape.d[0] != part.d[0] ||
         offset->shape.d[1] % groups || offset->shape.d[1] / groups != taps * d.win.rank)
-        import_fail(im, E_MALFORMED, "offsets of shape %s in %lld groups do not fit", shape_str(im->cx, offset->shape), (long long)groups);
+        import_fail(im, E_MALFORMED, "offsets of shape %s in %lld groups do not fit", shape_str(im->cx, offset->shape),
+                    (long long)groups);
     part.d[0] *= groups, part.d[1] /= groups;
     Shape rows = {.n = 3, .batch = offset->shape.batch, .d = {part.d[0], taps * d.win.rank, points}};
     d.image = node_reshape(g, x, part), d.offset = node_reshape(g, offset, rows), d.taps = rows.d[1] = taps;
@@ -212,7 +222,8 @@ void import_max_unpool(Import *im, const DocNode *n) {
         flat.d[2] = (int64_t)ck_mul(im->cx, (size_t)flat.d[2], (size_t)y.d[2 + d]);
     }
     if (!same_dims(index->shape, x->shape) || index->type != DT_I64)
-        import_fail(im, E_MALFORMED, "indices of shape %s for an input of %s", shape_str(im->cx, index->shape), shape_str(im->cx, x->shape));
+        import_fail(im, E_MALFORMED, "indices of shape %s for an input of %s", shape_str(im->cx, index->shape),
+                    shape_str(im->cx, x->shape));
     Node *plane = op2(g, Add, op2(g, Mul, iota_along(g, points, 0), i64(g, y.d[1])), iota_along(g, points, 1));
     Node *place = op2(g, Sub, node_reshape(g, index, points), op2(g, Mul, plane, i64(g, flat.d[2])));
     Node *zeros = node_expand(g, node_like(g, x, 0), flat);
@@ -244,10 +255,11 @@ void import_roi_align(Import *im, const DocNode *n) {
     static const char *const modes[] = {"avg", "max"}, *const corners[] = {"output_half_pixel", "half_pixel"};
     (void)n;
     int half = choice(im, "coordinate_transformation_mode", im->opset < 16 ? corners[0] : corners[1], 2, corners);
-    int64_t i[] = {positive(im, "output_height", 1), positive(im, "output_width", 1), choice(im, "mode", "avg", 2, modes),
-                   attr_int(im, "sampling_ratio", 0), half};
+    int64_t i[] = {positive(im, "output_height", 1), positive(im, "output_width", 1),
+                   choice(im, "mode", "avg", 2, modes), attr_int(im, "sampling_ratio", 0), half};
     Attr a = {.n = 5, .i = i, .f = scale_of(im)};
-    out(im, 0, graph_op(im->g, OP_RoiAlign, a, 3, (Node *[]){in(im, 0), in(im, 1), node_cast(im->g, in(im, 2), DT_I64)}));
+    out(im, 0,
+        graph_op(im->g, OP_RoiAlign, a, 3, (Node *[]){in(im, 0), in(im, 1), node_cast(im->g, in(im, 2), DT_I64)}));
 }
 
 void import_max_roi_pool(Import *im, const DocNode *n) {
@@ -255,7 +267,8 @@ void import_max_roi_pool(Import *im, const DocNode *n) {
     (void)n;
     if (attr_ints(im, "pooled_shape", &size) != 2) import_fail(im, E_MALFORMED, "pooled_shape does not hold 2 numbers");
     for (int d = 0; d < 2; d++)
-        if (size[d] < 1 || size[d] > INT32_MAX) import_fail(im, E_MALFORMED, "pooled_shape holds %lld", (long long)size[d]);
+        if (size[d] < 1 || size[d] > INT32_MAX)
+            import_fail(im, E_MALFORMED, "pooled_shape holds %lld", (long long)size[d]);
     Attr a = {.n = 2, .i = size, .f = scale_of(im)};
     out(im, 0, graph_op(im->g, OP_MaxRoiPool, a, 2, (Node *[]){in(im, 0), in(im, 1)}));
 }

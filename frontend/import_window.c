@@ -54,9 +54,10 @@ Window window_unpadded(Import *im, Shape x, const int64_t *kernel) {
     for (int d = 0; d < rank; d++) {
         if (kernel && attr_ints(im, "kernel_shape", &unused) < 0) size[d] = kernel[d];
         if (kernel && kernel[d] != size[d])
-            import_fail(im, E_MALFORMED, "kernel_shape says %lld on image axis %d, its weights say %lld", (long long)size[d], d,
-                        (long long)kernel[d]);
-        if (size[d] < 1 || size[d] > INT32_MAX) import_fail(im, E_MALFORMED, "a kernel of size %lld", (long long)size[d]);
+            import_fail(im, E_MALFORMED, "kernel_shape says %lld on image axis %d, its weights say %lld",
+                        (long long)size[d], d, (long long)kernel[d]);
+        if (size[d] < 1 || size[d] > INT32_MAX)
+            import_fail(im, E_MALFORMED, "a kernel of size %lld", (long long)size[d]);
         w.axis[d].kernel = size[d], w.axis[d].stride = stride[d], w.axis[d].dilation = dilation[d];
     }
     return w;
@@ -190,13 +191,18 @@ void import_lp_pool(Import *im, const DocNode *n) {
 static Node *over_image(Import *im, Op op, Node *x) {
     int64_t axes[MAXDIM];
     int n = x->shape.n - 2;
-    if (n < 0) import_fail(im, E_MALFORMED, "its input has shape %s, which has no image axes", shape_str(im->cx, x->shape));
+    if (n < 0)
+        import_fail(im, E_MALFORMED, "its input has shape %s, which has no image axes", shape_str(im->cx, x->shape));
     for (int d = 0; d < n; d++) axes[d] = 2 + d;
     return graph_op(im->g, op, (Attr){.n = n, .i = axes}, 1, &x);
 }
 
-void import_global_max_pool(Import *im, const DocNode *n) { (void)n, out(im, 0, over_image(im, OP_ReduceMax, in(im, 0))); }
-void import_global_average_pool(Import *im, const DocNode *n) { (void)n, out(im, 0, over_image(im, OP_ReduceMean, in(im, 0))); }
+void import_global_max_pool(Import *im, const DocNode *n) {
+    (void)n, out(im, 0, over_image(im, OP_ReduceMax, in(im, 0)));
+}
+void import_global_average_pool(Import *im, const DocNode *n) {
+    (void)n, out(im, 0, over_image(im, OP_ReduceMean, in(im, 0)));
+}
 
 void import_global_lp_pool(Import *im, const DocNode *n) {
     (void)n;

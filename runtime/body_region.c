@@ -13,7 +13,8 @@ static double pixel(const Image *m, int64_t y, int64_t x) {
 static Image image_of(const BodyArgs *a, int64_t n, int64_t c) {
     const TensorDesc *d = &a->desc[1];
     int64_t plane = d->dim[2] * d->dim[3];
-    return (Image){d->type, (const char *)a->buf[1] + (n * d->dim[1] + c) * plane * dtypes[d->type].bytes, d->dim[2], d->dim[3]};
+    return (Image){d->type, (const char *)a->buf[1] + (n * d->dim[1] + c) * plane * dtypes[d->type].bytes, d->dim[2],
+                   d->dim[3]};
 }
 
 static double number(const BodyArgs *a, int buf, int64_t i) {
@@ -88,7 +89,8 @@ void body_RoiAlign(const BodyArgs *a) {
         for (int64_t c = 0; c < y->dim[1]; c++) {
             Image m = image_of(a, bad ? 0 : n, c);
             for (int64_t i = 0; i < h * w; i++)
-                put(a, (r * y->dim[1] + c) * h * w + i, bad ? 0 : bin_value(&m, &by, &bx, i / w, i % w, a->attr[2] != 0));
+                put(a, (r * y->dim[1] + c) * h * w + i,
+                    bad ? 0 : bin_value(&m, &by, &bx, i / w, i % w, a->attr[2] != 0));
         }
     }
 }

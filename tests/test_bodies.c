@@ -16,7 +16,8 @@ static TensorDesc desc3(DType t, int64_t a, int64_t b, int64_t c) {
     return (TensorDesc){.type = t, .rank = 3, .dim = {a, b, c}};
 }
 
-static void run(const char *name, void *y, TensorDesc yd, const void *x, TensorDesc xd, const int64_t *attr, int nattr) {
+static void run(const char *name, void *y, TensorDesc yd, const void *x, TensorDesc xd, const int64_t *attr,
+                int nattr) {
     void *buf[] = {y, (void *)(uintptr_t)x};
     TensorDesc desc[] = {yd, xd};
     int32_t error = 0;
@@ -158,8 +159,8 @@ static void eliminate(void **state) {
 
 enum { H = 9, W = 11, REGIONS = 3 };
 
-static int32_t pool_regions(const char *name, float *y, const float *x, const float *roi, int nroi, const int64_t *image,
-                            const int64_t *attr, double scale) {
+static int32_t pool_regions(const char *name, float *y, const float *x, const float *roi, int nroi,
+                            const int64_t *image, const int64_t *attr, double scale) {
     void *buf[] = {y, (void *)(uintptr_t)x, (void *)(uintptr_t)roi, (void *)(uintptr_t)image};
     TensorDesc desc[] = {{.type = DT_F32, .rank = 4, .dim = {REGIONS, 2, attr[0], attr[1]}},
                          {.type = DT_F32, .rank = 4, .dim = {2, 2, H, W}},
@@ -167,7 +168,8 @@ static int32_t pool_regions(const char *name, float *y, const float *x, const fl
                          {.type = DT_I64, .rank = 1, .dim = {REGIONS}}};
     int32_t error = 0;
     KernelCtx ctx = {.batch = 1, .error = &error};
-    body_find(name)(&(BodyArgs){.buf = buf, .desc = desc, .nbuf = image ? 4 : 3, .nattr = 5, .attr = attr, .f = scale, .ctx = &ctx});
+    body_find(name)(&(BodyArgs){
+        .buf = buf, .desc = desc, .nbuf = image ? 4 : 3, .nattr = 5, .attr = attr, .f = scale, .ctx = &ctx});
     return error;
 }
 
@@ -180,13 +182,15 @@ static void roi_align(void **state) {
     for (int i = 0; i < 4 * H * W; i++) x[i] = (float)(100 * (i / (H * W)) + 2 * (i / W % H) + 3 * (i % W));
     for (int samples = 0; samples < 4; samples++)
         for (int half = 0; half < 2; half++) {
-            assert_int_equal(pool_regions("RoiAlign", y, x, roi, 4, image, (int64_t[]){2, 3, 0, samples, half}, 0.5), 0);
+            assert_int_equal(pool_regions("RoiAlign", y, x, roi, 4, image, (int64_t[]){2, 3, 0, samples, half}, 0.5),
+                             0);
             for (int i = 0; i < REGIONS * 2 * 6; i++) {
                 const float *r = roi + i / 12 * 4;
                 double by = 0.5 * (double)(r[3] - r[1]) / 2, bx = 0.5 * (double)(r[2] - r[0]) / 3;
                 if (!half && by < 0.5) by = 0.5;                              // at least one pixel in all
                 if (!half && bx < 1. / 3) bx = 1. / 3;
-                double cy = (double)r[1] * 0.5 - 0.5 * half + (i / 3 % 2 + 0.5) * by, cx = (double)r[0] * 0.5 - 0.5 * half + (i % 3 + 0.5) * bx;
+                double cy = (double)r[1] * 0.5 - 0.5 * half + (i / 3 % 2 + 0.5) * by,
+                       cx = (double)r[0] * 0.5 - 0.5 * half + (i % 3 + 0.5) * bx;
                 double want = (double)(100 * (image[i / 12] * 2 + i / 6 % 2)) + 2 * cy + 3 * cx;
                 assert_true(fabs((double)y[i] - want) < 1e-3);
             }

@@ -110,7 +110,8 @@ static void check(Run *r, const char *what, int64_t o) {
     for (int d = 0; d < p->rank; d++) assert_int_equal(s.d[2 + d], p->out[d]);
     const float *y = r->result[0];
     for (int64_t i = 0; i < USED * o * product(p->out, p->rank); i++)
-        if (!(fabs((double)y[i] - p->want[i]) <= 1e-4 * (1 + fabs(p->want[i]))) && p->want[i] == p->want[i] && (double)y[i] != p->want[i])
+        if (!(fabs((double)y[i] - p->want[i]) <= 1e-4 * (1 + fabs(p->want[i]))) && p->want[i] == p->want[i] &&
+            (double)y[i] != p->want[i])
             fail_msg("%s: %g instead of %g at %lld", what, (double)y[i], p->want[i], (long long)i);
 }
 
@@ -274,7 +275,8 @@ static void test_average_pool(void **state) {
 static void refused(const char *op, const char *attr, int n, const int64_t *v) {
     Pb g = {0}, node = onnx_node(op, "the node", strstr(op, "Conv") ? "x,w" : "x", "y");
     static const float zeros[64];
-    if (strcmp(attr, "kernel_shape") && !strstr(op, "Conv")) pb_message(&node, 5, onnx_attr_ints("kernel_shape", 2, (int64_t[]){2, 2}));
+    if (strcmp(attr, "kernel_shape") && !strstr(op, "Conv"))
+        pb_message(&node, 5, onnx_attr_ints("kernel_shape", 2, (int64_t[]){2, 2}));
     if (n < 0) pb_message(&node, 5, onnx_attr_int(attr, *v));
     else pb_message(&node, 5, onnx_attr_ints(attr, n, v));
     pb_message(&g, 1, node);
@@ -283,7 +285,8 @@ static void refused(const char *op, const char *attr, int n, const int64_t *v) {
     pb_message(&g, 12, onnx_value("y", F32, 0, NULL));
     Run r = {.doc = onnx_model(g, 7, 19)};
     Err e = run(&r);
-    if (e != E_MALFORMED && e != E_LIMIT) fail_msg("%s with %s %lld: code %d %s", op, attr, n ? (long long)*v : 0LL, (int)e, r.cx->error);
+    if (e != E_MALFORMED && e != E_LIMIT)
+        fail_msg("%s with %s %lld: code %d %s", op, attr, n ? (long long)*v : 0LL, (int)e, r.cx->error);
     assert_non_null(strstr(r.cx->error, "the node"));
     run_end(&r);
 }

@@ -21,7 +21,8 @@ void infer_matmul(Graph *g, Node *n) {
     n->shape = bcast_shape(g, "MatMul", ao, bo);
     bool row = a.batch == a.n - 1, column = b.batch == b.n;
     if (g->max_batch > 1 && (n->shape.batch != 0) + row + column > 1)
-        fail(g->cx, E_UNSUPPORTED, "MatMul: %s by %s, two axes would grow with the batch", shape_str(g->cx, a), shape_str(g->cx, b));
+        fail(g->cx, E_UNSUPPORTED, "MatMul: %s by %s, two axes would grow with the batch", shape_str(g->cx, a),
+             shape_str(g->cx, b));
     if (row || column) n->shape.batch = n->shape.n + (row ? 1 : 2);
     n->shape.d[n->shape.n++] = a.d[a.n - 2], n->shape.d[n->shape.n++] = b.d[b.n - 1];
 }
@@ -54,7 +55,8 @@ void infer_conv(Graph *g, Node *n) {
         fail(g->cx, E_MALFORMED, "Conv: an input of %s by weights of %s in %lld groups", shape_str(g->cx, x),
              shape_str(g->cx, f), (long long)w.group);
     if ((x.batch > 1 || f.batch) && g->max_batch > 1)
-        fail(g->cx, E_UNSUPPORTED, "Conv: an input of %s by weights of %s mixes the batch", shape_str(g->cx, x), shape_str(g->cx, f));
+        fail(g->cx, E_UNSUPPORTED, "Conv: an input of %s by weights of %s mixes the batch", shape_str(g->cx, x),
+             shape_str(g->cx, f));
     n->shape = x;
     n->shape.d[1] = f.d[0];
     window_shape(g, &w, x, &n->shape);

@@ -52,7 +52,8 @@ void infer_pool(Graph *g, Node *n) {
     Window w = window_of(n);
     n->shape = X->shape;
     if (n->shape.n < 2 + w.rank)
-        fail(g->cx, E_MALFORMED, "%s: a window of %d axes over %s", optab[n->op].name, w.rank, shape_str(g->cx, n->shape));
+        fail(g->cx, E_MALFORMED, "%s: a window of %d axes over %s", optab[n->op].name, w.rank,
+             shape_str(g->cx, n->shape));
     if (n->shape.batch > 2 && n->shape.batch <= 2 + w.rank && g->max_batch > 1)
         fail(g->cx, E_UNSUPPORTED, "%s: over the batch axis of %s", optab[n->op].name, shape_str(g->cx, n->shape));
     window_shape(g, &w, X->shape, &n->shape);
@@ -64,7 +65,8 @@ void infer_max_pool_place(Graph *g, Node *n) {
     infer_pool(g, n);
     n->type = DT_I64;
     if (!same_shape(n->shape, n->in[1]->shape) || n->in[1]->type != X->type)
-        fail(g->cx, E_MALFORMED, "MaxPoolPlace: the maxima have shape %s, not %s", shape_str(g->cx, n->in[1]->shape), shape_str(g->cx, n->shape));
+        fail(g->cx, E_MALFORMED, "MaxPoolPlace: the maxima have shape %s, not %s", shape_str(g->cx, n->in[1]->shape),
+             shape_str(g->cx, n->shape));
 }
 
 static Expr *windowed(Kernel *k, Node *n, Expr **at, KOp op, double outside) {

@@ -9,9 +9,11 @@ static void infer_regions(Graph *g, Node *n, int64_t columns, int64_t height, in
     bool fits = x.n == 4 && r.n == 2 && r.d[1] == columns && x.d[2] > 0 && x.d[3] > 0 && dtype_is_float(X->type) &&
                 n->in[1]->type == X->type && height >= 1 && width >= 1;
     if (!fits)
-        fail(g->cx, E_MALFORMED, "%s: regions of %s in images of %s", optab[n->op].name, shape_str(g->cx, r), shape_str(g->cx, x));
+        fail(g->cx, E_MALFORMED, "%s: regions of %s in images of %s", optab[n->op].name, shape_str(g->cx, r),
+             shape_str(g->cx, x));
     if (g->max_batch > 1 && (x.batch || r.batch == 2))
-        fail(g->cx, E_UNSUPPORTED, "%s: regions name images by number, so their count must be fixed", optab[n->op].name);
+        fail(g->cx, E_UNSUPPORTED, "%s: regions name images by number, so their count must be fixed",
+             optab[n->op].name);
     n->shape = (Shape){.n = 4, .batch = r.batch, .d = {r.d[0], x.d[1], height, width}};
 }
 
@@ -20,7 +22,8 @@ void infer_roi_align(Graph *g, Node *n) {
     infer_regions(g, n, 4, n->attr.i[0], n->attr.i[1]);
     Shape image = n->in[2]->shape;
     if (image.n != 1 || image.d[0] != n->shape.d[0] || n->in[2]->type != DT_I64)
-        fail(g->cx, E_MALFORMED, "RoiAlign: image numbers of %s for %lld regions", shape_str(g->cx, image), (long long)n->shape.d[0]);
+        fail(g->cx, E_MALFORMED, "RoiAlign: image numbers of %s for %lld regions", shape_str(g->cx, image),
+             (long long)n->shape.d[0]);
 }
 
 // x, rois [R, 5], the first number the image's; attr.i = {height, width}; f: scale
