@@ -52,7 +52,7 @@ Expr *lane_of(Out *o);                                // the output axis a vecto
 
 // ---- padding (halo.c) ----
 int padded_from(const Node *n);                       // the first axis with padding; the rank if none
-void clear_halo(Out *o, int result);                  // axes before the first padded one are open loops
+void clear_halo(Out *o, int result, int from);        // axes before `from`, none of them padded, are open loops
 
 // ---- schedules ----
 typedef bool Schedule(Out *o);

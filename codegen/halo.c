@@ -26,11 +26,10 @@ static void fill(Out *o, const Node *n, int b, int d, const char *at) {
     end(o);
 }
 
-void clear_halo(Out *o, int result) {
+void clear_halo(Out *o, int result, int d0) {
     Node *n = o->k->outs[result];
-    int d0 = padded_from(n);
-    if (d0 == n->shape.n) return;
-    // the place of element 0 of the padded axes, less the base the halo adds
+    if (padded_from(n) == n->shape.n) return;
+    // the place of element 0 of the axes from d0 on, less the base the halo adds
     Expr *at[MAXDIM];
     int64_t back = 0;
     for (int d = 0; d < n->shape.n; d++) at[d] = d < d0 ? o->k->axis[d] : ix_imm(o->k, 0);

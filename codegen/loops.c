@@ -18,7 +18,7 @@ static void halos(Out *o, Expr **v, int n) {
         for (int d = from; d < k->outs[i]->shape.n; d++)
             if (in_units(v, n, k->axis[d])) first = cx_fmt(o->cx, "%s && v%d == 0", first, (int)k->axis[d]->i);
         begin(o, "if (%s) {", first);
-        clear_halo(o, i);
+        clear_halo(o, i, from);
         end(o);
     }
 }

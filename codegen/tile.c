@@ -180,10 +180,13 @@ bool schedule_tile(Out *o) {
     int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, groups = extent(o, t.o) / t.ob, restp = P % t.np;
     begin(o, "for (long u = lo; u < hi; u++) {");
     unpack_unit(o, &t, rows, groups);
-    if (padded_from(o->k->out) < o->k->out->shape.n) {
+    int padded = padded_from(o->k->out);
+    if (padded < o->k->out->shape.n) {                 // of all rows, by the unit that has the first
+        for (int d = 0; d < padded; d++)
+            if (o->k->axis[d] == t.p) padded = d;
         begin(o, "if (p == 0) for (long i = 0; i < %lldL; i++) {", (long long)t.ob);
         if (t.o) line(o, "const long v%d = g * %lldL + i;", (int)t.o->i, (long long)t.ob);
-        clear_halo(o, 0);
+        clear_halo(o, 0, padded);
         end(o);
     }
     if (restp) {

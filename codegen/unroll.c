@@ -142,6 +142,11 @@ static bool is_axis_before(const Kernel *k, const Expr *v, int padded) {
     return false;
 }
 
+static bool is_among(Expr *const *v, int n, const Expr *axis) {
+    while (n > 0 && v[n - 1] != axis) n--;
+    return n > 0;
+}
+
 static void print(Unroll *u) {
     Out *o = u->o;
     Result *r = NEW(o->cx, Result, MAXOUT);
@@ -172,11 +177,13 @@ bool schedule_unroll(Out *o) {
     unpack(o, v, outer);
     int padded = padded_from(k->out);
     if (padded < k->out->shape.n) {
+        for (int d = 0; d < padded; d++)               // axes that the unit itself walks are cleared as a whole
+            if (k->axis[d]->op == I_VAR && !is_among(v, outer, k->axis[d])) padded = d;
         const char *first = "1";
         for (int i = 0; i < outer; i++)
             if (!is_axis_before(k, v[i], padded)) first = cx_fmt(o->cx, "%s && v%d == 0", first, (int)v[i]->i);
         begin(o, "if (%s) {", first);
-        clear_halo(o, 0);
+        clear_halo(o, 0, padded);
         end(o);
     }
     for (int i = outer; i < n; i++) loop(o, v[i]);

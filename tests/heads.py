@@ -200,7 +200,7 @@ def small_network(name):
     net = getattr(torchvision.models, name)(**options)
     if name.startswith("vit"):                        # torchvision leaves its head at zero
         torch.nn.init.normal_(net.heads.head.weight, 0, 0.02)
-    x = torch.randn(2, 3, side, side)
+    x = torch.randn(4 if side > 200 else 16, 3, side, side)
     for m in net.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
             m.momentum = 1.0
