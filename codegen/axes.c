@@ -84,9 +84,10 @@ static void merge(Axes *x, const int64_t *var, int n) {
 
 // ---- the lane ----
 
-enum { LONG_ENOUGH = 64, TOO_SHORT = 8 };
+enum { LONG_ENOUGH = 7, TOO_SHORT = 8 };
 
-// The last axis that is long enough, else the longest. One that grows only if the others are short.
+// The last axis that is long enough, because memory runs along it; else the longest. One that grows
+// only if the others are short.
 static int choose_lane(const Axes *x, const int64_t *var, int n) {
     int best = -1;
     for (int i = n - 1; i >= 0; i--) {

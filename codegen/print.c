@@ -5,7 +5,7 @@
 
 static const struct { const char *infix, *name; int args; bool vector; } kop[] = {
 #define KOP(name, n, class, infix, flt, integer) [K_##name] = {infix, #name, n, false},
-#include "../ir/kops.h"
+#include "../runtime/kops.h"
 };
 
 // Operations the prelude also has on vectors of f32 (kernel_prelude.h).
