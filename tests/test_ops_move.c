@@ -372,6 +372,63 @@ static void scatters_nd(void) {
     check(graph_op(g, OP_ScatterND, AXES(how), 3, (Node *[]){u.x->n, u.index->n, update->n}), y_at, &u);
 }
 
+// ---- order, bytes ----
+
+// How many elements of a row come before its element `me`: better ones, and equal ones of lower index.
+static int64_t rank_of(const Use *u, int64_t *in, int64_t me, int64_t count) {
+    int64_t before = 0;
+    in[u->axis] = me;
+    double mine = x_at(u, in);
+    for (int64_t j = 0; j < count; j++) {
+        in[u->axis] = j;
+        double v = x_at(u, in);
+        before += v == mine ? j < me : u->n ? v > mine : v < mine;
+    }
+    return before;
+}
+
+static double best_index(void *user, const int64_t *at) {
+    Use *u = user;
+    int64_t in[MAXDIM], count = u->x->n->shape.d[u->axis];
+    memcpy(in, at, sizeof in);
+    for (int64_t j = 0; j < count; j++)
+        if (rank_of(u, in, j, count) == at[u->axis]) return (double)j;
+    return -1;
+}
+
+static double best_value(void *user, const int64_t *at) {
+    Use *u = user;
+    int64_t in[MAXDIM];
+    memcpy(in, at, sizeof in);
+    in[u->axis] = (int64_t)best_index(u, at);
+    return x_at(u, in);
+}
+
+static void tops(void) {
+    int r = 2 + (int)roll(3);
+    Use u = {.axis = 1 + (int)roll(r - 1), .n = (int)roll(2)};
+    u.x = input(DT_F32, random_shape(r, roll(2) ? 0 : -1), -3, 3);
+    Attr a = AXES(u.axis, 1 + roll(u.x->n->shape.d[u.axis]), u.n, 1);
+    check(op1a(g, TopKValues, u.x->n, a), best_value, &u);
+    check(op1a(g, TopKIndices, u.x->n, a), best_index, &u);
+}
+
+static double bits_of(void *user, const int64_t *at) {
+    Use *u = user;
+    float v = (float)x_at(u, at);
+    int32_t i;
+    memcpy(&i, &v, sizeof i);
+    return i;
+}
+
+static void bits(void) {
+    Use u = {.x = numbers(random_shape(3, (int)roll(2) - 1))};
+    Node *as_ints = op1a(g, Bits, u.x->n, AXES(DT_I32));
+    check(as_ints, bits_of, &u);
+    for (int d = 0; d < 3; d++) u.a[d] = d;
+    check(op1a(g, Bits, as_ints, AXES(DT_F32)), transposed, &u);
+}
+
 // ---- what is refused ----
 
 static Node *vector_of(int64_t v) { int64_t one[] = {v}; return graph_ints(g, 1, one); }
@@ -457,6 +514,7 @@ static void rounds(void (*fn)(void)) {
 #define FAMILY(name) static void test_##name(void **state) { (void)state; rounds(name); }
 FAMILY(transposes) FAMILY(expands) FAMILY(reshapes) FAMILY(slices) FAMILY(pads) FAMILY(concats)
 FAMILY(gathers) FAMILY(gathers_elements) FAMILY(gathers_nd) FAMILY(scatters_elements) FAMILY(scatters_nd)
+FAMILY(tops) FAMILY(bits)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -464,7 +522,8 @@ int main(void) {
         cmocka_unit_test(test_slices),           cmocka_unit_test(test_pads),     cmocka_unit_test(test_concats),
         cmocka_unit_test(test_gathers),          cmocka_unit_test(test_gathers_elements),
         cmocka_unit_test(test_gathers_nd),       cmocka_unit_test(test_scatters_elements),
-        cmocka_unit_test(test_scatters_nd),      cmocka_unit_test(refusals),
+        cmocka_unit_test(test_scatters_nd),      cmocka_unit_test(test_tops),
+        cmocka_unit_test(test_bits),             cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
