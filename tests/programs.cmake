@@ -33,4 +33,13 @@ if(PYTHON3 AND TARGET tvc)
     endforeach()
   endforeach()
   set_tests_properties(suite_debian_cpu PROPERTIES LABELS slow)
+
+# ONNX's backend cases and real models against their expected outputs; conformance.md names what fails.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(conformance conformance.py $<TARGET_FILE:tvc> small)
+  tvc_python_test(conformance_light conformance.py $<TARGET_FILE:tvc> light)
+  tvc_python_test(conformance_eval conformance.py $<TARGET_FILE:tvc> eval)
+  tvc_python_test(conformance_light_eval conformance.py $<TARGET_FILE:tvc> light_eval)
+  set_tests_properties(conformance conformance_light conformance_eval PROPERTIES TIMEOUT 900)
+  set_tests_properties(conformance_light_eval PROPERTIES TIMEOUT 14400 LABELS slow)
 endif()
