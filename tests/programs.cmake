@@ -24,16 +24,6 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(ops_move_ort ops_move.py $<TARGET_FILE:tvc>)
 endif()
 
-# The ONNX backend cases; what fails is listed, with reasons, in suite_failures.txt.
-if(PYTHON3 AND TARGET tvc)
-  foreach(device eval cpu)
-    foreach(which given debian)
-      tvc_python_test(suite_${which}_${device} suite.py $<TARGET_FILE:tvc> ${device} ${which})
-      set_tests_properties(suite_${which}_${device} PROPERTIES TIMEOUT 3600)
-    endforeach()
-  endforeach()
-  set_tests_properties(suite_debian_cpu PROPERTIES LABELS slow)
-
 # ONNX's backend cases and real models against their expected outputs; conformance.md names what fails.
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(conformance conformance.py $<TARGET_FILE:tvc> small)
