@@ -220,5 +220,7 @@ void import_dropout(Import *im, const DocNode *n) {
         return;
     }
     out(im, 0, x);
-    out(im, 1, spread(im->g, im->opset < 10 ? node_like(im->g, x, 1) : graph_scalar_i(im->g, DT_BOOL, 1), x->shape));
+    // Before opset 12 nothing says what the mask of an inference holds; others fill it with zeros.
+    Node *kept = im->opset < 10 ? node_like(im->g, x, 0) : graph_scalar_i(im->g, DT_BOOL, im->opset >= 12);
+    out(im, 1, spread(im->g, kept, x->shape));
 }

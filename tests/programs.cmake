@@ -33,3 +33,10 @@ if(PYTHON3 AND TARGET tvc)
   set_tests_properties(conformance conformance_light conformance_eval PROPERTIES TIMEOUT 900)
   set_tests_properties(conformance_light_eval PROPERTIES TIMEOUT 14400 LABELS slow)
 endif()
+
+# Element-wise operators, reductions, normalisations in all their forms against ONNX Runtime.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(ops_forms_eval ops_forms.py $<TARGET_FILE:tvc> eval)
+  tvc_python_test(ops_forms_cpu ops_forms.py $<TARGET_FILE:tvc> cpu)
+  set_tests_properties(ops_forms_cpu PROPERTIES TIMEOUT 1200)
+endif()
