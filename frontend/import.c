@@ -268,6 +268,7 @@ static bool fold(Import *im, ImportFn *fn, bool twins) {
 
 // Everything new under n comes from this document node.
 static void mark(Import *im, Node *n, const char *name) {
+    CxMark before = cx_mark(im->cx);
     Node **todo = NULL;
     int count = 0, cap = 0, doc = im->n->index + 1;
     if (!n->name) n->name = name;
@@ -278,6 +279,7 @@ static void mark(Import *im, Node *n, const char *name) {
         x->doc = doc;
         for (int k = 0; k < x->nin; k++) *STACK_PUSH(im->cx, todo, count, cap) = x->in[k];
     }
+    cx_release(im->cx, before);
 }
 
 static void keep_outputs(Import *im) {

@@ -1,6 +1,5 @@
 // import_known.c -- numbers the model computes about shapes, worked out while importing.
 #include "import_values.h"
-#include "../ir/eval.h"
 
 enum {
     FOLDED_MAX = 16 << 20,            // bytes of constants computed for one document
@@ -72,20 +71,43 @@ static Node *constant_of(Import *im, const Node *n, const void *data) {
     return graph_const(im->g, n->type, s, data);
 }
 
+// The value of one node whose inputs are leaves with data. NULL: it is too large after all.
+static Node *value_of(Import *im, Node *n) {
+    Cx *cx = im->cx;
+    if (numel(n->shape) > KNOWN_MAX * CONE_MAX) return NULL;
+    char *data = cx_alloc(cx, (size_t)(numel(n->shape) * dtypes[n->type].bytes) + 8);
+    CxMark before = cx_mark(cx);                         // the formula leaves nothing behind
+    Kernel *k = kernel_of(cx, im->g, n, optab[n->op].name);
+    void **buf = NEW(cx, void *, k->nbuf);
+    buf[0] = data;
+    for (int i = 1; i < k->nbuf; i++)
+        if (!(buf[i] = (void *)(uintptr_t)k->buf[i]->data)) return NULL;
+    if (!kernel_eval(k, buf, im->g->max_batch)) import_fail(im, E_MALFORMED, "a constant index or divisor is out of range");
+    cx_release(cx, before);
+    return constant_of(im, n, data);
+}
+
+// The value of n, its operands first. Shared parts are computed once: Node.to keeps them while the stamp is this one.
+static Node *value_under(Import *im, Node *n, uint64_t stamp) {
+    if (op_is_leaf(n)) return n;
+    if (n->stamp == stamp) return n->to;
+    Node *simpler = optab[n->op].expand(im->g, n), *in[MAXIN], *r = NULL;
+    if (simpler) r = value_under(im, simpler, stamp);
+    else {
+        bool all = true;
+        for (int k = 0; k < n->nin && all; k++) all = (in[k] = value_under(im, n->in[k], stamp)) != NULL;
+        if (all) r = value_of(im, graph_op(im->g, n->op, n->attr, n->nin, in));
+    }
+    n->stamp = stamp, n->to = r;
+    return r;
+}
+
 // Inputs have data only where a sample was given.
 static Node *compute(Import *im, Node *n, bool from_samples) {
     if (!computable(im, n, from_samples)) return NULL;
-    if (op_is_leaf(n)) return constant_of(im, n, n->data);
-    if ((im->folded += numel(n->shape) * dtypes[n->type].bytes + 64) > FOLDED_MAX) return NULL;
-    Graph *g = im->g;
-    Root *roots = g->root, one = {"", n, NULL, 1};
-    int nroot = g->nroot;
-    void *result;
-    g->root = &one, g->nroot = 1;
-    expand_ops(g);
-    graph_eval(g, g->max_batch, &result, NULL, NULL);
-    g->root = roots, g->nroot = nroot;
-    return constant_of(im, n, result);
+    if ((im->folded += numel(n->shape) * dtypes[n->type].bytes + 256) > FOLDED_MAX) return NULL;
+    Node *r = value_under(im, n, ++im->g->stamp);
+    return !r || r->op == OP_Const ? r : constant_of(im, r, r->data);
 }
 
 Node *known_eval(Import *im, Node *n) { return is_known(n) ? n : n->frozen ? compute(im, n, false) : NULL; }
