@@ -194,8 +194,6 @@ def small_network(name):
         options = {"image_size": 32} if name.startswith("vit") else {"input_size": (224, 224)}
     if name in AUXILIARY:
         side, options = 299 if name == "inception_v3" else 256, {"init_weights": False}
-    if name.startswith(("efficientnet", "convnext", "swin", "maxvit")):
-        options["stochastic_depth_prob"] = 0.0
     torch.manual_seed(0)
     net = getattr(torchvision.models, name)(**options)
     if name.startswith("vit"):                        # torchvision leaves its head at zero
@@ -204,6 +202,8 @@ def small_network(name):
     for m in net.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
             m.momentum = 1.0
+        if isinstance(m, torchvision.ops.StochasticDepth):
+            m.p = 0.0
     net.train()
     with torch.no_grad():
         net(x)

@@ -71,22 +71,10 @@ Surgery asked_surgery(const Args *a) {
     return s;
 }
 
-static void tell_head(Cx *cx, const Surgery *s, const SurgeryResult *r) {
-    if (r->appended) cx_note(cx, "no head to replace (%s): a new one for %lld classes is appended", r->heads.why_none, (long long)s->classes);
-    for (int i = 0; i < r->heads.n && !r->appended; i++) {
-        const Head *h = &r->heads.head[i];
-        bool gone = i > 0 && s->drop_aux;
-        cx_note(cx, "head %s%s: %s", node_label(cx, h->node), gone ? ", dropped" : i > 0 ? ", auxiliary" : "", h->why);
-    }
-}
-
 SurgeryResult asked_edits(const Args *a, Model *m) {
     Surgery s = asked_surgery(a);
     SurgeryResult r = surgery_apply(m, &s);
-    if (s.classes) {
-        tell_head(a->cx, &s, &r);
-        labels_to_model(m, &(Labels){0});
-    }
+    if (s.classes) labels_to_model(m, &(Labels){0});
     if (arg_given(a, OPT_LABELS)) {
         Labels l = labels_read(a->cx, arg_text(a, OPT_LABELS, NULL));
         if (s.classes && l.n != s.classes)

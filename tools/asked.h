@@ -10,7 +10,7 @@
 Model *asked_model(const Args *a, const char *path);              // read, with a line when verbose
 ImportOptions asked_import(const Args *a);                        // --shape, --batch N or 1..N
 Surgery asked_surgery(const Args *a);
-// The edits, done, labels of a head that is gone removed; notes tell what was done.
+// The edits, done; the labels of a head that is gone are gone too.
 SurgeryResult asked_edits(const Args *a, Model *m);
 int asked_isa(const Args *a);                                     // --target, or -1
 bool asked_eval(const Args *a, int which);                        // is the which-th --device (the last counts on) the evaluator?

@@ -12,8 +12,8 @@ typedef struct Inspection {
     Summary s;
     Heads heads;
     Labels labels;
-    json_t *recipe;                      // null where the file says nothing
-    const char *recipe_source;
+    json_t *o;                           // what is told as JSON
+    const char *recipe;                  // for people; NULL where the file says nothing
 } Inspection;
 
 // ---- gathering ----
@@ -47,11 +47,12 @@ static void find_recipe(Inspection *i) {
     Recipe r = recipe_of_model(cx, i->m), none = {0};
     ImageInput in;
     const char *why;
-    i->recipe = json_null();
+    json_put(i->o, "preprocess", json_null());
     if (!r.given || !v || !image_input(v, &in, &why)) return;
     recipe_complete(cx, &r, &none, &in);
     json_t *said = json_loads(recipe_json(cx, &r, &in), 0, NULL);
-    if (said) i->recipe = said, i->recipe_source = cx_fmt(cx, "%s (%s)", recipe_text(cx, &r), r.source);
+    if (said) json_put(i->o, "preprocess", said);
+    i->recipe = cx_fmt(cx, "%s (%s)", recipe_text(cx, &r), r.source);
 }
 
 // ---- JSON ----
@@ -82,7 +83,7 @@ static json_t *labels_json(const Inspection *i) {
 
 static void print_json(const Inspection *i) {
     Cx *cx = i->a->cx;
-    json_t *o = json_start(cx), *in = json_array(), *out = json_array();
+    json_t *o = i->o, *in = json_array(), *out = json_array();
     for (int k = 0; k < i->m->ninput; k++)
         if (!model_init(i->m, i->m->input[k]->name)) json_array_append_new(in, report_value(cx, i->m->input[k]));
     for (int k = 0; k < i->m->noutput; k++) json_array_append_new(out, report_value(cx, i->m->output[k]));
@@ -95,7 +96,6 @@ static void print_json(const Inspection *i) {
     json_put(o, "parameters", json_integer(i->s.params));
     json_put(o, "flops", i->g ? json_integer((json_int_t)i->s.flops) : json_null());
     report_heads(i->m, o, &i->heads);
-    json_put(o, "preprocess", i->recipe);
     json_put(o, "labels", labels_json(i));
     json_put(o, "frozen", text_json(cx, model_meta(i->m, "tvc.frozen")));
     json_put(o, "nodes", nodes_json(i));
@@ -149,7 +149,7 @@ static void print_text(const Inspection *i) {
     printf("parameters   %s\n", i->s.params ? count_text(cx, (double)i->s.params) : "0");
     if (i->g) printf("FLOPs        %s\n", i->s.flops > 0 ? count_text(cx, i->s.flops) : "0");
     print_heads(i);
-    printf("preprocess   %s\n", i->recipe_source ? i->recipe_source : "not stated");
+    printf("preprocess   %s\n", i->recipe ? i->recipe : "not stated");
     print_labels(i);
     if (model_meta(i->m, "tvc.frozen")) printf("frozen       %s\n", cx_show(cx, model_meta(i->m, "tvc.frozen")));
 }
@@ -188,7 +188,7 @@ static void print_dot(const Inspection *i) {
 
 Err run_inspect(const Args *a) {
     arg_count(a, 1, 1);
-    Inspection i = {.a = a, .m = asked_model(a, a->pos[0])};
+    Inspection i = {.a = a, .m = asked_model(a, a->pos[0]), .o = json_start(a->cx)};
     try_import(&i);
     if (arg_given(a, OPT_TEXT)) {
         if (!i.g) fail(a->cx, E_UNSUPPORTED, "%s", cx_str(a->cx, a->cx->error, strlen(a->cx->error)));

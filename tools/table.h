@@ -124,7 +124,7 @@ OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench,
        "N pictures at once, or up to N where the model's batch is free")
 OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")
