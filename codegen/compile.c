@@ -22,18 +22,65 @@ static bool has_kernel(const Node *n) {
     return n->stored && !op_is_leaf(n) && !n->head && !made_by_parts(n);
 }
 
-// init's kernels first, then those of forward, each in graph order.
+// ---- which kernels a function runs, in order ----
+
+typedef struct Order {
+    Graph *g;
+    Unit **units;
+    int n, fn;
+    bool *mine, *last, *done;            // by id: the function needs it; it is a store's value; it has its unit
+} Order;
+
+static void mark(Order *o, Node *root) {
+    Node **todo = NULL;
+    int n = 0, cap = 0;
+    *STACK_PUSH(o->g->cx, todo, n, cap) = root;
+    while (n) {
+        Node *x = todo[--n];
+        if (o->mine[x->id]) continue;
+        o->mine[x->id] = true;
+        for (int k = 0; k < x->nin; k++) *STACK_PUSH(o->g->cx, todo, n, cap) = x->in[k];
+    }
+}
+
+static void add_unit(Order *o, Node *n) {
+    if (o->done[n->id] || !has_kernel(n) || !o->mine[n->id] || n->frozen != (o->fn == 0)) return;
+    o->done[n->id] = true;
+    *VEC_PUSH(o->g->cx, *o->units, o->n) = (Unit){.k = kernel_of(o->g->cx, o->g, n, optab[n->op].name), .fn = o->fn};
+}
+
+// A store after the stores it is made of, and nothing else twice.
+static void add_store(Order *o, Node *value) {
+    Node **order = o->g->order;
+    bool *below = NEW(o->g->cx, bool, o->g->norder);
+    below[value->id] = true;
+    for (int i = value->id; i >= 0; i--)
+        for (int k = 0; below[i] && k < order[i]->nin; k++) below[order[i]->in[k]->id] = true;
+    for (int i = 0; i <= value->id; i++)
+        if (below[i] && o->last[i]) add_unit(o, order[i]);
+}
+
+// Everything a function computes, then its stores.
+static void function_units(Order *o, int fn) {
+    Graph *g = o->g;
+    o->fn = fn;
+    memset(o->mine, 0, sizeof *o->mine * (size_t)g->norder), memset(o->last, 0, sizeof *o->last * (size_t)g->norder);
+    memset(o->done, 0, sizeof *o->done * (size_t)g->norder);
+    for (int i = 0; i < g->nroot; i++) {
+        Root *r = &g->root[i];
+        if (fn == 0 || r->fn == fn) mark(o, r->value);
+        if (r->fn == fn && r->store) o->last[r->value->id] = true;
+    }
+    for (int i = 0; i < g->norder; i++)
+        if (!o->last[i]) add_unit(o, g->order[i]);
+    for (int i = 0; i < g->nroot; i++)
+        if (g->root[i].fn == fn && g->root[i].store) add_store(o, g->root[i].value);
+}
+
 static int kernels(Graph *g, Unit **units) {
-    int n = 0;
-    for (int fn = 0; fn < 2; fn++)
-        for (int i = 0; i < g->norder; i++) {
-            Node *o = g->order[i];
-            if (!has_kernel(o) || o->frozen != (fn == 0)) continue;
-            g->cx->doing = NULL;
-            Unit *u = VEC_PUSH(g->cx, *units, n);
-            *u = (Unit){.k = kernel_of(g->cx, g, o, optab[o->op].name), .fn = fn};
-        }
-    return n;
+    Order o = {.g = g, .units = units, .mine = NEW(g->cx, bool, g->norder), .last = NEW(g->cx, bool, g->norder), .done = NEW(g->cx, bool, g->norder)};
+    for (int fn = 0; fn < g->nfn; fn++) function_units(&o, fn);
+    return o.n;
 }
 
 static int print_all(Graph *g, Unit *u, int n) {
@@ -82,7 +129,7 @@ Compiled *graph_compile(Graph *g, const CompileOptions *o) {
     int n = kernels(g, &u);
     if (interpret) c->formulas = code_all(g, u, n);
     else c->distinct = print_all(g, u, n);
-    c->program = program_of(g, u, n, 2);
+    c->program = program_of(g, u, n);
     if (!interpret) {
         Built b = build_c(g, u, n, o);
         c->program->code_path = b.path;

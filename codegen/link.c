@@ -1,9 +1,10 @@
 // link.c -- from printed kernels to a Program: every tensor gets a buffer, every leaf and root a
 // slot, every kernel a step.
 //
-// A buffer lives in WEIGHT if it is a frozen leaf, in KEEP if `init` makes it for a later function
-// or the leaf is trained, in ARENA otherwise. Functions never run at once, so their ARENA parts
-// overlap; inputs are written after `init` has run.
+// A buffer lives in WEIGHT if it is a frozen leaf, in KEEP if it outlives a call (made by `init` for
+// others, trained, stored into; inputs and outputs too, where there are several functions), in ARENA
+// otherwise. Functions never run at once, so their ARENA parts overlap: a tensor that two of them
+// compute has a buffer in each. Inputs are written after `init` has run.
 #include "link.h"
 
 typedef struct Link {
@@ -54,16 +55,32 @@ static void keep(Link *k, Node *n) {
     k->keep += round_up(b->bytes);
 }
 
-// What init makes and others read, what is trained, and frozen results outlive a call.
 static void find_kept(Link *k) {
+    Graph *g = k->g;
     for (int i = 0; i < k->nunit; i++)
         for (int b = 0; b < k->u[i].k->nbuf; b++) {
-            Node *n = k->u[i].k->buf[b];
-            bool crosses = b >= k->u[i].k->nout && k->u[i].fn > 0 && owner(n)->frozen && !is_weight(owner(n));
+            Node *n = owner(k->u[i].k->buf[b]);
+            bool crosses = b >= k->u[i].k->nout && k->u[i].fn > 0 && n->frozen && !is_weight(n);
             if (crosses || (n->op == OP_Param && n->train)) keep(k, n);
         }
-    for (int i = 0; i < k->g->nroot; i++)
-        if (k->g->root[i].value->frozen) keep(k, k->g->root[i].value);
+    for (int i = 0; i < g->nroot; i++) {
+        bool several = g->nfn > 2 || g->root[i].value->frozen;
+        if (several || g->root[i].store) keep(k, g->root[i].value);
+        if (g->root[i].store) keep(k, g->root[i].store);
+    }
+    for (int i = 0; g->nfn > 2 && i < g->ninput; i++) keep(k, g->input[i]);
+}
+
+// Scratch is each function's own.
+static void buffers_of(Link *k, int fn) {
+    for (int i = k->first[fn]; i < k->last[fn]; i++)
+        for (int b = 0; b < k->u[i].k->nbuf; b++) {
+            Node *n = owner(k->u[i].k->buf[b]);
+            if (n->buffer >= 0 && k->p->buffers[n->buffer].space == SPACE_ARENA && k->p->buffers[n->buffer].offset >= 0) n->buffer = -1;
+        }
+    for (int i = k->first[fn]; i < k->last[fn]; i++)
+        for (int b = 0; b < k->u[i].k->nbuf; b++) buffer_of(k, k->u[i].k->buf[b]);
+    for (int i = 0; fn == 1 && i < k->g->ninput; i++) buffer_of(k, k->g->input[i]);
 }
 
 static void touch(Link *k, int *at, Node *n, int from, int to) {
@@ -109,6 +126,12 @@ static Slot *slot_add(Link *k, const char *name, Node *n, SlotRole role) {
     return s;
 }
 
+static int slot_of(Link *k, const Node *leaf) {
+    int i = 0;
+    while (k->p->slots[i].buffer != leaf->buffer) i++;
+    return i;
+}
+
 static void slots(Link *k) {
     Program *p = k->p;
     bool *done = NEW(k->cx, bool, p->nbuffer);
@@ -124,13 +147,15 @@ static void slots(Link *k) {
         for (int b = 0; b < k->u[i].k->nbuf; b++) {
             Node *n = k->u[i].k->buf[b];
             if (!op_is_leaf(n) || done[n->buffer]) continue;
-            done[n->buffer] = true;
+            done[n->buffer] = true;                       // a leaf's buffer is its own for good
             slot_add(k, n->name, n, is_weight(n) ? SLOT_WEIGHT : SLOT_PARAM);
             *VEC_PUSH(k->cx, data, ndata) = n->data;
         }
     for (int i = 0; i < k->g->nroot; i++) {
         Root *r = &k->g->root[i];
-        slot_add(k, r->name, r->value, SLOT_OUTPUT)->fns = 1 << r->fn;
+        Slot *s = slot_add(k, r->store ? "" : r->name, r->value, SLOT_OUTPUT);
+        s->fns = 1 << r->fn;
+        if (r->store && s->buffer != owner(r->store)->buffer) p->slots[slot_of(k, r->store)].update = s->buffer;
         *VEC_PUSH(k->cx, data, ndata) = NULL;
     }
     p->weights = data;
@@ -202,27 +227,23 @@ static void ranges(Link *k) {
     }
 }
 
-Program *program_of(Graph *g, Unit *u, int nunit, int nfn) {
+Program *program_of(Graph *g, Unit *u, int nunit) {
     Cx *cx = g->cx;
-    Link k = {.g = g, .cx = cx, .p = NEW(cx, Program, 1), .u = u, .nunit = nunit, .nfn = nfn};
+    Link k = {.g = g, .cx = cx, .p = NEW(cx, Program, 1), .u = u, .nunit = nunit, .nfn = g->nfn};
     Program *p = k.p;
     *p = (Program){.max_batch = g->max_batch, .isa = g->isa, .lanes = g->lanes, .ntext = 1, .text = NEW(cx, char, 1)};
     ranges(&k);
     for (int i = 0; i < nunit; i++)
         for (int b = 0; b < u[i].k->nbuf; b++) owner(u[i].k->buf[b])->buffer = -1;
     for (int i = 0; i < g->ninput; i++) g->input[i]->buffer = -1;
-    for (int i = 0; i < nunit; i++)
-        for (int b = 0; b < u[i].k->nbuf; b++) buffer_of(&k, u[i].k->buf[b]);
-    for (int i = 0; i < g->ninput; i++) buffer_of(&k, g->input[i]);
     find_kept(&k);
-    for (int fn = 0; fn < nfn; fn++) plan_function(&k, fn);
     p->keep_bytes = k.keep;
-    for (int i = 0; i < nunit; i++)                     // members of a shared buffer name their owner's
-        for (int b = 0; b < u[i].k->nbuf; b++) u[i].k->buf[b]->buffer = owner(u[i].k->buf[b])->buffer;
+    for (int fn = 0; fn < k.nfn; fn++) {
+        buffers_of(&k, fn);
+        plan_function(&k, fn);
+        for (int i = k.first[fn]; i < k.last[fn]; i++) add_step(&k, &u[i]);
+        *VEC_PUSH(cx, p->functions, p->nfunction) = (Function){.name = text_add(&k, g->fn[fn]), .from = k.first[fn], .to = k.last[fn]};
+    }
     slots(&k);
-    for (int i = 0; i < nunit; i++) add_step(&k, &u[i]);
-    static const char *const names[] = {"init", "forward"};
-    for (int fn = 0; fn < nfn; fn++)
-        *VEC_PUSH(cx, p->functions, p->nfunction) = (Function){.name = text_add(&k, names[fn]), .from = k.first[fn], .to = k.last[fn]};
     return p;
 }

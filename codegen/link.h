@@ -26,7 +26,7 @@ typedef struct Life {
 // bytes needed; *bound is the greatest sum of bytes alive at one step.
 int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
 
-Program *program_of(Graph *g, Unit *u, int nunit, int nfn);
+Program *program_of(Graph *g, Unit *u, int nunit);
 
 // target_c.c: the shared object holding every distinct unit, from the cache or the C compiler.
 typedef struct Built { const char *path, *compiler; bool cached; double seconds; } Built;

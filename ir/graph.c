@@ -54,8 +54,9 @@ static void check_shape(Graph *g, const Node *n) {
 }
 
 Graph *graph_new(Cx *cx, int64_t max_batch) {
+    static const char *const functions[] = {"init", "forward"};
     Graph *g = NEW(cx, Graph, 1);
-    *g = (Graph){.cx = cx, .max_batch = max_batch, .lanes = 16, .isa = ISA_AVX512, .caphash = 64};
+    *g = (Graph){.fn = functions, .nfn = 2, .cx = cx, .max_batch = max_batch, .lanes = 16, .isa = ISA_AVX512, .caphash = 64};
     g->hash = NEW(cx, Node *, g->caphash);
     return g;
 }

@@ -53,7 +53,7 @@ struct Node {
     const char *name;      // as in the model, or NULL
     int doc;               // 1 + number of the document's node it comes from, or 0
     const void *data;      // Const, Param: row-major elements at any alignment, borrowed; or NULL
-    bool train;            // Param: wants a gradient
+    bool train;            // Param: changes from call to call; not init's to use
     bool frozen;           // depends on no Input and no trainable Param: belongs to init
 
     // Scratch. Valid only inside the pass that filled it.
@@ -70,8 +70,10 @@ struct Node {
     Node *to;              // graph_map: replacement
 };
 
-// What the graph is for. With a store, `value` becomes the store's new contents when the
-// function ends: that is all a training step adds to an inference graph.
+// What the graph is for. With a store (a trained Param or an Input of value's shape), `value` becomes
+// the store's new contents: that is all a training step adds to an inference graph. Stores happen
+// after everything else in their function, in the order of the roots: one that reads what another
+// replaces stands before it.
 typedef struct Root {
     const char *name;
     Node *value, *store;
@@ -86,6 +88,8 @@ typedef struct Graph {
     bool direct;           // no Winograd convolutions
     Root *root;
     int nroot;
+    const char *const *fn; // names of the program's functions; [0] is "init"
+    int nfn;
     Node **input;          // Inputs in the order they were declared, used or not
     int ninput;
     Node **order;          // graph_sort: every live node, inputs first

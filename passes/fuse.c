@@ -153,7 +153,7 @@ static void views(Graph *g) {
     for (int i = g->norder - 1; i >= 0; i--) {
         Node *x = g->order[i], *c = x->home;
         view_set(x);
-        if (!c) continue;
+        if (!c || op_is_leaf(c)) continue;
         int64_t axis = c->attr.i[0];
         x->view = c->view;
         x->view.base += x == c->in[0] ? 0 : c->in[0]->shape.d[axis] * c->view.stride[axis];
@@ -183,11 +183,35 @@ static void pack_operands(Graph *g) {
     }
 }
 
-// A root is written where the caller finds it row-major: not inside another's buffer.
+// ---- roots: row-major, in a buffer of their own, which may be that of their store ----
+
 static void own_roots(Graph *g) {
     for (int i = 0; i < g->nroot; i++) {
         Node *n = g->root[i].value;
-        if (op_is_leaf(n)) g->root[i].value = op1(g, Keep, n);
+        bool taken = op_is_leaf(n);
+        for (int j = 0; j < i && !taken; j++) taken = g->root[j].value == n && (g->root[j].store || g->root[i].store);
+        if (taken) g->root[i].value = graph_again(g, op1(g, Keep, n), (uint32_t)i + 1);
+    }
+}
+
+// Does n's formula read the leaf anywhere but at n's own place?
+static bool reads_elsewhere(const Node *n, const Node *leaf, bool in_place) {
+    if (n == leaf) return !in_place;
+    if (n->nin == 0) return false;
+    for (int k = 0; k < n->nin; k++) {
+        const Node *x = n->in[k];
+        if (x != leaf && (x->stored || op_is_leaf(x))) continue;
+        bool here = in_place && op_is_ewise(n) && same_shape(x->shape, n->shape);
+        if (reads_elsewhere(x, leaf, here)) return true;
+    }
+    return false;
+}
+
+// A store shares its target's memory: see Root for why no later kernel misses the old contents.
+static void place_stores(Fuse *f) {
+    for (int i = 0; i < f->g->nroot; i++) {
+        Root *r = &f->g->root[i];
+        if (r->store && !reads_elsewhere(r->value, r->store, true)) r->value->home = r->store;
     }
 }
 
@@ -201,16 +225,13 @@ void fuse(Graph *g) {
         memset(n->halo, 0, sizeof n->halo);
     }
     Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
+    for (int i = 0; i < g->nroot; i++) f.plain[g->root[i].value->id] = true;
     melt(&f);
     init_boundary(g);
+    place_stores(&f);
     halos(&f);
     slices(&f);
     share_halos(g);
-    for (int i = 0; i < g->nroot; i++)                   // not inside another's buffer
-        if (g->root[i].value->home) {
-            Node *c = g->root[i].value->home;
-            c->in[0]->home = c->in[1]->home = NULL;
-        }
     views(g);
     pack_operands(g);
 }
