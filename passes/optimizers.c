@@ -2,14 +2,14 @@
 // that depend on the step alone are computed in f64, once.
 #include "optimizers.h"
 
-typedef struct Step {
+typedef struct Update {
     Graph *g;
     const Optimizer *o;
     const Rates *r;
     Node *p, *d, *ok;
     int fn, nstate;
     struct { Node *leaf, *next; const char *name; } state[4];
-} Step;
+} Update;
 
 #define ADD(a, b) op2(s->g, Add, a, b)
 #define SUB(a, b) op2(s->g, Sub, a, b)
@@ -33,21 +33,21 @@ Optimizer optimizer_default(OptimizerKind kind, double *lr, double *momentum, do
 }
 
 // What the optimizer remembers of p, zero at first.
-static Node *remember(Step *s, const char *name) {
+static Node *remember(Update *s, const char *name) {
     Node *leaf = graph_param(s->g, cx_fmt(s->g->cx, "%s/%s", name, s->p->name ? s->p->name : ""), s->p->type, s->p->shape, NULL);
     leaf->train = true;
     s->state[s->nstate].name = leaf->name;
     return s->state[s->nstate++].leaf = leaf;
 }
 
-static Node *replace(Step *s, int state, Node *next) { return s->state[state].next = op3(s->g, Where, s->ok, next, s->state[state].leaf); }
+static Node *replace(Update *s, int state, Node *next) { return s->state[state].next = op3(s->g, Where, s->ok, next, s->state[state].leaf); }
 
-static Node *decayed(Step *s) { return ADD(s->d, MUL(CAST(s->r->decay), s->p)); }
-static Node *mixed(Step *s, Node *old, double keep, Node *now) { return ADD(MUL(old, NUM(keep)), MUL(now, NUM(1 - keep))); }
-static Node *first_step(Step *s) { return op2(s->g, Equal, s->r->step, F64(1)); }
-static Node *correction(Step *s, double beta) { return op2(s->g, Sub, F64(1), op2(s->g, Pow, F64(beta), s->r->step)); }
+static Node *decayed(Update *s) { return ADD(s->d, MUL(CAST(s->r->decay), s->p)); }
+static Node *mixed(Update *s, Node *old, double keep, Node *now) { return ADD(MUL(old, NUM(keep)), MUL(now, NUM(1 - keep))); }
+static Node *first_step(Update *s) { return op2(s->g, Equal, s->r->step, F64(1)); }
+static Node *correction(Update *s, double beta) { return op2(s->g, Sub, F64(1), op2(s->g, Pow, F64(beta), s->r->step)); }
 
-static Node *sgd(Step *s) {
+static Node *sgd(Update *s) {
     Node *d = decayed(s);
     if (!s->o->has_momentum) return SUB(s->p, MUL(CAST(s->r->lr), d));
     Node *mu = CAST(s->r->momentum), *b = remember(s, "momentum");
@@ -57,7 +57,7 @@ static Node *sgd(Step *s) {
     return SUB(s->p, MUL(CAST(s->r->lr), d));
 }
 
-static Node *adam(Step *s, bool decoupled) {
+static Node *adam(Update *s, bool decoupled) {
     Node *p = s->p, *d = decoupled ? s->d : decayed(s);
     if (decoupled) p = MUL(p, CAST(op2(s->g, Sub, F64(1), op2(s->g, Mul, s->r->lr, s->r->decay))));
     Node *m = remember(s, "exp_avg"), *v = remember(s, "exp_avg_sq"), *top = v;
@@ -72,14 +72,14 @@ static Node *adam(Step *s, bool decoupled) {
     return SUB(p, MUL(size, DIV(m, ADD(DIV(SQRT(top), root), NUM(s->o->eps)))));
 }
 
-static Node *adamax(Step *s) {
+static Node *adamax(Update *s) {
     Node *d = decayed(s), *m = remember(s, "exp_avg"), *u = remember(s, "exp_inf");
     m = replace(s, 0, mixed(s, m, s->o->beta1, d));
     u = replace(s, 1, op2(s->g, Max, MUL(u, NUM(s->o->beta2)), ADD(op1(s->g, Abs, d), NUM(s->o->eps))));
     return SUB(s->p, MUL(CAST(op2(s->g, Div, s->r->lr, correction(s, s->o->beta1))), DIV(m, u)));
 }
 
-static Node *adadelta(Step *s) {
+static Node *adadelta(Update *s) {
     Node *d = decayed(s), *square = remember(s, "square_avg"), *delta = remember(s, "acc_delta");
     square = replace(s, 0, mixed(s, square, s->o->rho, MUL(d, d)));
     Node *step = MUL(DIV(SQRT(ADD(delta, NUM(s->o->eps))), SQRT(ADD(square, NUM(s->o->eps)))), d);
@@ -87,7 +87,7 @@ static Node *adadelta(Step *s) {
     return SUB(s->p, MUL(CAST(s->r->lr), step));
 }
 
-static Node *adagrad(Step *s) {
+static Node *adagrad(Update *s) {
     Node *d = decayed(s), *sum = remember(s, "sum");
     sum = replace(s, 0, ADD(sum, MUL(d, d)));
     Node *past = op2(s->g, Mul, op2(s->g, Sub, s->r->step, F64(1)), F64(s->o->lr_decay));
@@ -95,7 +95,7 @@ static Node *adagrad(Step *s) {
     return SUB(s->p, MUL(lr, DIV(d, ADD(SQRT(sum), NUM(s->o->eps)))));
 }
 
-static Node *rmsprop(Step *s) {
+static Node *rmsprop(Update *s) {
     Node *d = decayed(s), *square = remember(s, "square_avg");
     square = replace(s, 0, mixed(s, square, s->o->rho, MUL(d, d)));
     Node *spread = square;
@@ -115,7 +115,7 @@ static Node *rmsprop(Step *s) {
 
 // Each element has a step of its own: longer while the gradient keeps its sign, shorter (and this
 // once none) where it has turned.
-static Node *rprop(Step *s) {
+static Node *rprop(Update *s) {
     Graph *g = s->g;
     Node *size = remember(s, "step_size"), *last = remember(s, "prev"), *zero = NUM(0);
     Node *same = op1(g, Sign, MUL(s->d, last)), *up = op2(g, Less, zero, same), *down = op2(g, Less, same, zero);
@@ -129,7 +129,7 @@ static Node *rprop(Step *s) {
 }
 
 Node *optimizer_step(Graph *g, const Optimizer *o, const Rates *r, Node *p, Node *d, Node *ok, int fn) {
-    Step s = {.g = g, .o = o, .r = r, .p = p, .d = d, .ok = ok, .fn = fn};
+    Update s = {.g = g, .o = o, .r = r, .p = p, .d = d, .ok = ok, .fn = fn};
     Node *next = NULL;
     switch (o->kind) {
     case OPT_SGD: next = sgd(&s); break;
