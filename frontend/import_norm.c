@@ -43,7 +43,7 @@ static Node *batch_norm(Import *im, Node *mean, Node *var) {
     Node *all[] = {in(im, BN_X), in(im, BN_SCALE), in(im, BN_SHIFT), mean, var};
     for (int k = 1; k < 5; k += 2) all[k + 1] = node_cast(im->g, all[k + 1], all[k]->type);
     all[3] = node_cast(im->g, all[3], all[1]->type), all[4] = node_cast(im->g, all[4], all[1]->type);
-    return graph_op(im->g, OP_BatchNorm, (Attr){.f = attr_float(im, "epsilon", (double)1e-5f)}, 5, all);
+    return graph_op(im->g, OP_BatchNorm, (Attr){.f = attr_float(im, "epsilon", (double)1e-5f), .f2 = attr_float(im, "momentum", (double)0.9f)}, 5, all);
 }
 
 // By the statistics of this very batch, which also move the running ones.
@@ -200,6 +200,12 @@ static bool dropout_trains(Import *im) {
     return in_ints(im, 2, &v) == 1 && v[0] && obeyed(im);
 }
 
+static double dropout_ratio(Import *im) {
+    double *v;
+    if (im->opset < 12) return attr_float(im, "ratio", 0.5);
+    return in_given(im, 1) && in_known(im, 1) && in_floats(im, 1, &v) == 1 ? v[0] : 0.5;
+}
+
 // Kept with probability 1 - ratio, and then scaled up as much.
 static void dropout_training(Import *im, Node *x) {
     Graph *g = im->g;
@@ -219,7 +225,7 @@ void import_dropout(Import *im, const DocNode *n) {
         dropout_training(im, x);
         return;
     }
-    out(im, 0, x);
+    out(im, 0, graph_op(im->g, OP_Dropout, (Attr){.f = dropout_ratio(im), .f2 = im->n->index}, 1, &x));
     // Before opset 12 nothing says what the mask of an inference holds; others fill it with zeros.
     Node *kept = im->opset < 10 ? node_like(im->g, x, 0) : graph_scalar_i(im->g, DT_BOOL, im->opset >= 12);
     out(im, 1, spread(im->g, kept, x->shape));

@@ -225,6 +225,19 @@ void graph_sort(Graph *g) {
     for (int i = 0; i < g->nroot; i++) visit(g, g->root[i].value);
 }
 
+// Nodes no root reaches are forgotten: theirs would be stale.
+void graph_refreeze(Graph *g) {
+    graph_sort(g);
+    memset(g->hash, 0, sizeof *g->hash * (size_t)g->caphash);
+    g->nhash = 0;
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        if (n->nin) n->frozen = true;
+        for (int k = 0; k < n->nin; k++) n->frozen &= n->in[k]->frozen && !n->in[k]->train;
+        if (!op_is_leaf(n) || op_is_splat(n)) *slot(g, n) = n, g->nhash++;
+    }
+}
+
 int graph_map(Graph *g, MapFn *fn, void *env) {
     int hits = 0;
     graph_sort(g);

@@ -110,6 +110,7 @@ Node *graph_again(Graph *g, Node *n, uint32_t tag);                     // the s
 void graph_root(Graph *g, const char *name, Node *value, Node *store, int fn);
 
 void graph_sort(Graph *g);
+void graph_refreeze(Graph *g);                    // after Params' `train` changed: every node's `frozen`, by the roots
 // Rebuild the graph bottom-up, replacing every node n for which fn(g, n, env) is not NULL.
 // Returns the number of replacements. Scratch fields are stale afterwards.
 typedef Node *MapFn(Graph *g, Node *n, void *env);

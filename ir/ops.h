@@ -109,7 +109,8 @@ OP( AveragePool,     1,  REDUCE,   pool,        average_pool, _           )   //
 OP( SumPool,         1,  REDUCE,   pool,        _,            sum_pool    )
 
 // ---- normalisation (ir/ops/norm.c) ----
-OP( BatchNorm,       5,  EWISE,    same,        batch_norm,   _           )   // x scale shift mean var; f: epsilon
+OP( BatchNorm,       5,  EWISE,    same,        batch_norm,   _           )   // x scale shift mean var; f: epsilon, f2: momentum
+OP( Dropout,         1,  EWISE,    same,        identity,     _           )   // f: ratio, f2: stream; training alone drops
 
 // ---- sums of products (ir/ops/contract.c) ----
 OP( MatMul,          2,  CONTRACT, matmul,      _,            matmul      )

@@ -1,0 +1,56 @@
+// train.h -- an inference graph becomes a training program: more roots, nothing else.
+//
+// Functions of the program:
+//   init        what depends on frozen parameters and constants alone
+//   forward     the model's own outputs, by running statistics, without Dropout; from the features
+//   train_step  loss and gradients of a batch, then the update of every trained parameter, of the
+//               optimizer's state and of running statistics; nothing is updated unless loss and
+//               gradients are finite
+//   features    from the inputs to where the first trained parameter stands; what it finds is kept in
+//               the slots features.0 ..., where forward and train_step begin. Empty if nothing is
+//               frozen before the first trained parameter.
+//
+// Inputs (slots) besides the model's: tvc.target, and f64 scalars tvc.step (1 for the first),
+// lr.K, momentum.K, weight_decay.K for each group K. Outputs of train_step: tvc.loss, tvc.finite (1 or
+// 0), tvc.scores (the scores of the batch as trained on).
+#ifndef TVC_TRAIN_H
+#define TVC_TRAIN_H
+#include "losses.h"
+#include "optimizers.h"
+
+enum { FN_INIT, FN_FORWARD, FN_TRAIN_STEP, FN_FEATURES };
+
+typedef enum BnMode {
+    BN_AUTO,                          // fully frozen where its scale or shift is frozen; else trained
+    BN_TRAIN,                         // normalise by the batch, move the running statistics
+    BN_STATS,                         // frozen statistics, trainable scale and shift
+    BN_FROZEN,                        // as inference, scale and shift too
+} BnMode;
+
+typedef struct TrainOptions {
+    Loss loss;
+    Optimizer optimizer;
+    BnMode bn;
+    int ngroup;
+    // Which group of rates a parameter (an initializer's name) belongs to; negative: frozen.
+    int (*group)(void *user, const char *name);
+    void *user;
+    int nscores;                      // main scores first, then auxiliary heads
+    Node *const *scores;              // of the imported graph: what the loss is taken of, before softmax
+    double aux_weight;
+    double clip;                      // > 0: of the norm of all gradients together
+    double ema;                       // > 0: an average of each parameter, kept as ema/NAME
+} TrainOptions;
+
+typedef struct TrainGraph {
+    int nparam;                       // trained parameters
+    Node **param;
+    int nfeature;                     // boundary slots
+    Node **feature;                   // the Inputs features.0 ...
+    int64_t saved_bytes;              // activations kept from forward to backward, before fusion
+} TrainGraph;
+
+// g as imported (not expanded), with the model's outputs as roots of FN_FORWARD.
+TrainGraph *train_graph(Graph *g, const TrainOptions *o);
+
+#endif
