@@ -29,7 +29,7 @@ static void add(Walk *w, Picture p) {
 }
 
 static bool named_as_image(const char *name) {
-    static const char *const known[] = {"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"};
+    static const char *const known[] = {"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "pbm", "pnm", "tif", "tiff"};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < sizeof known / sizeof *known; i++)
         if (!strcasecmp(dot + 1, known[i])) return true;
@@ -110,11 +110,36 @@ static void add_argument(Walk *w, const char *arg) {
     else add(w, (Picture){.name = arg, .path = arg});
 }
 
-Pictures gather_pictures(Cx *cx, int n, const char *const *args) {
+static Walk walk_new(Cx *cx) {
     Walk w = {.cx = cx, .open = NEW(cx, DIR *, 1)};
     cx_defer(cx, close_dir, w.open);
+    return w;
+}
+
+Pictures gather_pictures(Cx *cx, int n, const char *const *args) {
+    Walk w = walk_new(cx);
     for (int i = 0; i < n; i++) add_argument(&w, args[i]);
     return w.list;
+}
+
+Pictures gather_folder(Cx *cx, const char *folder) {
+    Walk w = walk_new(cx);
+    struct stat st;
+    if (stat(folder, &st)) fail(cx, E_IO, "folder '%s': %s", cx_show(cx, folder), strerror(errno));
+    add_folder(&w, folder, &st, 0);
+    return w.list;
+}
+
+Names gather_folders(Cx *cx, const char *folder) {
+    Walk w = walk_new(cx);
+    Names all = {0}, folders = {0};
+    all.at = list_folder(&w, folder, &all.n);
+    for (int i = 0; i < all.n; i++) {
+        struct stat st;
+        if (!stat(cx_fmt(cx, "%s/%s", folder, all.at[i]), &st) && S_ISDIR(st.st_mode))
+            *VEC_PUSH(cx, folders.at, folders.n) = all.at[i];
+    }
+    return folders;
 }
 
 Err picture_load(const Picture *p, const ImageOptions *o, Image *out, Fault *f) {

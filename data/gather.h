@@ -18,6 +18,12 @@ typedef struct Pictures { int n; Picture *at; } Pictures;
 // there fails with E_IO, a folder without images with E_DATASET. Image files are not opened yet.
 Pictures gather_pictures(Cx *cx, int n, const char *const *args);
 
+// The same for one folder, which may have none; and the names of the folders directly in one,
+// sorted by their bytes, hidden ones left out.
+typedef struct Names { int n; const char **at; } Names;
+Pictures gather_folder(Cx *cx, const char *folder);
+Names gather_folders(Cx *cx, const char *folder);
+
 // The picture decoded, with o->channels channels.
 Err picture_load(const Picture *p, const ImageOptions *o, Image *out, Fault *f);
 

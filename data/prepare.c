@@ -4,6 +4,7 @@
 // table per channel, so that float rounding happens once per possible pixel, as torch's ToTensor
 // and Normalize would round it.
 #include "recipe.h"
+#include "transform.h"
 
 bool is_one_255th(double scale) { return fabs(scale * 255.0 - 1.0) < 1e-6; }
 
@@ -23,14 +24,15 @@ size_t preparer_floats(const Preparer *p) {
     return (size_t)p->in.channels * (size_t)p->in.height * (size_t)p->in.width;
 }
 
-// Where one axis of the resized image lies in the result: `size` pixels from `from` go to `to`.
-// Too small an image is padded, the odd pixel behind; too large a one is cropped.
-typedef struct Fit { int from, to, size; } Fit;
-
-static Fit fit(int have, int want, bool floor_margin) {
-    if (have < want) return (Fit){0, (want - have) / 2, have};
+// Where along an axis a crop to `want` begins; negative, with black before, where there is less than that.
+static int center(int have, int want, bool floor_margin) {
+    if (have < want) return -((want - have) / 2);                // the odd pixel is padded behind
     int spare = have - want;
-    return (Fit){floor_margin ? spare / 2 : (int)nearbyint(spare / 2.0), 0, want};
+    return floor_margin ? spare / 2 : (int)nearbyint(spare / 2.0);
+}
+
+Box center_box(int width, int height, int want_width, int want_height, bool floor_margin) {
+    return (Box){center(width, want_width, floor_margin), center(height, want_height, floor_margin), want_width, want_height};
 }
 
 // torchvision: the longer side is int(short * long / short side), computed in doubles.
@@ -38,7 +40,7 @@ static int64_t proportional(int shorter, int longer_side, int shorter_side) {
     return (int64_t)((double)((int64_t)shorter * longer_side) / shorter_side);
 }
 
-static Err resized_size(const Recipe *r, const Image *im, int *width, int *height, Fault *f) {
+Err resized_size(const Recipe *r, const Image *im, int *width, int *height, Fault *f) {
     *width = *height = 0;
     int64_t w = im->width, h = im->height;
     if (r->resize == RESIZE_WARP) w = r->resize_width, h = r->resize_height;
@@ -53,29 +55,15 @@ static Err resized_size(const Recipe *r, const Image *im, int *width, int *heigh
     return E_OK;
 }
 
-// Values of the parts of the result that no pixel covers: Pillow pads with black.
-static void fill_black(const Preparer *p, float *out) {
-    size_t plane = (size_t)p->in.height * (size_t)p->in.width, channels = (size_t)p->in.channels;
-    for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < plane; i++) out[p->in.nhwc ? i * channels + c : c * plane + i] = p->table[c][0];
+// The part of `box` that lies inside width x height.
+static Box covered(Box box, int width, int height) {
+    int left = box.x < 0 ? 0 : box.x, top = box.y < 0 ? 0 : box.y;
+    int right = box.x + box.width > width ? width : box.x + box.width;
+    int bottom = box.y + box.height > height ? height : box.y + box.height;
+    return (Box){left, top, right - left, bottom - top};
 }
 
-static void write_values(const Preparer *p, const Image *part, int left, int top, float *out) {
-    size_t channels = (size_t)p->in.channels, plane = (size_t)p->in.height * (size_t)p->in.width;
-    size_t step = p->in.nhwc ? channels : 1;
-    for (size_t c = 0; c < channels; c++) {
-        const float *table = p->table[c];
-        size_t from = p->recipe.bgr && channels == 3 ? 2 - c : c;
-        for (int y = 0; y < part->height; y++) {
-            const uint8_t *s = part->pixel + (size_t)y * (size_t)part->width * channels + from;
-            size_t at = (size_t)(top + y) * (size_t)p->in.width + (size_t)left;
-            float *d = p->in.nhwc ? out + at * channels + c : out + c * plane + at;
-            for (int x = 0; x < part->width; x++, s += channels, d += step) *d = table[*s];
-        }
-    }
-}
-
-Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f) {
+Err prepare_crop(const Preparer *p, Scratch *s, const Image *im, const Image **out, Fault *f) {
     assert(im->channels == p->in.channels);
     const Recipe *r = &p->recipe;
     int width, height, want_w = r->crop_width, want_h = r->crop_height;
@@ -84,11 +72,30 @@ Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fa
     if (want_w != p->in.width || want_h != p->in.height)
         return fault(f, E_USAGE, "prepared it is %d x %d pixels, but the model takes %d x %d: say --crop or --resize",
                      want_w, want_h, p->in.width, p->in.height);
-    Fit x = fit(width, want_w, r->crop_floor), y = fit(height, want_h, r->crop_floor);
-    Box from = {0, 0, im->width, im->height}, part = {x.from, y.from, x.size, y.size};
+    Box from = {0, 0, im->width, im->height}, crop = center_box(width, height, want_w, want_h, r->crop_floor);
+    Box part = covered(crop, width, height);
+    *out = &s->part;
     if (image_resize(&s->resizer, im, from, width, height, r->interp, part, &s->part, f)) return f->code;
-    if (x.size < want_w || y.size < want_h) fill_black(p, out);
-    write_values(p, &s->part, x.to, y.to, out);
+    if (part.width == want_w && part.height == want_h) return E_OK;
+    *out = &s->padded;                                           // with black, as Pillow does
+    return image_window(&s->part, (Box){crop.x - part.x, crop.y - part.y, want_w, want_h}, &s->padded, f);
+}
+
+void prepare_values(const Preparer *p, const Image *im, float *out) {
+    size_t channels = (size_t)p->in.channels, plane = (size_t)p->in.height * (size_t)p->in.width;
+    assert(im->channels == p->in.channels && im->width == p->in.width && im->height == p->in.height);
+    for (size_t c = 0; c < channels; c++) {
+        const float *table = p->table[c];
+        const uint8_t *s = im->pixel + (p->recipe.bgr && channels == 3 ? 2 - c : c);
+        float *d = p->in.nhwc ? out + c : out + c * plane;
+        for (size_t i = 0, step = p->in.nhwc ? channels : 1; i < plane; i++, s += channels, d += step) *d = table[*s];
+    }
+}
+
+Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f) {
+    const Image *crop;
+    if (prepare_crop(p, s, im, &crop, f)) return f->code;
+    prepare_values(p, crop, out);
     return E_OK;
 }
 
@@ -101,5 +108,6 @@ Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float
 void scratch_free(Scratch *s) {
     image_free(&s->image);
     image_free(&s->part);
+    image_free(&s->padded);
     resizer_free(&s->resizer);
 }

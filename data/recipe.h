@@ -84,7 +84,7 @@ typedef struct Preparer {              // made once; read only afterwards, may b
 void preparer_init(Preparer *p, const Recipe *completed, const ImageInput *in);
 size_t preparer_floats(const Preparer *p);       // channels * height * width
 
-typedef struct Scratch { Image image, part; Resizer resizer; } Scratch;   // one per thread; start with {0}
+typedef struct Scratch { Image image, part, padded; Resizer resizer; } Scratch;   // one per thread; start with {0}
 void scratch_free(Scratch *s);
 
 // Load a picture and prepare it, or prepare an image already decoded to as many channels as the
@@ -92,5 +92,13 @@ void scratch_free(Scratch *s);
 // not name the picture.
 Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float *out, Fault *f);
 Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f);
+
+// The two halves of that: resized and cropped, *out one of the scratch's until the next call; and
+// pixels of the input's size to values.
+Err prepare_crop(const Preparer *p, Scratch *s, const Image *im, const Image **out, Fault *f);
+void prepare_values(const Preparer *p, const Image *im, float *out);
+// What an image becomes before it is cropped, and where the crop from its centre lies.
+Err resized_size(const Recipe *r, const Image *im, int *width, int *height, Fault *f);
+Box center_box(int width, int height, int want_width, int want_height, bool floor_margin);
 
 #endif

@@ -1,0 +1,89 @@
+// colour.c -- what pixels are: brightness, contrast, saturation, hue, with Pillow's arithmetic.
+//
+// What must stay as it is for the bits to agree: blends in single precision, truncated; the round
+// trip through 8-bit hue, saturation and value.
+#include "transform.h"
+
+static uint8_t luma(const uint8_t *p) {                          // ITU-R 601-2 in 16-bit fixed point
+    return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
+}
+
+static size_t pixel_count(const Image *im) { return (size_t)im->width * (size_t)im->height; }
+
+// Image.blend: from `base` at 0 to `p` at 1, and beyond.
+static uint8_t blend(int base, int p, float factor) {
+    float v = (float)base + factor * (float)(p - base);
+    return v <= 0.0f ? 0 : v >= 255.0f ? 255 : (uint8_t)v;
+}
+
+static void blend_with(Image *im, int base, float factor) {
+    uint8_t table[256];
+    for (int i = 0; i < 256; i++) table[i] = blend(base, i, factor);
+    size_t n = pixel_count(im) * (size_t)im->channels;
+    for (size_t i = 0; i < n; i++) im->pixel[i] = table[im->pixel[i]];
+}
+
+void image_brightness(Image *im, double factor) { blend_with(im, 0, (float)factor); }
+
+// Away from, or towards, the mean of the image in grey.
+void image_contrast(Image *im, double factor) {
+    size_t n = pixel_count(im), c = (size_t)im->channels;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += c == 3 ? luma(im->pixel + 3 * i) : im->pixel[i];
+    blend_with(im, (int)((double)sum / (double)n + 0.5), (float)factor);
+}
+
+void image_saturation(Image *im, double factor) {
+    if (im->channels != 3) return;
+    size_t n = pixel_count(im);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *p = im->pixel + 3 * i, grey = luma(p);
+        for (int c = 0; c < 3; c++) p[c] = blend(grey, p[c], (float)factor);
+    }
+}
+
+// ---- hue ----
+
+static uint8_t clip(int v) { return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v; }
+
+static int larger(int a, int b) { return a > b ? a : b; }
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+static void to_hsv(const uint8_t *p, uint8_t *hsv) {
+    int r = p[0], g = p[1], b = p[2], most = larger(r, larger(g, b)), least = smaller(r, smaller(g, b));
+    hsv[0] = hsv[1] = 0;
+    hsv[2] = (uint8_t)most;
+    if (most == least) return;
+    float range = (float)(most - least), s = range / (float)most, h;
+    float from_r = (float)(most - r) / range, from_g = (float)(most - g) / range, from_b = (float)(most - b) / range;
+    if (r == most) h = from_b - from_g;
+    else if (g == most) h = (float)(2.0 + from_r - from_b);
+    else h = (float)(4.0 + from_g - from_r);
+    h = (float)fmod(h / 6.0 + 1.0, 1.0);
+    hsv[0] = clip((int)(h * 255.0));
+    hsv[1] = clip((int)(s * 255.0));
+}
+
+static void from_hsv(const uint8_t *hsv, uint8_t *out) {
+    uint8_t v = hsv[2];
+    memset(out, v, 3);
+    if (hsv[1] == 0) return;
+    float h = hsv[0], s = (float)(hsv[1] / 255.0);
+    int sector = (int)floor(h * 6.0 / 255.0);
+    float part = (float)(h * 6.0 / 255.0 - (float)sector);
+    uint8_t p = clip((int)round((float)v * (1.0 - s))), q = clip((int)round((float)v * (1.0 - s * part)));
+    uint8_t t = clip((int)round((float)v * (1.0 - s * (1.0 - part))));
+    const uint8_t rgb[6][3] = {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}};
+    memcpy(out, rgb[sector % 6], 3);
+}
+
+void image_hue(Image *im, double turn) {
+    if (im->channels != 3) return;
+    size_t n = pixel_count(im);
+    uint8_t shift = (uint8_t)(int)(turn * 255), hsv[3];
+    for (size_t i = 0; i < n; i++) {
+        to_hsv(im->pixel + 3 * i, hsv);
+        hsv[0] = (uint8_t)(hsv[0] + shift);
+        from_hsv(hsv, im->pixel + 3 * i);
+    }
+}
