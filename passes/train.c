@@ -107,7 +107,7 @@ static Node *dropout(Train *t, Node *n) {
     at.f = n->attr.f2;
     Node *x = n->in[0], *draw = node_cast(g, graph_op(g, OP_Random, at, 0, NULL), x->type);
     Node *drop = op2(g, Less, draw, node_like(g, x, n->attr.f));
-    return op3(g, Where, drop, node_like(g, x, 0), op2(g, Mul, x, node_like(g, x, 1 / (1 - n->attr.f))));
+    return op2(g, Mul, x, op3(g, Where, drop, node_like(g, x, 0), node_like(g, x, 1 / (1 - n->attr.f))));
 }
 
 static Node *training_form(Graph *g, Node *n, void *env) {
