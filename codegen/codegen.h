@@ -53,9 +53,10 @@ Expr *lane_of(Out *o);                                // the output axis a vecto
 // ---- padding (halo.c) ----
 int padded_from(const Node *n);                       // the first axis with padding; the rank if none
 void clear_halo(Out *o, int result, int from);        // axes before `from`, none of them padded, are open loops
+void clear_halos(Out *o, Expr **v, int n);            // of all results, by the unit of v that begins the padded axes
 
 // ---- schedules ----
 typedef bool Schedule(Out *o);
-Schedule schedule_unroll, schedule_tile, schedule_dot, schedule_lanes, schedule_plain;
+Schedule schedule_unroll, schedule_tile, schedule_dot, schedule_taps, schedule_lanes, schedule_plain;
 
 #endif

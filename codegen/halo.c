@@ -36,3 +36,23 @@ void clear_halo(Out *o, int result, int d0) {
     for (int d = d0; d < n->shape.n; d++) back += n->halo[d] * n->view.stride[d];
     fill(o, n, result, d0, index_text(o->cx, ix_add(o->k, ix_view(o->k, n, at), -back)));
 }
+
+static bool is_among(Expr **v, int n, const Expr *e) {
+    for (int i = 0; i < n; i++)
+        if (v[i] == e) return true;
+    return false;
+}
+
+void clear_halos(Out *o, Expr **v, int n) {
+    Kernel *k = o->k;
+    for (int i = 0; i < k->nout; i++) {
+        int from = padded_from(k->outs[i]);
+        if (from == k->outs[i]->shape.n) continue;
+        const char *first = "1";
+        for (int d = from; d < k->outs[i]->shape.n; d++)
+            if (is_among(v, n, k->axis[d])) first = cx_fmt(o->cx, "%s && v%d == 0", first, (int)k->axis[d]->i);
+        begin(o, "if (%s) {", first);
+        clear_halo(o, i, from);
+        end(o);
+    }
+}

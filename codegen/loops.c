@@ -8,21 +8,6 @@ static bool in_units(Expr **v, int n, Expr *e) {
     return false;
 }
 
-// Padding is written by the unit that begins the padded axes.
-static void halos(Out *o, Expr **v, int n) {
-    Kernel *k = o->k;
-    for (int i = 0; i < k->nout; i++) {
-        int from = padded_from(k->outs[i]);
-        if (from == k->outs[i]->shape.n) continue;
-        const char *first = "1";
-        for (int d = from; d < k->outs[i]->shape.n; d++)
-            if (in_units(v, n, k->axis[d])) first = cx_fmt(o->cx, "%s && v%d == 0", first, (int)k->axis[d]->i);
-        begin(o, "if (%s) {", first);
-        clear_halo(o, i, from);
-        end(o);
-    }
-}
-
 static void results(Out *o) {
     int mark = open_scope(o);
     for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);
@@ -53,7 +38,7 @@ static bool nest(Out *o) {
     int n = unit_axes(o, v, enough(o)), opened = 1;
     begin(o, "for (long u = lo; u < hi; u++) {");
     unpack(o, v, n);
-    halos(o, v, n);
+    clear_halos(o, v, n);
     for (int d = 0; d < k->out->shape.n; d++) {
         Expr *a = k->axis[d];
         if (a->op != I_VAR || in_units(v, n, a) || a == o->lane) continue;

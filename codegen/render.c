@@ -5,6 +5,7 @@ static const struct { const char *name; Schedule *fn; } schedules[] = {
     {"unroll", schedule_unroll},
     {"tile", schedule_tile},
     {"dot", schedule_dot},
+    {"taps", schedule_taps},
     {"lanes", schedule_lanes},
     {"plain", schedule_plain},
 };
