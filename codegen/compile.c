@@ -83,14 +83,25 @@ static int kernels(Graph *g, Unit **units) {
     return o.n;
 }
 
+// Was a kernel of this name seen before? `seen` is a table of 2^bits places, never full.
+static bool seen_before(const char **seen, int bits, const char *name, uint64_t hash) {
+    size_t mask = ((size_t)1 << bits) - 1, i = (size_t)hash & mask;
+    for (; seen[i]; i = (i + 1) & mask)
+        if (!strcmp(seen[i], name)) return true;
+    seen[i] = name;
+    return false;
+}
+
 static int print_all(Graph *g, Unit *u, int n) {
-    int distinct = 0;
+    int distinct = 0, bits = 4;
+    while (n * 2 >= 1 << bits) bits++;
+    const char **seen = NEW(g->cx, const char *, (size_t)1 << bits);
     for (int i = 0; i < n; i++) {
         if (u[i].k->hand) continue;
         u[i].text = render(g->cx, u[i].k, g->lanes, g->isa);
         XXH128_hash_t h = XXH3_128bits(u[i].text.s, strlen(u[i].text.s));
         snprintf(u[i].name, sizeof u[i].name, "k%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
-        for (int j = 0; j < i && !u[i].again; j++) u[i].again = !strcmp(u[i].name, u[j].name);
+        u[i].again = seen_before(seen, bits, u[i].name, h.low64);
         distinct += !u[i].again;
         if (debug() >= 4) fprintf(stderr, "%s", u[i].text.s);
     }
