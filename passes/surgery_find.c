@@ -140,21 +140,26 @@ Scores output_scores(Model *m, const char *output) {
 }
 
 // ---- named by the user ----
-static bool names_layer(Model *m, const DocNode *n, const char *name) {
-    if (n->nin < 2) return false;
-    if (strcmp(n->in[1], name) == 0 || (n->nin > 2 && strcmp(n->in[2], name) == 0)) return true;
-    return strcmp(n->in[1], cx_fmt(m->cx, "%s.weight", name)) == 0;
+// Does n use a weight or bias of that name, or of a module of that name as PyTorch calls them?
+static bool uses_named(Model *m, const DocNode *n, const char *name) {
+    const char *weight = cx_fmt(m->cx, "%s.weight", name), *bias = cx_fmt(m->cx, "%s.bias", name);
+    for (int k = 0; k < n->nin; k++)
+        if (strcmp(n->in[k], name) == 0 || strcmp(n->in[k], weight) == 0 || strcmp(n->in[k], bias) == 0) return true;
+    return false;
+}
+
+static bool is_layer_or_bias(Model *m, DocNode *n) {
+    Head h;
+    const char *why;
+    return heads_layer(m, n, &h, &why) || bias_input(m, n) >= 0;
 }
 
 static DocNode *named_node(Model *m, const char *name) {
     for (int i = 0; i < m->nnode; i++)
         if (strcmp(m->node[i]->name, name) == 0) return m->node[i];
     DocNode *n = model_producer(m, name);
-    for (int i = 0; !n && i < m->nnode; i++) {
-        Head h;
-        const char *why;
-        if (names_layer(m, m->node[i], name) && heads_layer(m, m->node[i], &h, &why)) n = m->node[i];
-    }
+    for (int i = 0; !n && i < m->nnode; i++)
+        if (uses_named(m, m->node[i], name) && is_layer_or_bias(m, m->node[i])) n = m->node[i];
     if (n) return n;
     const char **all = NEW(m->cx, const char *, m->nnode + m->ninit);
     int count = 0;

@@ -215,6 +215,7 @@ def deeper_heads():
     check("last: the others stay", weights(new)["w1"].shape == (12, 20) and weights(new)["w2"].shape == (3, 12))
     new = edit(save(perceptron()), "--head", "w1", "--replace-head", 12)
     check("--head by weight", differences(perceptron(), new) >= {("weight", "w1")} and weights(new)["w1"].shape == (12, 20))
+    check("--head by PyTorch's module", weights(edit(FASHION, "--head", "fc", "--replace-head", 4))["fc.weight"].shape == (4, 96))
     edit(save(perceptron()), "--head", "x", "--replace-head", 12, code=2)
 
 

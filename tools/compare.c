@@ -36,7 +36,8 @@ static void open_side(const Args *a, Side *s, int which, const Feeds *f, const c
     import.keep = keep;
     feeds_shape(a->cx, f, s->m, &import);
     s->e = engine_of_graph(model_import(s->m, &import), &o);
-    feeds_write(f, s->e, true, -1);
+    Feeds all = feeds_with_ramps(f, s->e);
+    feeds_write(&all, s->e, -1);
     engine_run(s->e);
 }
 

@@ -22,12 +22,6 @@ Feeds feeds_read(const Args *a) {
     return f;
 }
 
-bool feeds_have(const Feeds *f, const char *name) {
-    for (int i = 0; i < f->n; i++)
-        if (strcmp(f->at[i].name, name) == 0) return true;
-    return false;
-}
-
 void feeds_shape(Cx *cx, const Feeds *f, const Model *m, ImportOptions *o) {
     ShapeChoice *shape = NULL;
     int n = 0;
@@ -64,14 +58,15 @@ static void check_fit(Cx *cx, const Feed *f, const TensorDesc *d) {
              dims_text(cx, d->rank, d->dim), cx_show(cx, f->file), dtypes[t->type].name, dims_text(cx, t->rank, t->dim));
 }
 
-static void write_ramp(Engine *e, int i) {
-    TensorDesc d = engine_input(e, i);
+static Tensor *ramp(Cx *cx, const char *name, TensorDesc d) {
+    Tensor *t = NEW(cx, Tensor, 1);
+    TensorDesc *own = NEW(cx, TensorDesc, 1);
+    *own = d;
     int64_t n = desc_elements(&d), size = dtypes[d.type].bytes;
-    CxMark mark = cx_mark(e->cx);
-    char *x = cx_alloc(e->cx, ck_mul(e->cx, (size_t)n, (size_t)size));
+    char *x = cx_alloc(cx, ck_mul(cx, (size_t)n, (size_t)size));
     for (int64_t k = 0; k < n && dtype_is_float(d.type); k++) dtype_set_f(d.type, x + k * size, (double)k / (double)n);
-    engine_write(e, i, x);
-    cx_release(e->cx, mark);
+    *t = tensor_of(name, own, x);
+    return t;
 }
 
 static const Feed *feed_for(const Feeds *f, const char *name) {
@@ -80,20 +75,36 @@ static const Feed *feed_for(const Feeds *f, const char *name) {
     return NULL;
 }
 
-void feeds_write(const Feeds *f, Engine *e, bool ramp, int but) {
-    int used = 0;
+Feeds feeds_with_ramps(const Feeds *f, const Engine *e) {
+    Feeds r = {0};
+    for (int i = 0; i < f->n; i++) *VEC_PUSH(e->cx, r.at, r.n) = f->at[i];
     for (int i = 0; i < e->ninput; i++) {
-        const Feed *feed = feed_for(f, engine_input_name(e, i));
-        TensorDesc d = engine_input(e, i);
-        if (feed) check_fit(e->cx, feed, &d), engine_write(e, i, feed->value->data), used++;
-        else if (i == but) continue;
-        else if (ramp) write_ramp(e, i);
-        else fail(e->cx, E_USAGE, "input '%s' has no value: give pictures, or --input %s=FILE.npy", cx_show(e->cx, engine_input_name(e, i)),
-                  cx_show(e->cx, engine_input_name(e, i)));
+        const char *name = engine_input_name(e, i);
+        if (!feed_for(f, name)) *VEC_PUSH(e->cx, r.at, r.n) = (Feed){name, ramp(e->cx, name, engine_input(e, i)), "a ramp"};
     }
-    for (int k = 0; k < f->n && used < f->n; k++) {
+    return r;
+}
+
+static void refuse_unknown(const Feeds *f, const Engine *e) {
+    for (int k = 0; k < f->n; k++) {
         bool known = false;
         for (int i = 0; i < e->ninput; i++) known |= strcmp(engine_input_name(e, i), f->at[k].name) == 0;
         if (!known) fail(e->cx, E_USAGE, "the model has no input '%s'", cx_show(e->cx, f->at[k].name));
+    }
+}
+
+void feeds_write(const Feeds *f, Engine *e, int but) {
+    if (f->n > e->ninput - (but >= 0)) refuse_unknown(f, e);
+    for (int i = 0; i < e->ninput; i++) {
+        const char *name = engine_input_name(e, i);
+        const Feed *feed = feed_for(f, name);
+        if (!feed && i == but) continue;
+        if (!feed) {
+            refuse_unknown(f, e);
+            fail(e->cx, E_USAGE, "input '%s' has no value: give pictures, or --input %s=FILE.npy", cx_show(e->cx, name), cx_show(e->cx, name));
+        }
+        TensorDesc d = engine_input(e, i);
+        check_fit(e->cx, feed, &d);
+        engine_write(e, i, feed->value->data);
     }
 }

@@ -10,10 +10,10 @@ typedef struct Feeds { int n; Feed *at; } Feeds;
 Feeds feeds_read(const Args *a);                                  // every --input NAME=FILE.npy|.pb
 // Sizes that the model leaves open are those of the arrays; so is the batch.
 void feeds_shape(Cx *cx, const Feeds *f, const Model *m, ImportOptions *o);
-bool feeds_have(const Feeds *f, const char *name);
-// Write every input: the fed ones, which must fit, and a ramp arange(n)/n (zeros for integers) to
-// the others if `ramp`, else they are an error. `but` (or -1) is left alone.
-void feeds_write(const Feeds *f, Engine *e, bool ramp, int but);
+// The same, with a ramp arange(n)/n (zeros for integers) for every input that has no array.
+Feeds feeds_with_ramps(const Feeds *f, const Engine *e);
+// Write every input but number `but` (or -1): before every run. What does not fit or is missing fails.
+void feeds_write(const Feeds *f, Engine *e, int but);
 Tensor tensor_of(const char *name, const TensorDesc *d, const void *data);       // borrows both
 
 #endif

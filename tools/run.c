@@ -207,7 +207,7 @@ static void run_pictures(Run *r) {
         if (d.type != DT_F32) convert(d.type, x, typed, n * each);
         if (d.batch) engine_set_batch(r->e, n * r->e->max_batch / most);
         engine_write(r->e, 0, typed);
-        feeds_write(&r->feeds, r->e, false, 0);
+        feeds_write(&r->feeds, r->e, 0);
         engine_run(r->e);
         const char *scores = engine_read(r->e, 0);
         for (int i = 0; i < n; i++)
@@ -217,7 +217,7 @@ static void run_pictures(Run *r) {
 }
 
 static void run_arrays(Run *r) {
-    feeds_write(&r->feeds, r->e, false, -1);
+    feeds_write(&r->feeds, r->e, -1);
     engine_run(r->e);
     dump(r);
     TensorDesc d = engine_output(r->e, 0);

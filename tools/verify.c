@@ -36,8 +36,9 @@ Err run_verify(const Args *a) {
             else print_more("passed   %s", cx_show(a->cx, cases[k].name));
         }
     }
-    if (count[0] + count[1] + count[2] == 0) fail(a->cx, E_USAGE, "no case was found: a case is a folder with model.onnx and test_data_set_*, "
-                                                                  "or NAME.onnx with NAME_output_0.pb beside it");
+    if (count[0] + count[1] + count[2] == 0)
+        fail(a->cx, E_USAGE, "no case was found: one is a folder with model.onnx and test_data_set_*, or NAME.onnx with "
+                             "NAME_output_0.pb beside it");
     for (int r = 0; r < 3; r++) json_put(o, result_names[r], json_integer(count[r]));
     if (json) json_print(o);
     else printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);
