@@ -39,7 +39,7 @@ MODULES = {"alexnet": "classifier.6", "vgg": "classifier.6", "squeezenet": "clas
            "inception": "fc", "googlenet": "fc", "mobilenet_v2": "classifier.1", "mobilenet_v3": "classifier.3",
            "mnasnet": "classifier.1", "efficientnet": "classifier.1", "convnext": "classifier.2", "vit": "heads.head",
            "swin": "head", "maxvit": "classifier.5", "resn": "fc", "wide_resnet": "fc", "shufflenet": "fc", "regnet": "fc"}
-AUXILIARY = {"inception_v3": ["AuxLogits.fc"], "googlenet": ["aux2.fc2", "aux1.fc2"]}
+AUXILIARY = {"inception_v3": ["AuxLogits.fc"], "googlenet": ["aux1.fc2", "aux2.fc2"]}
 FEW = ["squeezenet1_1", "resnet18", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "shufflenet_v2_x0_5",
        "efficientnet_b0", "regnet_y_400mf", "googlenet", "inception_v3", "maxvit_t", "convnext_tiny"]
 # op, features, classes of the layer, and its place in the file
