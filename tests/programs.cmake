@@ -8,6 +8,13 @@ if(PYTHON3)
   tvc_python_test(images images.py $<TARGET_FILE:images_tool>)
 endif()
 
+# Random changes of training images against torchvision.
+add_executable(transforms_tool transforms_tool.c)
+target_link_libraries(transforms_tool PRIVATE tvccore)
+if(PYTHON3)
+  tvc_python_test(transforms transforms.py $<TARGET_FILE:transforms_tool>)
+endif()
+
 # The command line; the head finder over real networks, judged by ONNX Runtime.
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(cli cli.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
