@@ -111,3 +111,12 @@ EngineOptions asked_engine(const Args *a, int which) {
         .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
     };
 }
+
+Recipe asked_recipe(const Args *a) {
+    static const OptionId ids[] = {OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER,
+                                   OPT_SCALE, OPT_MEAN, OPT_STD, OPT_EXIF};
+    Recipe r = {0};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (arg_given(a, ids[i])) recipe_option(a->cx, &r, options[ids[i]].name, arg_text(a, ids[i], NULL));
+    return r;
+}

@@ -2,6 +2,7 @@
 #ifndef TVC_ASKED_H
 #define TVC_ASKED_H
 #include "../data/labels.h"
+#include "../data/recipe.h"
 #include "../frontend/import.h"
 #include "../passes/surgery.h"
 #include "engine.h"
@@ -15,6 +16,7 @@ SurgeryResult asked_edits(const Args *a, Model *m);
 int asked_isa(const Args *a);                                     // --target, or -1
 bool asked_eval(const Args *a, int which);                        // is the which-th --device (the last counts on) the evaluator?
 EngineOptions asked_engine(const Args *a, int which);
+Recipe asked_recipe(const Args *a);                               // what the options say of the preparation of pictures
 Labels asked_labels(const Args *a, const Model *m);               // --labels, else the model's
 
 #endif

@@ -24,20 +24,12 @@ typedef struct Run {
 } Run;
 
 // ---- set-up ----
-static Recipe recipe_asked(const Args *a) {
-    static const OptionId ids[] = {OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN, OPT_STD, OPT_EXIF};
-    Recipe r = {0};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
-        if (arg_given(a, ids[i])) recipe_option(a->cx, &r, options[ids[i]].name, arg_text(a, ids[i], NULL));
-    return r;
-}
-
 // Recipe and sizes of the input `v` that takes pictures, sizes that are chosen already filled in.
 static ImageInput plan_pictures(Run *r, const ValueInfo *v) {
     ImageInput in;
     const char *why;
     if (!image_input(v, &in, &why)) fail(r->cx, E_USAGE, "input '%s' takes no pictures: %s", cx_show(r->cx, v->name), why);
-    Recipe wishes = recipe_asked(r->a);
+    Recipe wishes = asked_recipe(r->a);
     recipe_complete(r->cx, &r->meta.recipe, &wishes, &in);
     preparer_init(&r->prepare, &r->meta.recipe, &in);
     print_more("pictures: %s", recipe_text(r->cx, &r->meta.recipe));

@@ -50,6 +50,12 @@ COMMAND(bench, "MODEL|PACKAGE", "time a model",
         "printed; `quit` ends it.",
         "tvc bench resnet50.onnx --threads 2\n"
         "tvc bench resnet50.onnx --batch 8 --profile\n")
+COMMAND(data, "check PHOTOS", "look over a dataset before anything is learned from it",
+        "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
+        ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
+        "are both in train and in val, and what else is worth knowing; the exit code is 1 if something should be mended.",
+        "tvc data check photos/\n"
+        "tvc data check photos/ --json | jq .unreadable\n")
 COMMAND(completion, "bash|zsh|fish", "print a completion script for a shell",
         "Source what it prints from the shell's start-up file.",
         "tvc completion bash > ~/.local/share/bash-completion/completions/tvc\n"
@@ -64,6 +70,7 @@ COMMAND(man, "", "print the manual page",
 GROUP(OUTPUT, "Output")
 GROUP(SURGERY, "Editing")
 GROUP(PICTURES, "Pictures")
+GROUP(DATA, "Data")
 GROUP(RUNNING, "Running")
 GROUP(GENERAL, "General")
 #undef GROUP
@@ -72,7 +79,8 @@ GROUP(GENERAL, "General")
 #ifdef OPTION
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile,
        "where the result goes; an existing file is replaced when the new one is complete")
-OPTION(JSON, "json", 0, NULL, OUTPUT, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
+OPTION(JSON, "json", 0, NULL, OUTPUT,
+       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data,
        "print the result as JSON")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
@@ -88,7 +96,7 @@ OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile,
 OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile, "seed of new weights (default 0)")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data, "seed of everything random (default 0)")
 OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
@@ -99,16 +107,20 @@ OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the
 OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile,
        "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
 
-OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_run, "how pictures are prepared, as a whole")
-OPTION(RESIZE, "resize", 0, "S", PICTURES, C_run, "scale the shorter side to S pixels")
-OPTION(CROP, "crop", 0, "C", PICTURES, C_run, "cut C x C pixels from the centre")
-OPTION(INTERPOLATION, "interpolation", 0, "nearest|bilinear|bicubic|box|hamming|lanczos", PICTURES, C_run,
+OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_run | C_data, "how pictures are prepared, as a whole")
+OPTION(RESIZE, "resize", 0, "S", PICTURES, C_run | C_data, "scale the shorter side to S pixels")
+OPTION(CROP, "crop", 0, "C", PICTURES, C_run | C_data, "cut C x C pixels from the centre")
+OPTION(INTERPOLATION, "interpolation", 0, "nearest|bilinear|bicubic|box|hamming|lanczos", PICTURES, C_run | C_data,
        "filter for resizing (default bilinear)")
-OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_run, "order of the colour channels (default rgb)")
-OPTION(SCALE, "scale", 0, "X", PICTURES, C_run, "value = (pixel x scale - mean) / std (default 1/255)")
-OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_run, "one, or one per channel")
-OPTION(STD, "std", 0, "X,...", PICTURES, C_run, "one, or one per channel")
-OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_run, "orientation noted by the camera (default apply)")
+OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_run | C_data, "order of the colour channels (default rgb)")
+OPTION(SCALE, "scale", 0, "X", PICTURES, C_run | C_data, "value = (pixel x scale - mean) / std (default 1/255)")
+OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_run | C_data, "one, or one per channel")
+OPTION(STD, "std", 0, "X,...", PICTURES, C_run | C_data, "one, or one per channel")
+OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_run | C_data, "orientation noted by the camera (default apply)")
+
+OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data,
+       "share of an undivided dataset that is kept for validation (default 0.2)")
+OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data, "only these classes, in this order")
 
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
@@ -124,7 +136,7 @@ OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench,
        "N pictures at once, or up to N where the model's batch is free")
 OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")
