@@ -41,8 +41,9 @@ static Expr *below(const Taps *t) {
 
 static bool is_reduce(const Expr *e) { return expr_is_reduce(e); }
 
-static int count_reduces(Taps *t, Expr *e) {
-    return !e || e->is_index ? 0 : e == t->reduce ? 1 : is_reduce(e) ? 2 : count_reduces(t, e->a) + count_reduces(t, e->b) + count_reduces(t, e->c);
+static bool reduces_more(const Taps *t, Expr *e) {
+    if (!e || e->is_index || e == t->reduce) return false;
+    return is_reduce(e) || reduces_more(t, e->a) || reduces_more(t, e->b) || reduces_more(t, e->c);
 }
 
 // Leave in r the values of v for which every test of e on an index that moves with v alone holds.
@@ -73,7 +74,7 @@ static bool analyse(Taps *t) {
     Kernel *k = o->k;
     if (k->nout > 1 || !(o->lane = lane_of(o)) || !(t->reduce = expr_find(k->body, is_reduce))) return false;
     int64_t terms = terms_of(t);
-    if (terms > TERMS || count_reduces(t, k->body) != 1 || expr_find(below(t), is_reduce)) return false;
+    if (terms > TERMS || reduces_more(t, k->body) || expr_find(below(t), is_reduce)) return false;
     for (int d = k->out->shape.n - 1; d >= 0 && !t->p; d--) {
         Expr *v = k->axis[d];
         if (v->op != I_VAR || v == o->lane || var_is_open(k, v)) continue;

@@ -12,6 +12,8 @@
 // o by np rows of p, all of q.
 #include "factors.h"
 
+enum { LONG_SUM = 512 };          // terms; then an indirect epilogue costs less than 1 %, and halves what is compiled
+
 typedef struct Tile {
     Factors f;
     Expr *lane, *o, *p, *q;                       // o, p or q may be NULL
@@ -68,9 +70,11 @@ static void size(Out *o, Tile *t) {
     if (t->np > extent(o, t->p)) t->np = extent(o, t->p);
 }
 
-static void place(Out *o, Expr *v, int64_t at) {
-    if (v) line(o, "const long v%d = t%d + %lld;", (int)v->i, (int)v->i, (long long)at);
+static void place(Out *o, Expr *v, const char *at) {
+    if (v) line(o, "const long v%d = t%d + %s;", (int)v->i, (int)v->i, at);
 }
+
+static bool is_costly(const Expr *e) { return e->op == K_EXP || e->op == K_LOG || e->op == K_TANH || e->op == K_ERF; }
 
 // sum over the reductions, into a0_0 .. a1_13
 static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
@@ -79,7 +83,7 @@ static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
     for (int i = 0; i < ob; i++)
         for (int p = 0; p < px; p++) line(o, "vf a%d_%d = {0};", i, p);
     begin(o, "{");
-    place(o, t->o, 0), place(o, t->p, 0), place(o, t->q, 0);
+    place(o, t->o, "0"), place(o, t->p, "0"), place(o, t->q, "0");
     line(o, "const long v%d = 0;", (int)t->lane->i);
     for (int r = 0; r < f->nred; r++) {
         if (r == f->nred - 1 && extent(o, f->red[r]) == o->lanes) line(o, "#pragma GCC unroll 2");
@@ -97,19 +101,37 @@ static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
     end(o);
 }
 
+static void epilogue_of(Out *o, Tile *t, const char *sum) {
+    int mark = open_scope(o);
+    line(o, "const long v%d = 0;", (int)t->lane->i);
+    name_expr(o, t->f.sum, sum);
+    store(o, 0, o->k->body);
+    close_scope(o, mark);
+}
+
+// Where the sums are long, or f is, once in a loop over the accumulators; else on each of them.
 static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
+    double terms = 1;
+    for (int r = 0; r < t->f.nred; r++) terms *= (double)extent(o, t->f.red[r]);
     o->lane = t->lane;
-    for (int i = 0; i < t->ob; i++)
-        for (int p = 0; p < np * nq; p++) {
-            int mark = open_scope(o);
-            begin(o, "{");
-            place(o, t->o, i), place(o, t->p, p / nq), place(o, t->q, p % nq);
-            line(o, "const long v%d = 0;", (int)t->lane->i);
-            name_expr(o, t->f.sum, cx_fmt(o->cx, "a%d_%d", i, p));
-            store(o, 0, o->k->body);
-            end(o);
-            close_scope(o, mark);
-        }
+    if (terms >= LONG_SUM || expr_find(o->k->body, is_costly)) {
+        const char *all = "";
+        for (int i = 0; i < t->ob; i++)
+            for (int p = 0; p < np * nq; p++) all = cx_fmt(o->cx, "%s%sa%d_%d", all, *all ? ", " : "", i, p);
+        line(o, "const vf all[] = {%s}, *a = all;", all);
+        begin(o, "for (long i = 0; i < %lldL; i++) for (long p = 0; p < %lldL; p++) for (long q = 0; q < %lldL; q++) {", (long long)t->ob, (long long)np, (long long)nq);
+        place(o, t->o, "i"), place(o, t->p, "p"), place(o, t->q, "q");
+        line(o, "const vf sum = *a++;");
+        epilogue_of(o, t, "sum");
+        end(o);
+    } else
+        for (int i = 0; i < t->ob; i++)
+            for (int p = 0; p < np * nq; p++) {
+                begin(o, "{");
+                place(o, t->o, cx_fmt(o->cx, "%d", i)), place(o, t->p, cx_fmt(o->cx, "%d", (int)(p / nq))), place(o, t->q, cx_fmt(o->cx, "%d", (int)(p % nq)));
+                epilogue_of(o, t, cx_fmt(o->cx, "a%d_%d", i, p));
+                end(o);
+            }
     o->lane = NULL;
 }
 

@@ -130,13 +130,26 @@ static void reads(Kernel *k, Node *n) {
     *VEC_PUSH(k->cx, k->buf, k->nbuf) = n;
 }
 
+// Every reduction runs over variables of its own: used twice at the same place, it is the same.
+static Expr *pull_once(Kernel *k, Node *n, Expr **at) {
+    size_t bytes = sizeof *at * (size_t)n->shape.n;
+    for (int i = 0; i < k->npulled; i++)
+        if (k->pulled[i].n == n && !memcmp(k->pulled[i].at, at, bytes)) return k->pulled[i].e;
+    Expr *e = optab[n->op].emit(k, n, at);
+    struct Pulled *p = VEC_PUSH(k->cx, k->pulled, k->npulled);
+    p->n = n, p->e = e;
+    memcpy(p->at, at, bytes);
+    return e;
+}
+
 Expr *pull(Kernel *k, Node *n, Expr **at) {
     if (n != k->out && n->stored) {
         reads(k, n);
         return expr_intern(k, (Expr){.op = K_LOAD, .type = dtypes[n->type].value, .buf = n, .a = ix_view(k, n, at)});
     }
-    if (op_kind(n) == REDUCE || op_kind(n) == CONTRACT) k->anchor = n;
-    return optab[n->op].emit(k, n, at);
+    if (op_kind(n) != REDUCE && op_kind(n) != CONTRACT) return optab[n->op].emit(k, n, at);
+    k->anchor = n;
+    return pull_once(k, n, at);
 }
 
 Expr *pull_bcast(Kernel *k, Node *n, int i, Expr **at) {
@@ -177,7 +190,7 @@ Kernel *kernel_of(Cx *cx, Graph *g, Node *n, const char *name) {
     int nvar = k->nvar, most = nvar;
     for (int i = 0; i < k->nout; i++) {
         k->out = k->outs[i];
-        k->nvar = nvar;                               // the same variables again
+        k->nvar = nvar, k->npulled = 0;               // the same variables again
         k->bodies[i] = pull(k, k->out, k->axis);
         most = k->nvar > most ? k->nvar : most;
     }

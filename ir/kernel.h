@@ -58,6 +58,8 @@ typedef struct Kernel {
     int nvar, capvar;
     int64_t *extent;       // of each variable, at maximum batch
     bool *grows;           // the variable's bound grows with the batch
+    struct Pulled { Node *n; Expr *at[MAXDIM], *e; } *pulled;      // reductions in the formula being built
+    int npulled;
     int nexpr, caphash;
     Expr **expr, **hash;   // all expressions by id; the interning table
 } Kernel;

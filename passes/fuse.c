@@ -56,6 +56,56 @@ static void store_inputs(Fuse *f, Node *n) {
     }
 }
 
+// ---- x * sigmoid(x): what is used several times, but by one formula alone, needs no buffer ----
+
+enum { PRIVATE = 24, WRITTEN = 256 };    // nodes of a formula that are looked at; its size with nothing shared
+
+typedef struct Formula { Node *n[PRIVATE]; int size; } Formula;
+
+static bool joins(const Node *n, const Node *x) {
+    OpKind kind = op_kind(x);
+    return same_shape(x->shape, n->shape) && x->type == n->type && (op_is_ewise(x) || kind == REDUCE || kind == CONTRACT) && x->nin > 0 && x->op != OP_Concat;
+}
+
+static int uses_within(const Formula *t, const Node *x) {
+    int uses = 0;
+    for (int i = 0; i < t->size; i++)
+        for (int k = 0; k < t->n[i]->nin; k++) uses += t->n[i]->in[k] == x;
+    return uses;
+}
+
+static void add(Formula *t, Node *x) {
+    for (int i = 0; i < t->size; i++)
+        if (t->n[i] == x) return;
+    if (t->size < PRIVATE) t->n[t->size++] = x;
+}
+
+// Nodes of n's formula, counted as often as they are met, or more than `most`.
+static int written(const Node *n, int most) {
+    int size = 1;
+    for (int k = 0; k < n->nin && size <= most; k++)
+        if (!n->in[k]->stored) size += written(n->in[k], most - size);
+    return size;
+}
+
+static void take_back(Fuse *f, Node *n) {
+    if (!op_is_ewise(n) || n->nin < 2) return;
+    Formula t = {{n}, 1};
+    for (int i = 0; i < t.size; i++)
+        for (int k = 0; k < t.n[i]->nin; k++) {
+            Node *x = t.n[i]->in[k];
+            if (!joins(n, x) || f->plain[x->id]) continue;
+            bool anchor = f->heavy[x->id] || f->mixed[x->id], room = !anchor || (!f->heavy[n->id] && !f->mixed[n->id]);
+            if (x->stored && (x->uses < 2 || !room || uses_within(&t, x) != x->uses)) continue;
+            if (x->stored) {
+                x->stored = false;
+                if (written(n, WRITTEN) > WRITTEN) x->stored = true;
+                else f->heavy[n->id] |= f->heavy[x->id], f->mixed[n->id] |= f->mixed[x->id];
+            }
+            if (op_is_ewise(x) && !x->stored) add(&t, x);
+        }
+}
+
 static int depth_of(Fuse *f, const Node *n) {
     int most = 0;
     for (int k = 0; k < n->nin; k++)
@@ -71,6 +121,7 @@ static void melt(Fuse *f) {
         f->heavy[i] = kind == REDUCE || kind == CONTRACT;
         n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || n->op == OP_Keep || (op_is_ewise(n) && n->uses > 1 && n->nin);
         store_inputs(f, n);
+        take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;
         f->depth[i] = depth_of(f, n);
         if (f->depth[i] > CHAIN && kind != LEAF) n->stored = true;

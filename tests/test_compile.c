@@ -85,6 +85,20 @@ static void winograd(Graph *g) {
     ROOT(op2(g, MatMul, flat, op1a(g, Transpose, param(g, SHAPE(8, 32 * 15 * 18)), AXES(1, 0))));
 }
 
+// A convolution's result used twice by what follows; and squares of squares, too many for one formula.
+static void shared(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(1, 16, 9, 9));
+    Window dw = SQUARE(3, 1, 1);
+    dw.group = 16;
+    Node *y = conv(g, x, param(g, SHAPE(16, 16, 3, 3)), SQUARE(3, 1, 1)), *z = conv(g, x, param(g, SHAPE(16, 1, 3, 3)), dw);
+    ROOT(op2(g, Add, op2(g, Mul, y, op1(g, Sigmoid, y)), x));
+    z = op2(g, Mul, z, op1(g, Sigmoid, z));
+    ROOT(op2(g, Mul, z, op1(g, Tanh, z)));
+    Node *s = op2(g, Mul, x, graph_scalar(g, DT_F32, 0.999));
+    for (int i = 0; i < 40; i++) s = op2(g, Mul, s, s);
+    ROOT(s);
+}
+
 static void depthwise(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(1, 32, 9, 9)), *w = param(g, SHAPE(32, 1, 3, 3));
     Node *y = conv(g, x, w, (Window){.rank = 2, .group = 32, .axis = {{3, 2, 1, 1, 1}, {3, 2, 1, 1, 1}}});
@@ -245,12 +259,12 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
 TEST(functions) TEST(moves)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_shared),
         cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
         cmocka_unit_test(test_matmuls),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
