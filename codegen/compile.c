@@ -92,18 +92,35 @@ static bool seen_before(const char **seen, int bits, const char *name, uint64_t 
     return false;
 }
 
+// The text of a kernel, and nothing else that printing it took: of hundreds of kernels that would add up.
+static void print_unit(Graph *g, Unit *u) {
+    Kernel before = *u->k;
+    CxMark mark_ = cx_mark(g->cx);
+    Text t = render(g->cx, u->k, g->lanes, g->isa);
+    XXH128_hash_t h = XXH3_128bits(t.s, strlen(t.s));
+    snprintf(u->name, sizeof u->name, "k%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+    u->hash = h.low64;
+    char *copy = strdup(t.s);
+    if (!copy) fail(g->cx, E_LIMIT, "out of memory");
+    cx_release(g->cx, mark_);
+    *u->k = before;
+    u->text = t;
+    u->text.s = cx_str(g->cx, copy, strlen(copy));
+    free(copy);
+}
+
 static int print_all(Graph *g, Unit *u, int n) {
     int distinct = 0, bits = 4;
     while (n * 2 >= 1 << bits) bits++;
     const char **seen = NEW(g->cx, const char *, (size_t)1 << bits);
     for (int i = 0; i < n; i++) {
         if (u[i].k->hand) continue;
-        u[i].text = render(g->cx, u[i].k, g->lanes, g->isa);
-        XXH128_hash_t h = XXH3_128bits(u[i].text.s, strlen(u[i].text.s));
-        snprintf(u[i].name, sizeof u[i].name, "k%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
-        u[i].again = seen_before(seen, bits, u[i].name, h.low64);
-        distinct += !u[i].again;
+        CxMark mark_ = cx_mark(g->cx);
+        print_unit(g, &u[i]);
         if (debug() >= 4) fprintf(stderr, "%s", u[i].text.s);
+        u[i].again = seen_before(seen, bits, u[i].name, u[i].hash);
+        distinct += !u[i].again;
+        if (u[i].again) u[i].text.s = NULL, cx_release(g->cx, mark_);
     }
     return distinct;
 }
@@ -123,9 +140,7 @@ static int count_unfused(Graph *g) {
     return n;
 }
 
-Compiled *graph_compile(Graph *g, const CompileOptions *o) {
-    static const CompileOptions usual = {.isa = -1};
-    if (!o) o = &usual;
+static Compiled *compile(Graph *g, const CompileOptions *o) {
     double start = now();
     Compiled *c = NEW(g->cx, Compiled, 1);
     bool interpret = o->no_compiler || !find_compiler(g->cx);
@@ -149,5 +164,16 @@ Compiled *graph_compile(Graph *g, const CompileOptions *o) {
     c->kernels_init = c->program->functions[0].to;
     c->kernels = c->program->functions[1].to - c->kernels_init;
     c->seconds = now() - start;
+    return c;
+}
+
+Compiled *graph_compile(Graph *g, const CompileOptions *o) {
+    static const CompileOptions usual = {.isa = -1};
+    Cx *cx = g->cx;
+    const char *doing = cx->doing;
+    size_t limit = cx_allow(cx, g->memory * (size_t)(g->nfn - 1));
+    if (g->file) cx->doing = g->file;
+    Compiled *c = compile(g, o ? o : &usual);
+    cx->doing = doing, cx->limit = limit;
     return c;
 }

@@ -16,14 +16,18 @@ typedef struct Link {
     int *first, *last;                // unit range of each function
     int nlife;
     Life *life;
-    int64_t keep;
+    int64_t keep, captext;
 } Link;
 
 static int32_t text_add(Link *k, const char *s) {
     if (!s || !*s) return 0;
     Program *p = k->p;
     size_t n = strlen(s) + 1;
-    p->text = cx_grow(k->cx, p->text, (size_t)p->ntext, (size_t)p->ntext + n);
+    if (n > (size_t)(INT32_MAX - p->ntext)) fail(k->cx, E_LIMIT, "names of more than 2 GB");
+    if (p->ntext + (int64_t)n > k->captext) {
+        k->captext = 2 * (p->ntext + (int64_t)n);
+        p->text = cx_grow(k->cx, p->text, (size_t)p->ntext, (size_t)k->captext);
+    }
     memcpy(p->text + p->ntext, s, n);
     p->ntext += (int64_t)n;
     return (int32_t)(p->ntext - (int64_t)n);

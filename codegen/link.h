@@ -10,7 +10,8 @@ typedef struct Unit {                 // one kernel on its way into a step
     int fn;                           // function it belongs to
     Text text;
     char name[40];                    // symbol: a hash of its text
-    bool again;                       // same text as an earlier unit
+    uint64_t hash;
+    bool again;                       // same text as an earlier unit, which has it
     Formula formula;                  // instead of text, where there is no C compiler
 } Unit;
 

@@ -328,6 +328,7 @@ Graph *model_import(Model *m, const ImportOptions *o) {
     *im = (Import){.cx = m->cx, .g = graph_new(m->cx, o->max_batch > 1 ? o->max_batch : 1), .m = m, .o = o};
     im->names = NEW(m->cx, Names, 1), im->rows = NEW(m->cx, Names, 1);
     const char *before = m->cx->doing, *model = cx_show(m->cx, m->path);
+    size_t used = m->cx->used, limit = cx_allow(m->cx, m->memory);
     const int *order = model_order(m);
     index_rows(im);
     m->cx->doing = model;
@@ -336,6 +337,8 @@ Graph *model_import(Model *m, const ImportOptions *o) {
     for (int i = 0; i < m->nnode; i++) import_node(im, m->node[order[i]], model);
     m->cx->doing = model;
     add_roots(im);
-    m->cx->doing = before;
+    m->cx->doing = before, m->cx->limit = limit;
+    im->g->file = model;
+    im->g->memory = m->cx->used - used < m->memory ? m->memory - (m->cx->used - used) : 1;
     return im->g;
 }

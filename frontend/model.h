@@ -80,6 +80,7 @@ typedef struct Model {
     int nsparse;   const char **sparse;       // names of sparse initializers, whose contents are not read
     int nfunction; FunctionId *function;      // local functions, whose bodies are not read
     int64_t file_bytes;
+    size_t memory;                    // bytes that are left of what a file of this size may take before it runs
     int64_t inline_limit;             // weights of a longer file go to a side file when written (2 GiB - 1)
     struct Document *doc;             // private: where everything lies in the file, and the edits
 } Model;

@@ -225,6 +225,7 @@ Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes) {
     read_graph(d, m, &g);
     check_names(m);
     model_order(m);
+    m->memory = d->allowed > cx->used ? d->allowed - cx->used : 1;
     d->allowed = SIZE_MAX; // edits are ours
     return m;
 }

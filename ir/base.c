@@ -52,6 +52,12 @@ void *cx_alloc(Cx *cx, size_t size) {
     return memset(p, 0, size);
 }
 
+size_t cx_allow(Cx *cx, size_t bytes) {
+    size_t before = cx->limit, most = ck_add(cx, cx->used, bytes);
+    if (bytes && (!before || most < before)) cx->limit = most;
+    return before;
+}
+
 CxMark cx_mark(Cx *cx) { return (CxMark){cx->blocks, cx->blocks ? cx->blocks->used : 0, cx->used}; }
 
 void cx_release(Cx *cx, CxMark mark) {
@@ -134,9 +140,12 @@ const char *cx_show(Cx *cx, const char *s) {
 
 bool cx_guard(Cx *cx, void (*fn)(void *), void *arg) {
     jmp_buf here, *outer = cx->landing;
+    const char *doing = cx->doing;
+    size_t limit = cx->limit;
     cx->landing = &here;
     bool ok = setjmp(here) == 0;
     if (ok) fn(arg);
+    else cx->doing = doing, cx->limit = limit;
     cx->landing = outer;
     return ok;
 }

@@ -39,6 +39,9 @@ char *cx_str(Cx *cx, const char *s, size_t len); // a copy with a NUL behind
 char *cx_fmt(Cx *cx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cx_defer(Cx *cx, void (*fn)(void *), void *arg);
 
+// From here on no more than so many bytes (0: as before), until cx->limit is set to what this returns.
+size_t cx_allow(Cx *cx, size_t bytes);
+
 // Give back what was allocated since the mark (deferred clean-up excepted): for loops whose
 // rounds leave nothing behind.
 typedef struct CxMark { struct Block *block; size_t in_block, used; } CxMark;
@@ -52,7 +55,7 @@ void cx_note(Cx *cx, const char *fmt, ...) __attribute__((format(printf, 2, 3)))
 const char *cx_show(Cx *cx, const char *s);
 
 // Run fn(arg). Returns true, or false with cx->code and cx->error set if anything under it
-// called fail(). Entry points are the only callers; never across threads or callbacks.
+// called fail(); cx->doing and cx->limit are then as before. Entry points are the only callers; never across threads or callbacks.
 bool cx_guard(Cx *cx, void (*fn)(void *), void *arg);
 
 // Give up on this request. For what the user can get wrong; our own mistakes assert.

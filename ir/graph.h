@@ -82,6 +82,8 @@ typedef struct Root {
 
 typedef struct Graph {
     Cx *cx;
+    const char *file;      // where it came from, ready to be shown, for messages; or NULL
+    size_t memory;         // bytes that compiling it may take for each function; 0: no limit
     int64_t max_batch;     // 1: fixed
     int lanes;             // floats per vector of the target: the block of blocked layouts
     int isa;               // ISA_* the code is for

@@ -37,7 +37,7 @@ void run_passes(Graph *g) {
         int before = g->norder;
         passes[i].run(g);
         check(g);
-        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes   %s\n", passes[i].name, before, g->norder, passes[i].doc);
+        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes, %3zu MB   %s\n", passes[i].name, before, g->norder, g->cx->used >> 20, passes[i].doc);
         if (dump && (!strcmp(dump, passes[i].name) || !strcmp(dump, "all"))) {
             fprintf(stderr, "# after %s\n", passes[i].name);
             graph_print(g, stderr);

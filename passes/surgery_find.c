@@ -60,7 +60,8 @@ static bool takes_bias(Head *h, DocNode *add, int at) {
 typedef struct Walk {
     Model *m;
     const char *output, *value;
-    const char *through;                 // "Softmax, Flatten": what was passed, last first
+    const char *through;                 // "Flatten, Softmax": what was passed, last first; many are cut
+    int passed;
     bool pooled, rectified;
     DocNode *add;                        // directly below the layer; or NULL
     int add_at;
@@ -84,7 +85,10 @@ static bool pass(Walk *w, DocNode *n) {
                         op_is(n, "Clip") ? "is bounded above" : "is an activation");
         return false;
     } else if (!op_among(n, reading_aids)) return false;
-    w->through = w->through ? cx_fmt(w->m->cx, "%s, %s", n->op, w->through) : n->op;
+    enum { TOLD = 8 };
+    if (w->passed < TOLD) w->through = w->through ? cx_fmt(w->m->cx, "%s, %s", n->op, w->through) : n->op;
+    else if (w->passed == TOLD) w->through = cx_fmt(w->m->cx, "..., %s", w->through);
+    w->passed++;
     w->value = n->in[0];
     return true;
 }

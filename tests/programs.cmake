@@ -48,3 +48,9 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(ops_forms_cpu ops_forms.py $<TARGET_FILE:tvc> cpu)
   set_tests_properties(ops_forms_cpu PROPERTIES TIMEOUT 1200)
 endif()
+
+# Hostile files of every kind through the program.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(hostile hostile.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
+  set_tests_properties(hostile PROPERTIES TIMEOUT 1200)
+endif()

@@ -34,7 +34,7 @@ static Engine *open_engine(Bench *b) {
     ImportOptions import = asked_import(a);
     const Package *p = package_of_file(a->cx, a->pos[0]);
     if (p) {
-        Engine *e = engine_of_package(a->cx, p, &o);
+        Engine *e = engine_of_package(a->cx, p, a->pos[0], &o);
         if (import.max_batch > e->max_batch)
             fail(a->cx, E_USAGE, "--batch %lld: the package was compiled for at most %lld", (long long)import.max_batch,
                  (long long)e->max_batch);

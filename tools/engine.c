@@ -8,12 +8,14 @@
 // ---- compiled ----
 static void free_session(void *s) { session_free(s); }
 
-static Engine *engine_of_program(Cx *cx, const Program *p, const EngineOptions *o) {
+static Engine *engine_of_program(Cx *cx, const Program *p, const char *file, const EngineOptions *o) {
     Engine *e = NEW(cx, Engine, 1);
     Fault f;
-    *e = (Engine){.cx = cx, .program = p, .max_batch = p->max_batch, .batch = p->max_batch};
+    *e = (Engine){.cx = cx, .file = file, .program = p, .max_batch = p->max_batch, .batch = p->max_batch};
     e->session = session_new(p, &o->session, &f);
+    cx->doing = file;
     if (!e->session) fail(cx, f.code, "%s", f.text);
+    cx->doing = NULL;
     cx_defer(cx, free_session, e->session);
     e->slot = NEW(cx, int, p->nslot);
     for (int i = 0; i < p->nslot; i++)
@@ -27,7 +29,7 @@ static Engine *engine_of_program(Cx *cx, const Program *p, const EngineOptions *
 static Engine *engine_of_eval(Graph *g) {
     Engine *e = NEW(g->cx, Engine, 1);
     expand_ops(g);
-    *e = (Engine){.cx = g->cx, .graph = g, .max_batch = g->max_batch, .batch = g->max_batch, .ninput = g->ninput, .noutput = g->nroot};
+    *e = (Engine){.cx = g->cx, .file = g->file, .graph = g, .max_batch = g->max_batch, .batch = g->max_batch, .ninput = g->ninput, .noutput = g->nroot};
     e->result = NEW(g->cx, void *, g->nroot);
     for (int i = 0; i < g->ninput; i++) {
         TensorDesc d = node_desc(g->input[i]);
@@ -40,7 +42,7 @@ Engine *engine_of_graph(Graph *g, const EngineOptions *o) {
     if (o->eval) return engine_of_eval(g);
     Compiled *c = graph_compile(g, &o->compile);
     if (c->formulas && !c->compiler) cx_note(g->cx, "no C compiler was found (cc, gcc, clang): generic kernels run instead, slower");
-    Engine *e = engine_of_program(g->cx, c->program, o);
+    Engine *e = engine_of_program(g->cx, c->program, g->file, o);
     e->compiled = c;
     return e;
 }
@@ -66,7 +68,9 @@ Package *package_of_file(Cx *cx, const char *path) {
     return p;
 }
 
-Engine *engine_of_package(Cx *cx, const Package *p, const EngineOptions *o) { return engine_of_program(cx, &p->program, o); }
+Engine *engine_of_package(Cx *cx, const Package *p, const char *path, const EngineOptions *o) {
+    return engine_of_program(cx, &p->program, cx_show(cx, path), o);
+}
 
 // ---- both ----
 const char *engine_input_name(const Engine *e, int i) {
@@ -105,8 +109,11 @@ void engine_write(Engine *e, int i, const void *data) {
 
 void engine_run(Engine *e) {
     Fault f;
+    const char *before = e->cx->doing;
+    e->cx->doing = e->file;
     if (e->graph) graph_eval(e->graph, e->batch, e->result, NULL, NULL);
     else if (session_call(e->session, 1, &f)) fail(e->cx, f.code, "%s", f.text);
+    e->cx->doing = before;
 }
 
 const void *engine_read(const Engine *e, int i) {

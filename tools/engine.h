@@ -16,6 +16,7 @@ typedef struct EngineOptions {
 
 typedef struct Engine {
     Cx *cx;
+    const char *file;                 // for messages; or NULL
     int ninput, noutput;              // outputs: the model's, then the values kept
     int64_t max_batch, batch;
     Compiled *compiled;               // NULL: a package, or the evaluator
@@ -27,7 +28,7 @@ typedef struct Engine {
 } Engine;
 
 Engine *engine_of_graph(Graph *g, const EngineOptions *o);        // consumes g
-Engine *engine_of_package(Cx *cx, const Package *p, const EngineOptions *o);
+Engine *engine_of_package(Cx *cx, const Package *p, const char *path, const EngineOptions *o);
 
 const char *engine_input_name(const Engine *e, int i);
 const char *engine_output_name(const Engine *e, int i);

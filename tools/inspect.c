@@ -27,9 +27,7 @@ static void import_all(void *arg) {
 // What cannot be compiled can still be looked at.
 static void try_import(Inspection *i) {
     Cx *cx = i->a->cx;
-    const char *doing = cx->doing;
     if (cx_guard(cx, import_all, i)) return;
-    cx->doing = doing;
     if (cx->code != E_UNSUPPORTED) fail(cx, cx->code, "%s", cx_str(cx, cx->error, strlen(cx->error)));
     cx_note(cx, "no shapes and FLOPs: %s", cx->error);
     i->g = NULL;

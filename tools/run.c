@@ -91,7 +91,7 @@ static void open_package(Run *r, const Package *p, const char *path) {
     if (arg_given(r->a, OPT_VALUES)) fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
     EngineOptions o = asked_engine(r->a, 0);
     r->meta = meta_of_package(r->cx, p, path);
-    r->e = engine_of_package(r->cx, p, &o);
+    r->e = engine_of_package(r->cx, p, path, &o);
     if (!r->pictures.n) return;
     if (r->e->ninput == 0) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
     TensorDesc d = engine_input(r->e, 0);
