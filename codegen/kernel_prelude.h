@@ -134,7 +134,8 @@ FLOATING(f32, f) FLOATING(f64, )
 // ---- random numbers: Philox 4x32-10, as runtime/philox.h ----
 HELPER f32 random_f32(const Ctx *ctx, u64 stream, u64 index) {
     u32 c[4] = {(u32)(index >> 2), (u32)(index >> 34), (u32)stream, (u32)(stream >> 32)};
-    u32 k0 = (u32)ctx->seed, k1 = (u32)(ctx->seed >> 32);
+    u64 key = ctx->seed + ctx->step * 0x9E3779B97F4A7C15u;
+    u32 k0 = (u32)key, k1 = (u32)(key >> 32);
     for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
         u64 a = (u64)0xD2511F53u * c[0], b = (u64)0xCD9E8D57u * c[2];
         u32 x = (u32)(b >> 32) ^ c[1] ^ k0, z = (u32)(a >> 32) ^ c[3] ^ k1;

@@ -151,7 +151,7 @@ static Val value_of(Env *v, Expr *e) {
     case K_CAST: return cast(e->a->type, e->type, value_of(v, e->a));
     case K_INDEX: return (Val){.i = index_of(v, e->a)};
     case K_BATCH: return (Val){.i = e->i * v->batch};
-    case K_RANDOM: return (Val){.f = (double)philox_uniform(0, (uint64_t)e->i, (uint64_t)index_of(v, e->a))};
+    case K_RANDOM: return (Val){.f = (double)philox_uniform(philox_key(0, 0), (uint64_t)e->i, (uint64_t)index_of(v, e->a))};
     default: return reduce(v, e);
     }
 }

@@ -151,9 +151,12 @@ static Node *in_memory(Graph *g, Node *x) {
     return graph_const(g, x->type, x->shape, p);
 }
 
+// Without inputs, and yet another value from call to call.
+static bool varies(Op op) { return op == OP_Input || op == OP_Random || op == OP_BatchSize; }
+
 static Node *make(Graph *g, Op op, Attr at, uint32_t again, int nin, Node *const *in) {
     Node *n = NEW(g->cx, Node, 1);
-    *n = (Node){.op = op, .attr = at, .nin = nin, .again = again, .frozen = true};
+    *n = (Node){.op = op, .attr = at, .nin = nin, .again = again, .frozen = !varies(op)};
     if (nin != optab[op].nin || nin > MAXIN)
         fail(g->cx, E_MALFORMED, "%s takes %d inputs, not %d", optab[op].name, optab[op].nin, nin);
     n->in = NEW(g->cx, Node *, nin);

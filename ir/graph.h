@@ -54,7 +54,7 @@ struct Node {
     int doc;               // 1 + number of the document's node it comes from, or 0
     const void *data;      // Const, Param: row-major elements at any alignment, borrowed; or NULL
     bool train;            // Param: changes from call to call; not init's to use
-    bool frozen;           // depends on no Input and no trainable Param: belongs to init
+    bool frozen;           // depends on no Input, trainable Param, chance or batch: belongs to init
 
     // Scratch. Valid only inside the pass that filled it.
     uint64_t stamp;        // graph_sort: last visit

@@ -106,7 +106,8 @@ static const int64_t *run_uniform(Run *r, const int64_t *c, Lanes l) {
 static const int64_t *run_random(Run *r, const int64_t *c, Lanes l) {
     ColF32 *dst = column(r, c[0]);
     const ColInt *at = column(r, c[2]);
-    for (int i = l.lo; i < l.hi; i++) dst[i] = philox_uniform(r->a->ctx->seed, (uint64_t)c[1], (uint64_t)at[i]);
+    uint64_t key = philox_key(r->a->ctx->seed, r->a->ctx->step);
+    for (int i = l.lo; i < l.hi; i++) dst[i] = philox_uniform(key, (uint64_t)c[1], (uint64_t)at[i]);
     return c + 3;
 }
 

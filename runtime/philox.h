@@ -16,6 +16,9 @@ static inline void philox(uint64_t key, uint64_t hi, uint64_t lo, uint32_t out[4
     for (int i = 0; i < 4; i++) out[i] = c[i];
 }
 
+// Every step of a run draws numbers of its own.
+static inline uint64_t philox_key(uint64_t seed, uint64_t step) { return seed + step * 0x9E3779B97F4A7C15u; }
+
 // Uniform in [0, 1), 24 bits: element `index` of stream `stream`. Four elements share a block.
 static inline float philox_uniform(uint64_t key, uint64_t stream, uint64_t index) {
     uint32_t r[4];

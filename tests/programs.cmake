@@ -54,3 +54,7 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(hostile hostile.py $<TARGET_FILE:tvc> ${CMAKE_SOURCE_DIR})
   set_tests_properties(hostile PROPERTIES TIMEOUT 1200)
 endif()
+
+# Training steps against PyTorch: gradients of whole networks, optimizers.
+add_executable(train_tool train_tool.c)
+target_link_libraries(train_tool PRIVATE tvccore)

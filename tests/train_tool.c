@@ -1,0 +1,154 @@
+// train_tool.c -- lets Python drive a training program:
+//
+//   train_tool MODEL.onnx BATCH STEPS IN OUT [name=value ...]
+//
+// IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
+// every step ("loss") and every trained parameter, statistic and optimizer state in the end, a line
+// "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1 prints kernels instead.
+#include "codegen/compile.h"
+#include "frontend/import.h"
+#include "frontend/npy.h"
+#include "passes/train.h"
+#include "runtime/exec.h"
+#include <time.h>
+
+typedef struct Tool {
+    Cx *cx;
+    char **argv;
+    int argc;
+    TrainOptions train;
+    double lr, momentum, decay, threads, profile, interpret, freeze, aux, repeat;
+    FILE *out;
+} Tool;
+
+static int group_of(void *user, const char *name) { return strlen(name) < (size_t)((Tool *)user)->freeze ? -1 : 0; }
+
+static bool named(const char *arg, const char *name, const char **value) {
+    size_t n = strlen(name);
+    bool is = !strncmp(arg, name, n) && arg[n] == '=';
+    if (is) *value = arg + n + 1;
+    return is;
+}
+
+static void kinds(Tool *t, const char *arg) {
+    static const char *const optimizers[] = {
+#define X(name, text) text,
+        TVC_OPTIMIZERS(X)
+#undef X
+    };
+    static const char *const bn[] = {"auto", "train", "stats", "frozen"};
+    const char *v;
+    if (named(arg, "optimizer", &v))
+        for (int i = 0; i < NOPTIMIZERS; i++)
+            if (!strcmp(v, optimizers[i])) t->train.optimizer = optimizer_default((OptimizerKind)i, &t->lr, &t->momentum, &t->decay);
+    if (named(arg, "bn", &v))
+        for (int i = 0; i < 4; i++)
+            if (!strcmp(v, bn[i])) t->train.bn = (BnMode)i;
+}
+
+static void numbers(Tool *t, const char *arg) {
+    Optimizer *o = &t->train.optimizer;
+    struct { const char *name; double *to; bool *flag; } names[] = {
+        {"lr", &t->lr, NULL}, {"momentum", &t->momentum, &o->has_momentum}, {"weight_decay", &t->decay, NULL},
+        {"dampening", &o->dampening, NULL}, {"lr_decay", &o->lr_decay, NULL}, {"alpha", &o->rho, NULL},
+        {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
+        {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
+        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"repeat", &t->repeat, NULL},
+    };
+    const char *v;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!named(arg, names[i].name, &v)) continue;
+        if (names[i].to) *names[i].to = atof(v);
+        if (names[i].flag) *names[i].flag = atof(v) != 0;
+    }
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void put(Tool *t, const char *name, DType type, const void *data, int64_t bytes) {
+    fprintf(t->out, "%lld %s %s\n", (long long)bytes, dtypes[type].name, name);
+    fwrite(data, 1, (size_t)bytes, t->out);
+}
+
+static void set(Session *s, const char *name, double v) {
+    int slot = session_slot(s, name);
+    if (slot >= 0) session_write(s, slot, &v);
+}
+
+// Samples from number `at` of a file on, to a slot.
+static void feed(Session *s, int slot, const Tensor *from, int64_t at) {
+    TensorDesc d = session_desc(s, slot);
+    session_write(s, slot, (const char *)from->data + at * desc_bytes(&d));
+}
+
+static void call(Tool *t, Session *s, int fn) {
+    Fault f;
+    if (session_call(s, fn, &f)) fail(t->cx, f.code, "%s", f.text);
+}
+
+static void report(Tool *t, Session *s, const Program *p, const double *seconds) {
+    const double *each = session_seconds(s);
+    printf("seconds");
+    for (int i = 0; i < (int)t->repeat; i++) printf(" %.4f", seconds[i]);
+    printf("\narena_bytes %lld\nkeep_bytes %lld\n", (long long)p->arena_bytes, (long long)p->keep_bytes);
+    for (int i = p->functions[FN_TRAIN_STEP].from; each && i < p->functions[FN_TRAIN_STEP].to; i++)
+        printf("%9.4f ms %8.1f GFLOP/s %7.1f GB/s  %s\n", 1e3 * each[i], p->steps[i].flops / each[i] * 1e-9,
+               p->steps[i].bytes / each[i] * 1e-9, program_text(p, p->steps[i].label));
+}
+
+static void work(void *arg) {
+    Tool *t = arg;
+    Cx *cx = t->cx;
+    int64_t batch = atoll(t->argv[2]), steps = atoll(t->argv[3]);
+    const char *in = t->argv[4];
+    Graph *g = model_import(model_read(cx, t->argv[1]), &(ImportOptions){.max_batch = batch});
+    Node *scores[8];
+    int n = t->aux > 0 ? g->nroot : 1;
+    for (int i = 0; i < n && i < 8; i++) scores[i] = g->root[i].value;
+    t->train.nscores = n, t->train.scores = scores, t->train.aux_weight = t->aux;
+    t->train.ngroup = 1, t->train.group = group_of, t->train.user = t;
+    train_graph(g, &t->train);
+    Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0})->program;
+    Fault f;
+    Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile != 0}, &f);
+    if (!s) fail(cx, f.code, "%s", f.text);
+    cx_defer(cx, (void (*)(void *))session_free, s);
+    const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
+    double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps);
+    for (int64_t k = 0; k < steps; k++) {
+        feed(s, 0, x, k % (x->dim[0] / batch));
+        feed(s, session_slot(s, "tvc.target"), y, k % (y->dim[0] / batch));
+        set(s, "tvc.step", (double)k + 1), set(s, "lr.0", t->lr), set(s, "momentum.0", t->momentum), set(s, "weight_decay.0", t->decay);
+        session_set_step(s, (uint64_t)k);
+        double began = now();
+        call(t, s, FN_FEATURES), call(t, s, FN_TRAIN_STEP);
+        seconds[k] = now() - began;
+        int slot = session_slot(s, "tvc.loss");
+        loss[k] = dtype_get_f(session_desc(s, slot).type, session_data(s, slot));
+    }
+    put(t, "loss", DT_F64, loss, 8 * steps);
+    for (int i = 0; i < p->nslot; i++) {
+        TensorDesc d = session_desc(s, i);
+        if (p->slots[i].role == SLOT_PARAM) put(t, program_text(p, p->slots[i].name), d.type, session_data(s, i), desc_bytes(&d));
+    }
+    t->repeat = (double)steps;
+    if (t->profile != 0) report(t, s, p, seconds);
+}
+
+int main(int argc, char **argv) {
+    Tool t = {.cx = cx_new(), .argv = argv, .argc = argc};
+    if (argc < 6) return fprintf(stderr, "train_tool MODEL.onnx BATCH STEPS IN OUT [name=value ...]\n"), 2;
+    t.train.optimizer = optimizer_default(OPT_SGD, &t.lr, &t.momentum, &t.decay);
+    for (int i = 6; i < argc; i++) kinds(&t, argv[i]);
+    for (int i = 6; i < argc; i++) numbers(&t, argv[i]);
+    if (!(t.out = fopen(argv[5], "wb"))) return perror(argv[5]), 5;
+    bool ok = cx_guard(t.cx, work, &t);
+    if (!ok) fprintf(stderr, "%s\n", t.cx->error);
+    fclose(t.out);
+    cx_free(t.cx);
+    return ok ? 0 : 1;
+}
