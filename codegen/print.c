@@ -158,13 +158,15 @@ static Expr *neutral(Out *o, Expr *e) {
     return k_imm_i(o->k, t, max ? -top - 1 : top);
 }
 
-// Nested reductions of one kind share an accumulator.
+// Nested reductions of one kind share an accumulator, sums that round excepted: adding partial sums of like
+// size keeps their errors small.
 static const char *reduce_text(Out *o, Expr *e) {
+    bool rounds = e->op == K_SUM && dtype_is_float(e->type);
     const char *acc = cx_fmt(o->cx, "a%d", o->nname++);
     line(o, "%s %s = %s;", c_type(o, e->type), acc, imm_text(o, neutral(o, e)));
     int mark = open_scope(o), depth = 0;
     Expr *x = e;
-    for (; x->op == e->op && !x->as; x = x->a, depth++) loop(o, x->b);
+    for (; x->op == e->op && !x->as && !(rounds && depth); x = x->a, depth++) loop(o, x->b);
     const char *v = value_text(o, x);
     line(o, "%s = %s;", acc, fold_text(o, e, acc, v));
     close_scope(o, mark);

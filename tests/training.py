@@ -4,6 +4,8 @@ import subprocess
 import warnings
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import torch
 
 warnings.simplefilter("ignore")
@@ -11,10 +13,17 @@ TYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64}
 
 
 def export(net, x, path):
-    """`net` in training form, parameters under torch's names."""
+    """`net` in training form, parameters under torch's names. Tracing moves running statistics: they are put back."""
     net.train()
+    state = {k: v.clone() for k, v in net.state_dict().items()}
     torch.onnx.export(net, x, path, training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False, opset_version=13,
                       input_names=["x"], dynamic_axes={"x": {0: "N"}})
+    net.load_state_dict(state)
+    document = onnx.load(path)
+    for t in document.graph.initializer:
+        if t.name in state:
+            t.CopyFrom(onnx.numpy_helper.from_array(state[t.name].numpy(), t.name))
+    onnx.save(document, path)
 
 
 def step(tool, model, folder, x, target, batch, steps=1, **options):
