@@ -28,7 +28,7 @@ typedef struct Order {
     Graph *g;
     Unit **units;
     int n, fn;
-    bool *mine, *last, *done;            // by id: the function needs it; it is a store's value; it has its unit
+    bool *mine, *last, *after, *done;    // by id: the function needs it; it is a store's value; made of one; it has its unit
 } Order;
 
 static void mark(Order *o, Node *root) {
@@ -49,7 +49,7 @@ static void add_unit(Order *o, Node *n) {
     *VEC_PUSH(o->g->cx, *o->units, o->n) = (Unit){.k = kernel_of(o->g->cx, o->g, n, optab[n->op].name), .fn = o->fn};
 }
 
-// A store after the stores it is made of, and nothing else twice.
+// A store after what it is made of, other stores among it.
 static void add_store(Order *o, Node *value) {
     Node **order = o->g->order;
     bool *below = NEW(o->g->cx, bool, o->g->norder);
@@ -57,28 +57,40 @@ static void add_store(Order *o, Node *value) {
     for (int i = value->id; i >= 0; i--)
         for (int k = 0; below[i] && k < order[i]->nin; k++) below[order[i]->in[k]->id] = true;
     for (int i = 0; i <= value->id; i++)
-        if (below[i] && o->last[i]) add_unit(o, order[i]);
+        if (below[i]) add_unit(o, order[i]);
 }
 
-// Everything a function computes, then its stores.
-static void function_units(Order *o, int fn) {
+static void mark_function(Order *o, int fn) {
     Graph *g = o->g;
+    size_t size = sizeof(bool) * (size_t)g->norder;
     o->fn = fn;
-    memset(o->mine, 0, sizeof *o->mine * (size_t)g->norder), memset(o->last, 0, sizeof *o->last * (size_t)g->norder);
-    memset(o->done, 0, sizeof *o->done * (size_t)g->norder);
+    memset(o->mine, 0, size), memset(o->last, 0, size), memset(o->done, 0, size), memset(o->after, 0, size);
     for (int i = 0; i < g->nroot; i++) {
         Root *r = &g->root[i];
         if (fn == 0 || r->fn == fn) mark(o, r->value);
         if (r->fn == fn && r->store) o->last[r->value->id] = true;
     }
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        for (int k = 0; k < n->nin; k++) o->after[i] |= o->last[n->in[k]->id] || o->after[n->in[k]->id];
+    }
+}
+
+// Everything a function computes, then its stores and what is made of them.
+static void function_units(Order *o, int fn) {
+    Graph *g = o->g;
+    mark_function(o, fn);
     for (int i = 0; i < g->norder; i++)
-        if (!o->last[i]) add_unit(o, g->order[i]);
+        if (!o->last[i] && !o->after[i]) add_unit(o, g->order[i]);
     for (int i = 0; i < g->nroot; i++)
         if (g->root[i].fn == fn && g->root[i].store) add_store(o, g->root[i].value);
+    for (int i = 0; i < g->norder; i++) add_unit(o, g->order[i]);
 }
 
 static int kernels(Graph *g, Unit **units) {
-    Order o = {.g = g, .units = units, .mine = NEW(g->cx, bool, g->norder), .last = NEW(g->cx, bool, g->norder), .done = NEW(g->cx, bool, g->norder)};
+    bool *by_id[4];
+    for (int i = 0; i < 4; i++) by_id[i] = NEW(g->cx, bool, g->norder);
+    Order o = {.g = g, .units = units, .mine = by_id[0], .last = by_id[1], .after = by_id[2], .done = by_id[3]};
     for (int fn = 0; fn < g->nfn; fn++) function_units(&o, fn);
     return o.n;
 }
