@@ -37,6 +37,36 @@ static bool cast_axis(Out *o, Tile *t, Expr *v) {
     return t->outer[t->nouter++] = v, true;
 }
 
+// v / c somewhere in an index, c a divisor of v's extent
+static int64_t divisor_of(const Kernel *k, const Expr *e, const Expr *v) {
+    if (!e || !e->is_index || e->op == I_VAR || e->op == I_IMM || e->op == I_DATA) return 0;
+    if (e->op == I_DIV && e->a == v && e->b->op == I_IMM && k->extent[v->i] % e->b->i == 0) return e->b->i;
+    int64_t c = divisor_of(k, e->a, v);
+    return c ? c : divisor_of(k, e->b, v);
+}
+
+// Groups: an axis that A divides becomes two, `slow * c + fast`, with which A moves evenly.
+static void split_axes(Kernel *k, const Factors *f) {
+    for (int d = 0; d < k->out->shape.n; d++) {
+        Expr *v = k->axis[d];
+        if (v->op != I_VAR || var_is_open(k, v)) continue;
+        int64_t c = divisor_of(k, f->a->a, v);
+        if (!c) c = divisor_of(k, f->b->a, v);
+        if (!c) continue;
+        Expr *slow = k_var(k, k->extent[v->i] / c, false), *fast = k_var(k, c, false);
+        Expr **to = NEW(k->cx, Expr *, k->nvar);
+        to[v->i] = k->axis[d] = ix(k, I_ADD, ix_mul(k, slow, c), fast);
+        k->body = k->bodies[0] = expr_subst(k, k->body, to);
+    }
+}
+
+// The variables of an output axis, one or two.
+static bool cast_parts(Out *o, Tile *t, Expr *e) {
+    if (e->op == I_IMM || e == t->lane) return true;
+    if (e->op == I_VAR) return cast_axis(o, t, e);
+    return cast_parts(o, t, e->a) && (e->op != I_ADD || cast_parts(o, t, e->b));
+}
+
 static bool analyse(Out *o, Tile *t) {
     Kernel *k = o->k;
     *t = (Tile){0};
@@ -44,7 +74,7 @@ static bool analyse(Out *o, Tile *t) {
     if (ix_coef(t->f.a->a, t->lane) != 0) { Expr *x = t->f.a; t->f.a = t->f.b, t->f.b = x; }
     if (ix_coef(t->f.a->a, t->lane) != 0 || ix_coef(t->f.b->a, t->lane) != 1) return false;
     for (int d = 0; d < k->out->shape.n; d++)
-        if (k->axis[d]->op == I_VAR && k->axis[d] != t->lane && !cast_axis(o, t, k->axis[d])) return false;
+        if (!cast_parts(o, t, k->axis[d])) return false;
     if (t->p && var_is_open(k, t->p)) t->outer[t->nouter++] = t->p, t->p = NULL;
     return true;
 }
@@ -195,9 +225,22 @@ static void unpack_unit(Out *o, Tile *t, int64_t rows, int64_t groups) {
     if (t->o) line(o, "const long v%d = g * %lldL;", (int)t->o->i, (long long)t->ob);
 }
 
+// With axes split where that makes a tile, else as they were.
+static bool analyse_split(Out *o, Tile *t) {
+    Kernel *k = o->k;
+    Expr *axis[MAXDIM], *body = k->body;
+    if (!factors_of(k, &t->f)) return false;
+    memcpy(axis, k->axis, sizeof axis);
+    split_axes(k, &t->f);
+    if (analyse(o, t)) return true;
+    memcpy(k->axis, axis, sizeof axis);
+    k->body = k->bodies[0] = body;
+    return false;
+}
+
 bool schedule_tile(Out *o) {
     Tile t;
-    if (!analyse(o, &t)) return false;
+    if (!analyse_split(o, &t)) return false;
     size(o, &t);
     int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, groups = extent(o, t.o) / t.ob, restp = P % t.np;
     begin(o, "for (long u = lo; u < hi; u++) {");

@@ -70,16 +70,17 @@ static Node *pack(Graph *g, Node *w, int64_t b) {
     return op1(g, Keep, op1a(g, Transpose, w, AXES(0, 2, 4, 5, 3, 1)));
 }
 
-// Groups narrower than a vector: the weights of a vector's worth of groups side by side, zeros
-// where a channel meets another group's. [O, c, R, S] -> [O, B, R, S], c dividing B.
-static Node *side_by_side(Graph *g, Node *w) {
-    int64_t B = g->lanes, c = w->shape.d[1], n = B / c;
+// The weights of n groups of o outputs side by side, zeros where a channel meets another group's:
+// [O, c, R, S] -> [O, n c, R, S].
+static Node *side_by_side(Graph *g, Node *w, int64_t n, int64_t o) {
+    int64_t c = w->shape.d[1];
     const int64_t *d = w->shape.d;
+    if (n == 1) return w;
     float *same = NEW(g->cx, float, n * n);
     for (int64_t i = 0; i < n; i++) same[i * n + i] = 1;
     Node *mask = graph_const(g, DT_F32, SHAPE(n, 1, n, 1, 1, 1), same);
-    w = reshape(g, w, 0, SHAPE(d[0] / B, n, c, 1, c, d[2], d[3]));
-    return reshape(g, op2(g, Mul, w, mask), 0, SHAPE(d[0], B, d[2], d[3]));
+    w = reshape(g, w, 0, SHAPE(d[0] / (n * o), n, o, 1, c, d[2], d[3]));
+    return reshape(g, op2(g, Mul, w, mask), 0, SHAPE(d[0], n * c, d[2], d[3]));
 }
 
 static Node *depthwise(Graph *g, Node *n, const Window *w) {
@@ -90,12 +91,16 @@ static Node *depthwise(Graph *g, Node *n, const Window *w) {
     return unblock(g, graph_op(g, OP_DepthwiseBlk, n->attr, 2, (Node *[]){block(g, n->in[0], B), f}), w->group);
 }
 
+static int64_t common(int64_t a, int64_t b) { return b ? common(b, a % b) : a; }
+
+// As many groups together as fill whole blocks of channels and of outputs.
 static Node *grouped(Graph *g, Node *n, Window w) {
-    int64_t B = g->lanes, c = n->in[1]->shape.d[1], o = n->shape.d[1] / w.group;
-    if (c != o || B % c || n->shape.d[1] % B) return NULL;
-    w.group = n->shape.d[1] / B;
-    Node *f = pack(g, side_by_side(g, n->in[1]), B);
-    return unblock(g, graph_op(g, OP_ConvBlk, window_attr(g->cx, &w), 2, (Node *[]){block(g, n->in[0], B), f}), n->shape.d[1]);
+    int64_t B = g->lanes, c = n->in[1]->shape.d[1], o = n->shape.d[1] / w.group, apart = common(common(c, o), B);
+    int64_t together = B / apart, groups = up(w.group, together);
+    Node *f = pack(g, side_by_side(g, pad_axis(g, n->in[1], 0, groups * o), together, o), B);
+    Node *x = up(w.group * c, B) == groups * c ? n->in[0] : pad_axis(g, n->in[0], 1, groups * c);
+    w.group = groups / together;
+    return unblock(g, graph_op(g, OP_ConvBlk, window_attr(g->cx, &w), 2, (Node *[]){block(g, x, B), f}), n->shape.d[1]);
 }
 
 static Node *conv(Graph *g, Node *n) {
@@ -112,12 +117,19 @@ static Node *conv(Graph *g, Node *n) {
 
 // ---- what passes blocks on ----
 
+// 1 + exp x, as sigmoid divides by
+static bool is_positive(const Node *n) {
+    for (int i = 0; i < n->nin && n->op == OP_Add; i++)
+        if (n->in[i]->op == OP_Exp && op_is_splat(n->in[1 - i]) && splat_value(n->in[1 - i]) > 0) return true;
+    return false;
+}
+
 // Keeps lanes of padding finite. A divisor, a logarithm and the like would not.
 static bool keeps_finite(const Node *n) {
     switch (n->op) {
     case OP_Add: case OP_Sub: case OP_Mul: case OP_Max: case OP_Min: case OP_Neg: case OP_Abs: case OP_Relu: case OP_Exp:
     case OP_Tanh: case OP_Erf: case OP_Where: case OP_Less: case OP_LessEqual: case OP_Floor: case OP_Sqrt: return true;
-    case OP_Div: return numel(n->in[1]->shape) == 1;
+    case OP_Div: return numel(n->in[1]->shape) == 1 || is_positive(n->in[1]);
     default: return false;
     }
 }

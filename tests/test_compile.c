@@ -68,7 +68,10 @@ static void conv_odd(Graph *g) {
 // Channels that do not fill their last block, with a bias and a residual.
 static void conv_part_block(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(1, 20, 7, 7)), *y = conv(g, x, param(g, SHAPE(20, 20, 1, 1)), SQUARE(1, 1, 0));
-    ROOT(op2(g, Add, op2(g, Add, y, param(g, SHAPE(20, 1, 1))), x));
+    y = op2(g, Add, op2(g, Add, y, param(g, SHAPE(20, 1, 1))), x);
+    ROOT(y);
+    Node *gate = conv(g, op1a(g, ReduceMean, y, AXES(2, 3)), param(g, SHAPE(20, 20, 1, 1)), SQUARE(1, 1, 0));
+    ROOT(op2(g, Mul, y, op1(g, Sigmoid, gate)));
 }
 
 // What Winograd's convolutions meet: Concat, a window, a residual that is a convolution itself, a
@@ -83,6 +86,18 @@ static void winograd(Graph *g) {
     ROOT(op1(g, Relu, op2(g, Add, op1(g, Neg, a), conv(g, x, param(g, SHAPE(32, 64, 1, 1)), SQUARE(1, 1, 0)))));
     Node *flat = node_reshape(g, p, batched(g, SHAPE(1, 32 * 15 * 18)));
     ROOT(op2(g, MatMul, flat, op1a(g, Transpose, param(g, SHAPE(8, 32 * 15 * 18)), AXES(1, 0))));
+}
+
+// Groups narrower than a block, wider, of sizes that share little with it, more outputs than inputs.
+static void groups(Graph *g) {
+    static const int64_t shape[][3] = {{2, 32, 32}, {5, 8, 8}, {3, 24, 24}, {2, 16, 48}, {3, 6, 4}};     // groups, channels, outputs
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        int64_t n = shape[i][0], c = shape[i][1], o = shape[i][2];
+        Window w = SQUARE(3, 1, 1);
+        w.group = n;
+        Node *y = conv(g, input(g, DT_F32, SHAPE(1, n * c, 6, 7)), param(g, SHAPE(n * o, c, 3, 3)), w);
+        ROOT(op1(g, Relu, op2(g, Add, y, param(g, SHAPE(n * o, 1, 1)))));
+    }
 }
 
 // A convolution's result used twice by what follows; and squares of squares, too many for one formula.
@@ -259,12 +274,12 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
 TEST(functions) TEST(moves)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_shared),
         cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
         cmocka_unit_test(test_matmuls),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),

@@ -13,11 +13,11 @@ static void image_shape(Graph *g, Node *n, int64_t blocks, int64_t b) {
     window_shape(g, &w, X->shape, &n->shape);
 }
 
-// x [N, C/b, H, W, b] by w [O/B, C/b/groups, R, S, b, B]. With groups, each block of B outputs is
-// one group and reads its own blocks of x.
+// x [N, C/b, H, W, b] by w [O/B, C/b/groups, R, S, b, B]. With groups, each group of blocks of B
+// outputs reads its own blocks of x.
 void infer_conv_blk(Graph *g, Node *n) {
     int64_t groups = n->attr.i[0];
-    if (D(0, 1) != D(1, 1) * groups || D(0, 4) != D(1, 4) || (groups > 1 && groups != D(1, 0)))
+    if (D(0, 1) != D(1, 1) * groups || D(0, 4) != D(1, 4) || D(1, 0) % groups)
         fail(g->cx, E_INTERNAL, "ConvBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
     image_shape(g, n, D(1, 0), D(1, 5));
 }
@@ -25,7 +25,7 @@ void infer_conv_blk(Graph *g, Node *n) {
 Expr *emit_conv_blk(Kernel *k, Node *n, Expr **at) {
     Window w = window_of(n);
     Expr *c = k_var(k, D(1, 1), false), *r = k_var(k, D(1, 2), false), *s = k_var(k, D(1, 3), false), *b = k_var(k, D(1, 4), false);
-    Expr *block = w.group == 1 ? c : ix(k, I_ADD, ix_mul(k, at[1], D(1, 1)), c);
+    Expr *group = ix(k, I_DIV, at[1], ix_imm(k, D(1, 0) / w.group)), *block = w.group == 1 ? c : ix(k, I_ADD, ix_mul(k, group, D(1, 1)), c);
     Expr *x = pull_padded(k, X, (Expr *[]){at[0], block, window_tap(k, &w, 0, at[2], r), window_tap(k, &w, 1, at[3], s), b}, 0);
     Expr *f = pull(k, Y, (Expr *[]){at[1], c, r, s, b, at[4]}), *v[] = {c, r, s, b}, *e = k2(k, K_MUL, x, f);
     for (int i = 3; i >= 0; i--) e = k_reduce(k, K_SUM, v[i], e);
