@@ -125,11 +125,11 @@ static bool is_positive(const Node *n) {
 }
 
 // Keeps lanes of padding finite. A divisor, a logarithm and the like would not.
-static bool keeps_finite(const Node *n) {
+static bool keeps_finite(Graph *g, const Node *n) {
     switch (n->op) {
     case OP_Add: case OP_Sub: case OP_Mul: case OP_Max: case OP_Min: case OP_Neg: case OP_Abs: case OP_Relu: case OP_Exp:
     case OP_Tanh: case OP_Erf: case OP_Where: case OP_Less: case OP_LessEqual: case OP_Floor: case OP_Sqrt: return true;
-    case OP_Div: return numel(n->in[1]->shape) == 1 || is_positive(n->in[1]);
+    case OP_Div: return numel(n->in[1]->shape) == 1 || is_positive(blocked(g, n->in[1]) ? blocked(g, n->in[1]) : n->in[1]);
     default: return false;
     }
 }
@@ -179,7 +179,7 @@ static Node *through(Graph *g, Node *n) {
     bool any = false, carries = carries_channels(n);
     if (n->shape.n != 4 || (!carries && !op_is_ewise(n))) return NULL;
     int64_t channels = n->shape.d[1];
-    if (channels % g->lanes && !carries && !keeps_finite(n)) return NULL;
+    if (channels % g->lanes && !carries && !keeps_finite(g, n)) return NULL;
     Node *in[MAXIN];
     for (int i = 0; i < n->nin; i++) any |= blocked(g, n->in[i]) != NULL;
     if (!any) return NULL;
