@@ -1,5 +1,6 @@
 // plan.c -- where every scratch buffer lives. Biggest first, each at the lowest offset that is
-// free for as long as the buffer is alive: on convolutional nets this meets the bound.
+// free for as long as the buffer is alive: on most convolutional nets this meets the bound. Where it
+// does not, the buffer that came to lie highest goes first in another attempt, and the best one counts.
 #include "link.h"
 
 static int by_size(const void *a, const void *b) {
@@ -29,10 +30,8 @@ static int64_t live_bound(Cx *cx, const Life *l, int n) {
     return most;
 }
 
-int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
-    Life **order = NEW(cx, Life *, n), **clash = NEW(cx, Life *, n);
-    for (int i = 0; i < n; i++) order[i] = &l[i];
-    qsort(order, (size_t)n, sizeof *order, by_size);
+// Offsets in the order given; the first byte above all, and which buffer reaches there.
+static int64_t place(Life **order, Life **clash, int n, int *highest) {
     int64_t top = 0;
     for (int i = 0; i < n; i++) {
         Life *x = order[i];
@@ -41,8 +40,32 @@ int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
             if (x->from <= order[j]->to && order[j]->from <= x->to) clash[m++] = order[j];
         qsort(clash, (size_t)m, sizeof *clash, by_offset);
         x->offset = lowest_gap(clash, m, x->bytes);
-        if (x->offset + x->bytes > top) top = x->offset + x->bytes;
+        if (x->offset + x->bytes > top) top = x->offset + x->bytes, *highest = i;
     }
-    *bound = live_bound(cx, l, n);
     return top;
+}
+
+static void to_front(Life **order, int i) {
+    Life *x = order[i];
+    memmove(order + 1, order, sizeof *order * (size_t)i);
+    order[0] = x;
+}
+
+int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
+    enum { WORK = 1 << 24 };                             // pairs of buffers looked at, about
+    Life **order = NEW(cx, Life *, n), **clash = NEW(cx, Life *, n);
+    int64_t *best = NEW(cx, int64_t, n), least = INT64_MAX, work = 0;
+    for (int i = 0; i < n; i++) order[i] = &l[i];
+    qsort(order, (size_t)n, sizeof *order, by_size);
+    *bound = live_bound(cx, l, n);
+    if (n == 0) return 0;
+    for (int again = 0; again < 256 && least > *bound && (!again || work < WORK); again++, work += (int64_t)n * n) {
+        int highest = 0;
+        int64_t top = place(order, clash, n, &highest);
+        for (int i = 0; i < n && top < least; i++) best[i] = l[i].offset;
+        if (top < least) least = top;
+        to_front(order, highest);
+    }
+    for (int i = 0; i < n; i++) l[i].offset = best[i];
+    return least;
 }

@@ -25,6 +25,13 @@ static Node *behind_moves(Node *n) {
     return n;
 }
 
+// A weight that is one number everywhere: where init alone reads it, to pack it, the number will do.
+static bool is_filled(const Node *n) {
+    if (n->op != OP_Keep || !n->frozen) return false;
+    for (n = n->in[0]; op_kind(n) == MOVE && n->op != OP_Keep;) n = n->in[0];
+    return op_is_splat(n);
+}
+
 // x melts into n together with its anchor: n continues x element by element, and alone.
 static bool continues(const Node *n, const Node *x) {
     return op_is_ewise(n) && x->uses == 1 && same_shape(x->shape, n->shape) && !x->stored;
@@ -119,7 +126,7 @@ static void melt(Fuse *f) {
         Node *n = g->order[i];
         OpKind kind = op_kind(n);
         f->heavy[i] = kind == REDUCE || kind == CONTRACT;
-        n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || n->op == OP_Keep || (op_is_ewise(n) && n->uses > 1 && n->nin);
+        n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || (n->op == OP_Keep && !is_filled(n)) || (op_is_ewise(n) && n->uses > 1 && n->nin);
         store_inputs(f, n);
         take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;

@@ -65,3 +65,9 @@ if(PYTHON3)
   set_tests_properties(grad_models PROPERTIES TIMEOUT 1800)
   set_tests_properties(grad_models_all PROPERTIES TIMEOUT 7200 LABELS slow)
 endif()
+
+# The memory plan recomputed.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(plan plan.py $<TARGET_FILE:tvc>)
+  set_tests_properties(plan PROPERTIES TIMEOUT 900)
+endif()
