@@ -66,8 +66,9 @@ if(PYTHON3)
   set_tests_properties(grad_models_all PROPERTIES TIMEOUT 7200 LABELS slow)
 endif()
 
-# The memory plan recomputed.
+# The memory plan recomputed; what looking at a large file takes.
 if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(memory memory.py $<TARGET_FILE:tvc>)
   tvc_python_test(plan plan.py $<TARGET_FILE:tvc>)
   set_tests_properties(plan PROPERTIES TIMEOUT 900)
 endif()
