@@ -14,6 +14,7 @@ typedef struct Out {
     char *before;                     // finished helper functions
     char *text;                       // finished lines of the kernel itself
     size_t len, cap;
+    const char *index;                // the type of indices: "long", or "int" where all are proved to fit
     int depth;                        // of indentation
     int nname;                        // local names given out
     Expr *lane;                       // the variable that runs along a vector, or NULL: scalars
@@ -37,6 +38,11 @@ const char *value_text(Out *o, Expr *e);              // prints the statements e
 void name_expr(Out *o, Expr *e, const char *name);    // e is already in that local
 void store(Out *o, int result, Expr *e);              // bodies[result] = e goes to its place
 const char *out_index(Out *o, int result);
+const char *memory_type(DType t);                     // "u16" for halves: how elements lie in memory
+const char *from_memory(Out *o, DType t, const char *x);      // an element x as a value, and back
+const char *to_memory(Out *o, DType t, const char *x);
+const char *fold_text(Out *o, Expr *reduction, const char *acc, const char *x);
+const char *neutral_text(Out *o, Expr *reduction);    // what its accumulator begins with
 int buf_number(Kernel *k, Node *n);
 void loop(Out *o, Expr *var);
 int open_scope(Out *o);

@@ -79,7 +79,7 @@ int buf_number(Kernel *k, Node *n) {
 const char *index_text(Cx *cx, Expr *e) {
     static const char *const sign[] = {[I_ADD] = "+", [I_MUL] = "*", [I_DIV] = "/", [I_MOD] = "%"};
     if (e->op == I_VAR) return cx_fmt(cx, "v%d", (int)e->i);
-    if (e->op == I_IMM) return e->i < 0 ? cx_fmt(cx, "(%lldL)", (long long)e->i) : cx_fmt(cx, "%lldL", (long long)e->i);
+    if (e->op == I_IMM) return cx_fmt(cx, e->i < 0 ? "(%lld)" : "%lld", (long long)e->i);
     if (e->op == I_DATA) return e->as;
     return cx_fmt(cx, "(%s %s %s)", index_text(cx, e->a), sign[e->op], index_text(cx, e->b));
 }
@@ -92,7 +92,7 @@ static void name_data(Out *o, Expr *e) {
         return;
     }
     const char *v = value_text(o, e->a), *name = cx_fmt(o->cx, "d%d", o->nname++);
-    line(o, "const long %s = in_range((long)%s, %lldL, ctx);", name, v, (long long)e->i);
+    line(o, "const %s %s = (%s)in_range((long)%s, %lldL, ctx);", o->index, name, o->index, v, (long long)e->i);
     name_expr(o, e, name);
 }
 
@@ -103,8 +103,8 @@ static const char *index_of(Out *o, Expr *e) {
 
 const char *extent_text(Out *o, Expr *var) {
     int64_t n = o->k->extent[var->i];
-    if (!var_is_open(o->k, var)) return cx_fmt(o->cx, "%lldL", (long long)n);
-    return cx_fmt(o->cx, "(%lldL * ctx->batch)", (long long)(n / o->k->max_batch));
+    if (!var_is_open(o->k, var)) return cx_fmt(o->cx, "%lld", (long long)n);
+    return cx_fmt(o->cx, "(%s)(%lld * ctx->batch)", o->index, (long long)(n / o->k->max_batch));
 }
 
 // ---- values ----
@@ -120,24 +120,35 @@ static const char *imm_text(Out *o, Expr *e) {
     if (!dtype_is_float(e->type)) {
         s = e->i == INT64_MIN ? "(-9223372036854775807L - 1)" : cx_fmt(o->cx, "%lldL", (long long)e->i);
         s = cx_fmt(o->cx, "((%s)%s)", dtypes[e->type].name, s);
-    } else if (isnan(e->f)) s = e->type == DT_F32 ? "__builtin_nanf(\"\")" : "__builtin_nan(\"\")";
-    else if (isinf(e->f)) s = cx_fmt(o->cx, "(%s__builtin_inf%s())", e->f < 0 ? "-" : "", e->type == DT_F32 ? "f" : "");
+    } else if (isnan(e->f)) s = cx_fmt(o->cx, "NAN_%s", dtypes[e->type].name);
+    else if (isinf(e->f)) s = cx_fmt(o->cx, e->f < 0 ? "(-INF_%s)" : "INF_%s", dtypes[e->type].name);
     else s = cx_fmt(o->cx, "%s%a%s%s", e->f < 0 || signbit(e->f) ? "(" : "", e->f, e->type == DT_F32 ? "f" : "",
                     e->f < 0 || signbit(e->f) ? ")" : "");
     return o->lane ? cx_fmt(o->cx, e->type == DT_BOOL ? "vmask(%s)" : "splat(%s)", s) : s;
+}
+
+const char *memory_type(DType t) {
+    return t == DT_F16 || t == DT_BF16 ? "u16" : t == DT_BOOL ? "u8" : dtypes[t].name;
+}
+
+const char *from_memory(Out *o, DType t, const char *x) {
+    if (t == DT_F16 || t == DT_BF16) return cx_fmt(o->cx, "%s_to_f32(%s)", dtypes[t].name, x);
+    return t == DT_BOOL ? cx_fmt(o->cx, "(%s != 0)", x) : x;
+}
+
+const char *to_memory(Out *o, DType t, const char *x) {
+    return t == DT_F16 || t == DT_BF16 ? cx_fmt(o->cx, "f32_to_%s(%s)", dtypes[t].name, x) : x;
 }
 
 static const char *load_text(Out *o, Expr *e) {
     int b = buf_number(o->k, e->buf);
     const char *at = index_of(o, e->a);
     DType t = e->buf->type;
-    if (t == DT_F16 || t == DT_BF16) return cx_fmt(o->cx, "%s_to_f32(b%d[%s])", dtypes[t].name, b, at);
-    if (t == DT_BOOL) return cx_fmt(o->cx, "(b%d[%s] != 0)", b, at);
-    if (!o->lane) return cx_fmt(o->cx, "b%d[%s]", b, at);
+    if (!o->lane || t != DT_F32) return from_memory(o, t, cx_fmt(o->cx, "b%d[%s]", b, at));
     return cx_fmt(o->cx, ix_coef(e->a, o->lane) ? "LD(b%d + %s)" : "splat(b%d[%s])", b, at);
 }
 
-static const char *fold_text(Out *o, Expr *e, const char *acc, const char *x) {
+const char *fold_text(Out *o, Expr *e, const char *acc, const char *x) {
     const char *kind = o->lane ? "v" : dtypes[e->type].name;
     switch (e->op) {
     case K_SUM:  return dtype_is_float(e->type) ? cx_fmt(o->cx, "%s + %s", acc, x) : cx_fmt(o->cx, "ADD_%s(%s, %s)", kind, acc, x);
@@ -158,12 +169,14 @@ static Expr *neutral(Out *o, Expr *e) {
     return k_imm_i(o->k, t, max ? -top - 1 : top);
 }
 
+const char *neutral_text(Out *o, Expr *e) { return imm_text(o, neutral(o, e)); }
+
 // Nested reductions of one kind share an accumulator, sums that round excepted: adding partial sums of like
 // size keeps their errors small.
 static const char *reduce_text(Out *o, Expr *e) {
     bool rounds = e->op == K_SUM && dtype_is_float(e->type);
     const char *acc = cx_fmt(o->cx, "a%d", o->nname++);
-    line(o, "%s %s = %s;", c_type(o, e->type), acc, imm_text(o, neutral(o, e)));
+    line(o, "%s %s = %s;", c_type(o, e->type), acc, neutral_text(o, e));
     int mark = open_scope(o), depth = 0;
     Expr *x = e;
     for (; x->op == e->op && !x->as && !(rounds && depth); x = x->a, depth++) loop(o, x->b);
@@ -179,7 +192,7 @@ static bool is_load(const Expr *e) { return e->op == K_LOAD || expr_is_reduce(e)
 // The value is only computed where the index is inside: its loads could reach outside elsewhere.
 static const char *inside_text(Out *o, Expr *e) {
     const char *at = index_of(o, e->b), *name = cx_fmt(o->cx, "x%d", o->nname++);
-    const char *test = cx_fmt(o->cx, "(unsigned long)%s < %lldUL", at, (long long)e->i);
+    const char *test = cx_fmt(o->cx, "(unsigned %s)%s < %lldu", o->index, at, (long long)e->i);
     line(o, "%s %s;", c_type(o, e->type), name);
     Expr *part[] = {e->a, e->c};
     for (int i = 0; i < 2; i++) {
@@ -270,15 +283,13 @@ void store(Out *o, int i, Expr *e) {
     const char *v = value_text(o, e), *at = out_index(o, i);
     DType t = o->k->outs[i]->type;
     if (o->lane && t == DT_F32) line(o, "ST(b%d + %s, %s);", i, at, v);
-    else if (t == DT_F16 || t == DT_BF16) line(o, "b%d[%s] = f32_to_%s(%s);", i, at, dtypes[t].name, v);
-    else line(o, "b%d[%s] = %s;", i, at, v);
+    else line(o, "b%d[%s] = %s;", i, at, to_memory(o, t, v));
 }
 
 void locals(Out *o) {
     for (int i = 0; i < o->k->nbuf; i++) {
-        DType t = o->k->buf[i]->type;
-        bool bits = t == DT_F16 || t == DT_BF16;
-        line(o, "%sm_%s *restrict const b%d = buf[%d];", i < o->k->nout ? "" : "const ", bits ? "u16" : dtypes[t].name, i, i);
+        const char *write = i < o->k->nout ? "" : "const ";
+        line(o, "%sm_%s *restrict const b%d = buf[%d];", write, memory_type(o->k->buf[i]->type), i, i);
     }
 }
 
@@ -286,7 +297,7 @@ void locals(Out *o) {
 
 void loop(Out *o, Expr *var) {
     int v = (int)var->i;
-    begin(o, "for (long v%d = 0; v%d < %s; v%d++) {", v, v, extent_text(o, var), v);
+    begin(o, "for (%s v%d = 0; v%d < %s; v%d++) {", o->index, v, v, extent_text(o, var), v);
 }
 
 void unpack(Out *o, Expr **v, int n) {

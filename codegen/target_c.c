@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-extern const char kernel_prelude[];
+extern const char scalar_prelude[], kernel_prelude[];
 extern char **environ;
 
 enum { MAXFLAGS = 40, MAXPARTS = 8, PART = 24 << 10 };   // bytes of C worth a process of their own
@@ -85,7 +85,7 @@ static const char *key_of(Graph *g, const Unit *u, int n, const char *cc) {
     const char *f[MAXFLAGS];
     struct stat st;
     XXH3_128bits_reset(h);
-    hash_text(h, kernel_prelude);
+    hash_text(h, scalar_prelude), hash_text(h, kernel_prelude);
     hash_text(h, cx_fmt(g->cx, "%d", g->lanes));
     for (int i = 0, m = flags(g->isa, f); i < m; i++) hash_text(h, f[i]);
     hash_text(h, cc);
@@ -139,7 +139,7 @@ static const char *write_part(Graph *g, Work *w, Unit *const *u, int n, int part
     const char *path = work_file(g->cx, w, cx_fmt(g->cx, "%d.c", part));
     FILE *f = fopen(path, "w");
     if (!f) fail(g->cx, E_IO, "cannot write %s: %s", cx_show(g->cx, path), strerror(errno));
-    fprintf(f, "#define LANES %d\n%s", g->lanes, kernel_prelude);
+    fprintf(f, "#define LANES %d\n%s%s", g->lanes, scalar_prelude, kernel_prelude);
     for (int i = part; i < n; i += nparts) fputc('\n', f), put_named(f, u[i]->text.s, u[i]->name);
     bool bad = ferror(f) != 0;
     if (fclose(f) || bad) fail(g->cx, E_IO, "cannot write %s: %s", cx_show(g->cx, path), strerror(errno));

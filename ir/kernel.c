@@ -223,6 +223,29 @@ Expr *expr_subst(Kernel *k, Expr *e, Expr **to) {
     return subst(&s, e);
 }
 
+Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new) {
+    int n = (e->id > old->id ? e->id : old->id) + 1;
+    Subst s = {k, NEW(k->cx, Expr *, k->nvar + 1), NEW(k->cx, Expr *, n)};
+    s.done[old->id] = new;
+    return subst(&s, e);
+}
+
+static void *copied(Cx *cx, const void *p, size_t bytes) { return bytes ? memcpy(cx_alloc(cx, bytes), p, bytes) : NULL; }
+
+// Expressions are shared; the tables that grow are not. Capacities are as VEC_PUSH and k_var left them.
+Kernel *kernel_copy(const Kernel *k) {
+    Kernel *c = copied(k->cx, k, sizeof *k);
+    c->outs = copied(k->cx, k->outs, sizeof *k->outs * (size_t)k->nout);
+    c->bodies = copied(k->cx, k->bodies, sizeof *k->bodies * (size_t)k->nout);
+    c->extent = copied(k->cx, k->extent, sizeof *k->extent * (size_t)k->capvar);
+    c->grows = copied(k->cx, k->grows, sizeof *k->grows * (size_t)k->capvar);
+    c->hash = copied(k->cx, k->hash, sizeof *k->hash * (size_t)k->caphash);
+    c->expr = NULL, c->nexpr = 0, c->buf = NULL, c->nbuf = 0;
+    for (int i = 0; i < k->nexpr; i++) *VEC_PUSH(k->cx, c->expr, c->nexpr) = k->expr[i];
+    for (int i = 0; i < k->nbuf; i++) *VEC_PUSH(k->cx, c->buf, c->nbuf) = k->buf[i];
+    return c;
+}
+
 Expr *expr_find(Expr *e, bool (*is)(const Expr *)) {
     if (!e || e->is_index) return NULL;
     if (is(e)) return e;

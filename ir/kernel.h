@@ -100,8 +100,10 @@ Expr *ix_view(Kernel *k, Node *n, Expr **at);               // where in n's buff
 int64_t ix_coef(Expr *e, Expr *var);
 void ix_range(Kernel *k, Expr *e, int64_t *lo, int64_t *hi);
 
-// Rebuild e with every variable v replaced by to[v] where that is not NULL.
+// Rebuild e with every variable v replaced by to[v] where that is not NULL. Loops keep their variables.
 Expr *expr_subst(Kernel *k, Expr *e, Expr **to);
+Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new);   // or with one part replaced
+Kernel *kernel_copy(const Kernel *k);                       // to be rewritten; the original stays as it is
 bool expr_is_reduce(const Expr *e);
 Expr *expr_find(Expr *e, bool (*is)(const Expr *));         // first (outermost) match in a value, or NULL
 

@@ -1,0 +1,41 @@
+// cuda.h -- kernels as CUDA C for a grid of threads, from the same formulas as for the CPU. The text
+// has no headers but cuda_prelude.h and no names but those; "$" stands for the kernel's name.
+// Every buffer begins at a multiple of 16 bytes.
+#ifndef TVC_CUDA_H
+#define TVC_CUDA_H
+#include "codegen.h"
+
+// How a kernel is started: blocks along x, y, z, each of `threads` threads. Along an axis that grows,
+// items are those of the maximum batch.
+typedef struct Launch {
+    struct { int64_t items, per_block; bool grows; } grid[3];
+    int threads, shared;              // bytes of shared memory, all of it static
+} Launch;
+
+int64_t launch_blocks(const Launch *l, int axis, int64_t batch, int64_t max_batch);
+
+typedef struct CudaOptions {
+    bool tf32;                        // products of f32 on tensor cores keep 11 bits; else 22 (three products)
+} CudaOptions;
+
+typedef struct CudaText { const char *s, *schedule; Launch launch; } CudaText;
+
+// Parameters of the kernel: k's buffers in order, then a Ctx by value (cuda_prelude.h).
+CudaText render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
+
+// ---- rewriting (merge.c) ----
+Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
+
+// ---- what schedules share (cuda_render.c) ----
+typedef bool CudaSchedule(Out *o, Launch *l, const CudaOptions *options);
+CudaSchedule cuda_fold, cuda_each;
+
+int cuda_axes(Out *o, Expr **v);                      // the output's variables: what grows first, what is contiguous last
+int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
+bool vars_grow(const Kernel *k, Expr **v, int n);
+const char *size_text(Out *o, int64_t size, bool grows);
+void unflatten(Out *o, Expr **v, int n, const char *flat);    // one number into variables, the last fastest
+bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n);  // n neighbours along v begin at a multiple of n
+bool touches(const Expr *e, const Expr *v);           // does value or index e depend on v?
+
+#endif

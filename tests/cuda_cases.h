@@ -1,0 +1,219 @@
+// cuda_cases.h -- what the CUDA tests are about: kernels of every schedule family, one line each.
+#ifndef TVC_CUDA_CASES_H
+#define TVC_CUDA_CASES_H
+#include "codegen/cuda.h"
+
+typedef struct Case Case;
+typedef Node *BuildFn(Graph *g, const Case *c);
+struct Case {
+    const char *name, *schedule;      // schedule: the one that must take it
+    BuildFn *build;
+    DType type;                       // of the factors or inputs
+    int64_t n, c, h, w, o, r, stride, pad;
+    int64_t pixel;                    // elements from one pixel to the next; 0: as many as channels
+    int64_t max, used;                // batches; 0: one, fixed
+    int parts;                        // split-K into so many
+    bool tf32;
+    double tolerance;                 // 0: by the result's type
+};
+
+static Shape growing(Graph *g, const Case *c, Shape s) {
+    (void)c;
+    if (g->max_batch > 1) s.d[0] *= g->max_batch, s.batch = 1;
+    return s;
+}
+
+// Channels last: only the view changes.
+static Node *channels_last(Node *n, int64_t pixel) {
+    Shape s = n->shape;
+    int64_t px = pixel ? pixel : s.d[1];
+    n->view = (View){.stride = {px * s.d[3] * s.d[2], 1, px * s.d[3], px}, .room = px * s.d[3] * s.d[2] * s.d[0]};
+    return n;
+}
+
+static Node *leaf(Graph *g, const char *name, DType t, Shape s) {
+    Node *n = graph_param(g, name, t, s, NULL);
+    n->stored = true;
+    view_set(n);
+    return n;
+}
+
+static Node *image(Graph *g, const char *name, const Case *c, int64_t channels) {
+    return channels_last(leaf(g, name, c->type, growing(g, c, SHAPE(c->n, channels, c->h, c->w))), c->pixel);
+}
+
+static Node *result(Node *n, DType t) {
+    n->stored = true, n->type = t;
+    view_set(n);
+    return n->shape.n == 4 ? channels_last(n, 0) : n;
+}
+
+static Node *filled(Graph *g, double v) { return graph_scalar(g, DT_F32, v); }
+
+// ---- element-wise, moves ----
+
+static Node *add_relu(Graph *g, const Case *c) {
+    Node *x = image(g, "x", c, c->c), *r = image(g, "r", c, c->c), *s = leaf(g, "s", c->type, SHAPE(c->c, 1, 1));
+    return result(op1(g, Relu, op2(g, Add, op2(g, Mul, x, s), r)), c->type);
+}
+
+static Node *scale_pixels(Graph *g, const Case *c) {           // bytes to f32, the layout turned
+    Node *x = image(g, "x", c, c->c), *f = node_cast(g, x, DT_F32);
+    Node *y = result(op2(g, Mul, op2(g, Sub, f, filled(g, 0.45)), filled(g, 1 / 0.225)), DT_F32);
+    view_set(y);
+    return y;
+}
+
+static Node *functions(Graph *g, const Case *c) {
+    Node *x = leaf(g, "x", DT_F32, growing(g, c, SHAPE(c->n, c->c))), *a = op1(g, Abs, x);
+    Node *y = op2(g, Add, op1(g, Tanh, x), op2(g, Mul, op1(g, Erf, x), op1(g, Sqrt, a)));
+    y = op2(g, Sub, y, op2(g, Pow, op2(g, Add, a, filled(g, 0.5)), x));
+    return result(op3(g, Where, op2(g, Less, x, filled(g, 0.25)), y, op1(g, Exp, x)), c->type);
+}
+
+static Node *integers(Graph *g, const Case *c) {
+    Node *x = leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c))), *three = graph_scalar_i(g, c->type, 3);
+    Node *m = op2(g, Mod, op2(g, Sub, x, three), three);
+    return result(op3(g, Where, op2(g, And, op2(g, Less, m, x), op1(g, Not, op2(g, Equal, x, three))), m, op2(g, Div, x, three)), c->type);
+}
+
+static Node *compare(Graph *g, const Case *c) {
+    Node *x = leaf(g, "x", c->type, SHAPE(c->n, c->c));
+    return result(op2(g, Less, x, leaf(g, "y", c->type, SHAPE(c->n, c->c))), DT_BOOL);
+}
+
+static Node *turn(Graph *g, const Case *c) {
+    Node *x = leaf(g, "x", c->type, SHAPE(c->n, c->c, c->h));
+    return result(op1a(g, Slice, op1a(g, Transpose, x, AXES(2, 0, 1)), AXES(1, 0, 0, 2, 1, 1, c->h / 2, c->n, c->c)), c->type);
+}
+
+static Node *gather(Graph *g, const Case *c) {
+    Node *table = leaf(g, "t", c->type, SHAPE(16, c->c)), *at = leaf(g, "i", DT_U8, growing(g, c, SHAPE(c->n)));
+    return result(graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){table, at}), c->type);
+}
+
+// ---- windows ----
+
+static Window window(const Case *c) {
+    return (Window){.rank = 2, .group = 1, .axis = {{c->r, c->stride, 1, c->pad, c->pad}, {c->r, c->stride, 1, c->pad, c->pad}}};
+}
+
+static Node *max_pool(Graph *g, const Case *c) {
+    Window w = window(c);
+    return result(graph_op(g, OP_MaxPool, window_attr(g->cx, &w), 1, (Node *[]){image(g, "x", c, c->c)}), c->type);
+}
+
+static Node *average_pool(Graph *g, const Case *c) {
+    Window w = window(c);
+    Node *s = graph_op(g, OP_SumPool, window_attr(g->cx, &w), 1, (Node *[]){image(g, "x", c, c->c)});
+    return result(op2(g, Mul, s, node_like(g, s, 1.0 / (double)(c->r * c->r))), c->type);
+}
+
+static Attr adjoint(Graph *g, const Case *c) {
+    int64_t *i = NEW(g->cx, int64_t, 13);
+    Window w = window(c);
+    memcpy(i, window_attr(g->cx, &w).i, 11 * sizeof *i);
+    i[11] = c->h, i[12] = c->w;
+    return (Attr){.n = 13, .i = i};
+}
+
+static Shape windows_shape(Graph *g, const Case *c, int64_t channels) {
+    int64_t h = (c->h + 2 * c->pad - c->r) / c->stride + 1, w = (c->w + 2 * c->pad - c->r) / c->stride + 1;
+    return growing(g, c, SHAPE(c->n, channels, h, w));
+}
+
+static Node *sum_pool_dx(Graph *g, const Case *c) {
+    Node *dy = channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->c)), 0);
+    return result(graph_op(g, OP_SumPoolDx, adjoint(g, c), 1, &dy), c->type);
+}
+
+static Node *max_pool_dx(Graph *g, const Case *c) {
+    Shape s = windows_shape(g, c, c->c);
+    Node *place = leaf(g, "place", DT_U8, s), *dy = channels_last(leaf(g, "dy", c->type, s), 0);
+    place = node_cast(g, channels_last(place, 0), DT_I64);
+    return result(graph_op(g, OP_MaxPoolDx, adjoint(g, c), 2, (Node *[]){place, dy}), c->type);
+}
+
+// ---- reductions ----
+
+static Node *global_average(Graph *g, const Case *c) {
+    Node *m = op1a(g, ReduceSum, image(g, "x", c, c->c), AXES(2, 3));
+    return result(op2(g, Mul, m, node_like(g, m, 1.0 / (double)(c->h * c->w))), c->type);
+}
+
+static Node *row_max(Graph *g, const Case *c) {
+    return result(op1a(g, ReduceMax, leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c))), AXES(1)), c->type);
+}
+
+static Node *exp_sum(Graph *g, const Case *c) {                // softmax's divisor
+    Node *x = leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c))), *m = leaf(g, "m", c->type, growing(g, c, SHAPE(c->n, 1)));
+    return result(op1a(g, ReduceSum, op1(g, Exp, op2(g, Sub, x, m)), AXES(1)), DT_F32);
+}
+
+static Node *batch_sum(Graph *g, const Case *c) {              // of a bias's gradient
+    return result(op1a(g, ReduceSum, leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c))), AXES(0)), DT_F32);
+}
+
+// Sum and sum of squares of every channel: two results of one kernel.
+static Node *statistics(Graph *g, const Case *c) {
+    Node *x = image(g, "x", c, c->c), *a = result(op1a(g, ReduceSum, x, AXES(0, 2, 3)), DT_F32);
+    a->mate = result(op1a(g, ReduceSum, op2(g, Mul, x, x), AXES(0, 2, 3)), DT_F32);
+    return a;
+}
+
+static Node *statistics_planes(Graph *g, const Case *c) {      // the same over planes of one channel each
+    Node *a = statistics(g, c);
+    view_set(a->in[0]);
+    return a;
+}
+
+static Node *batch_norm_dx(Graph *g, const Case *c) {          // the two sums BatchNorm's gradient needs
+    Node *x = image(g, "x", c, c->c), *dy = image(g, "dy", c, c->c), *mean = leaf(g, "mean", DT_F32, SHAPE(c->c, 1, 1));
+    Node *a = result(op1a(g, ReduceSum, dy, AXES(0, 2, 3)), DT_F32);
+    Node *xc = c->type == DT_F32 ? op2(g, Sub, x, mean) : x;
+    a->mate = result(op1a(g, ReduceSum, op2(g, Mul, dy, xc), AXES(0, 2, 3)), DT_F32);
+    return a;
+}
+
+static const Case cases[] = {
+    {"add_relu_f16", "each", add_relu, DT_F16, .n = 2, .c = 24, .h = 7, .w = 5},
+    {"add_relu_bf16_odd", "each", add_relu, DT_BF16, .n = 2, .c = 13, .h = 7, .w = 5},
+    {"add_relu_f32_batch", "each", add_relu, DT_F32, .n = 1, .c = 20, .h = 5, .w = 5, .max = 4, .used = 3},
+    {"scale_pixels", "each", scale_pixels, DT_U8, .n = 1, .c = 3, .h = 9, .w = 8, .max = 3, .used = 2},
+    {"functions", "each", functions, DT_F32, .n = 3, .c = 100, .tolerance = 4e-6},
+    {"functions_f16", "each", functions, DT_F16, .n = 3, .c = 100},
+    {"integers_i32", "each", integers, DT_I32, .n = 3, .c = 52},
+    {"integers_i8", "each", integers, DT_I8, .n = 3, .c = 48, .max = 3, .used = 2},
+    {"integers_u16", "each", integers, DT_U16, .n = 3, .c = 50},
+    {"integers_i64", "each", integers, DT_I64, .n = 3, .c = 50},
+    {"compare_f64", "each", compare, DT_F64, .n = 3, .c = 50},
+    {"compare_u8", "each", compare, DT_U8, .n = 3, .c = 64},
+    {"turn", "each", turn, DT_F32, .n = 6, .c = 9, .h = 10},
+    {"gather", "each", gather, DT_F32, .n = 9, .c = 12, .max = 2, .used = 1},
+    {"max_pool", "each", max_pool, DT_F16, .n = 1, .c = 24, .h = 15, .w = 15, .r = 3, .stride = 2, .pad = 1},
+    {"max_pool_batch", "each", max_pool, DT_F32, .n = 1, .c = 5, .h = 8, .w = 7, .r = 2, .stride = 2, .max = 3, .used = 2},
+    {"average_pool", "each", average_pool, DT_BF16, .n = 1, .c = 16, .h = 9, .w = 9, .r = 3, .stride = 1, .pad = 1},
+    {"sum_pool_dx", "each", sum_pool_dx, DT_F32, .n = 1, .c = 8, .h = 9, .w = 9, .r = 3, .stride = 2, .pad = 1},
+    {"max_pool_dx", "each", max_pool_dx, DT_F16, .n = 1, .c = 8, .h = 5, .w = 5, .r = 2, .stride = 1},
+    {"global_average", "fold", global_average, DT_F16, .n = 2, .c = 50, .h = 17, .w = 19},
+    {"global_average_batch", "fold", global_average, DT_F32, .n = 1, .c = 40, .h = 7, .w = 7, .max = 4, .used = 3},
+    {"row_max", "fold", row_max, DT_F16, .n = 11, .c = 100},
+    {"row_max_i32", "fold", row_max, DT_I32, .n = 3, .c = 77},
+    {"row_max_u8", "fold", row_max, DT_U8, .n = 3, .c = 77},
+    {"exp_sum", "fold", exp_sum, DT_F32, .n = 3, .c = 1000, .max = 3, .used = 2},
+    {"exp_sum_long", "fold", exp_sum, DT_BF16, .n = 3, .c = 5000},
+    {"batch_sum", "fold", batch_sum, DT_F16, .n = 8, .c = 37, .max = 8, .used = 5},
+    {"statistics", "fold", statistics, DT_F16, .n = 1, .c = 40, .h = 8, .w = 9, .max = 3, .used = 2},
+    {"statistics_planes", "fold", statistics_planes, DT_F32, .n = 1, .c = 5, .h = 40, .w = 41, .max = 3, .used = 2},
+    {"batch_norm_dx", "fold", batch_norm_dx, DT_F32, .n = 2, .c = 20, .h = 8, .w = 9},
+};
+enum { NCASES = sizeof cases / sizeof *cases };
+
+static int64_t batches(int64_t n) { return n ? n : 1; }
+
+static Kernel *case_kernel(Cx *cx, const Case *c) {
+    Graph *g = graph_new(cx, batches(c->max));
+    return kernel_of(cx, g, c->build(g, c), "k");
+}
+
+#endif

@@ -1,0 +1,164 @@
+// cuda_emulator.h -- runs generated CUDA on the CPU, one block after the other: a fiber per thread,
+// barriers and warp collectives as rendezvous. Twin of codegen/cuda_prelude.h; x86-64. Three thread
+// schedules: 0 round robin, 1 random, 2 greedy (a warp runs until it blocks). What cannot be right on
+// a device ends the process with a message.
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HELPER static inline __attribute__((always_inline, unused))
+#define MATH(f) __builtin_##f
+#define INF_f32 __builtin_inff()
+#define INF_f64 __builtin_inf()
+#define NAN_f32 __builtin_nanf("")
+#define NAN_f64 __builtin_nan("")
+#define CTX { i64 batch; i32 *error; const u64 *seed; }
+#define SEED(ctx) (ctx)->seed[0]
+#define STEP(ctx) (ctx)->seed[1]
+typedef int bool_;
+#define bool bool_
+#include "scalar_prelude.h"
+
+#define TVC_KERNEL(threads) static void
+#define __shared__ static
+#define __align__(n) __attribute__((aligned(n)))
+#define __restrict__
+#include "cuda_vectors.h"
+
+// ---- fibers ----
+
+typedef struct { unsigned x, y, z; } Place;
+enum { RUNNING, AT_BARRIER, IN_WARP, DONE };
+enum { STACK = 64 * 1024, COPIES = 512, MAXTHREADS = 512 };
+typedef struct Copy { void *to; const void *from; int size, bytes, group; } Copy;
+typedef struct Fiber { void *sp; Place at; int state, lane, warp, number, ncopy, group; Copy copy[COPIES]; } Fiber;
+typedef struct Warp { uint64_t slot[2][32][4]; int arrived, phase; const char *what; } Warp;
+
+static struct {
+    Place block;
+    int n, now, mode;
+    unsigned random;
+    Fiber *f;
+    Warp warp[MAXTHREADS / 32];
+    void *sp;
+    void (*body)(void **, Ctx);
+    void **buf;
+    Ctx ctx;
+} E;
+static Fiber *self;
+#define threadIdx (self->at)
+#define blockIdx (E.block)
+
+void emu_swap(void **from, void *to);
+__asm__(".text\n.local emu_swap\n.type emu_swap,@function\nemu_swap:\n"
+        " push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
+        " pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n");
+
+static void wrong(const char *what) {
+    fprintf(stderr, "emulator: %s (block %u,%u,%u thread %d)\n", what, E.block.x, E.block.y, E.block.z, self ? self->number : 0);
+    fflush(stderr), abort();
+}
+
+static void go(int i) {
+    Fiber *from = self;
+    E.now = i;
+    if (from == &E.f[i]) return;
+    self = &E.f[i];
+    emu_swap(&from->sp, self->sp);
+}
+
+static int pick(void) {
+    int now = E.now;
+    if (E.mode == 1) now = (int)((E.random = E.random * 1664525u + 1013904223u) >> 8) % E.n;
+    for (int k = 1; E.mode == 2 && k <= 32; k++) {
+        int i = (now & ~31) + ((now + k) & 31);
+        if (i < E.n && E.f[i].state == RUNNING) return i;
+    }
+    for (int k = 1; k <= E.n; k++)
+        if (E.f[(now + k) % E.n].state == RUNNING) return (now + k) % E.n;
+    return -1;
+}
+
+static void next(void) {
+    for (;;) {
+        int i = pick(), waiting = 0, done = 0;
+        if (i >= 0) { go(i); return; }
+        for (i = 0; i < E.n; i++) waiting += E.f[i].state == AT_BARRIER, done += E.f[i].state == DONE;
+        if (done == E.n) { void *gone; emu_swap(&gone, E.sp); }
+        if (waiting + done != E.n) wrong("threads of a warp wait for others that never come");
+        if (done) wrong("__syncthreads() is not reached by every thread");
+        for (i = 0; i < E.n; i++) E.f[i].state = RUNNING;
+    }
+}
+
+static void __syncthreads(void) { self->state = AT_BARRIER, next(); }
+
+static void meet(const char *what) {
+    Warp *w = &E.warp[self->warp];
+    if (w->arrived == 0) w->what = what;
+    else if (strcmp(w->what, what)) wrong("threads of a warp meet in different operations");
+    if (++w->arrived < 32) { self->state = IN_WARP, next(); return; }
+    w->arrived = 0, w->phase ^= 1;
+    for (int i = self->warp * 32; i < self->warp * 32 + 32; i++)
+        if (E.f[i].state == IN_WARP) E.f[i].state = RUNNING;
+}
+
+// What the 32 threads of a warp bring to an operation, by lane.
+static uint64_t (*exchange(const void *mine, size_t n, const char *what))[4] {
+    Warp *w = &E.warp[self->warp];
+    int phase = w->phase;
+    memcpy(w->slot[phase][self->lane], mine, n);
+    meet(what);
+    return w->slot[phase];
+}
+
+static void shuffle(void *v, size_t n, int m) { memcpy(v, exchange(v, n, "shuffle")[(self->lane ^ m) & 31], n); }
+#define tvc_shfl_xor(v, m) ({ __typeof__(v) v_ = (v); shuffle(&v_, sizeof v_, m); v_; })
+
+// ---- half precision ----
+
+HELPER f32 f16_to_f32(u16 h) { _Float16 f; memcpy(&f, &h, 2); return (f32)f; }
+HELPER u16 f32_to_f16(f32 x) { _Float16 f = (_Float16)x; u16 h; memcpy(&h, &f, 2); return h; }
+HELPER f32 bf16_to_f32(u16 h) { u32 u = (u32)h << 16; f32 f; memcpy(&f, &u, 4); return f; }
+HELPER u16 f32_to_bf16(f32 f) {
+    u32 u;
+    memcpy(&u, &f, 4);
+    return f != f ? 0x7fff : (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+// ---- starting a kernel ----
+
+static void entry(void) {
+    E.body(E.buf, E.ctx);
+    if (self->ncopy) wrong("an asynchronous copy is never waited for");
+    self->state = DONE;
+    next();
+    abort();
+}
+
+static void launch(const int64_t *grid, int threads, int mode, void (*body)(void **, Ctx), void **buf, Ctx ctx) {
+    if (threads % 32 || threads > MAXTHREADS) wrong("a block of whole warps is expected");
+    E.n = threads, E.mode = mode, E.random = 7, E.body = body, E.buf = buf, E.ctx = ctx;
+    E.f = calloc((size_t)threads, sizeof *E.f);
+    size_t room = (size_t)threads * STACK;
+    char *stack = mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (int64_t b = 0; b < grid[0] * grid[1] * grid[2]; b++) {
+        E.block = (Place){(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
+        memset(E.warp, 0, sizeof E.warp);
+        for (int i = 0; i < threads; i++) {
+            Fiber *f = &E.f[i];
+            f->number = i, f->lane = i & 31, f->warp = i >> 5, f->state = RUNNING, f->ncopy = f->group = 0, f->at.x = (unsigned)i;
+            void **sp = (void **)(stack + (size_t)(i + 1) * STACK - 64);
+            *--sp = 0, *--sp = (void *)entry;
+            for (int k = 0; k < 6; k++) *--sp = 0;
+            f->sp = sp;
+        }
+        E.now = 0, self = &E.f[0];
+        emu_swap(&E.sp, self->sp);
+    }
+    munmap(stack, room), free(E.f);
+    self = NULL;
+}

@@ -1,0 +1,186 @@
+// cuda_run.h -- generated CUDA against the evaluator: kernels of a case are printed, compiled for the
+// emulator by the system's C compiler, all cases in one file, and run in buffers that end at pages without
+// access and hold NaN (or -1) wherever no element lies.
+#ifndef TVC_CUDA_RUN_H
+#define TVC_CUDA_RUN_H
+#include "cuda_cases.h"
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAXPIECES = 2, MAXBUF = 24 };
+
+typedef struct Job {                  // a case on its way
+    const Case *c;
+    Kernel *k;                        // as written; the judge evaluates this one
+    Kernel *piece[MAXPIECES];         // what is run: k itself, or what it was split into
+    CudaText text[MAXPIECES];
+    int npiece;
+} Job;
+
+static Job job_of(Cx *cx, const Case *c) {
+    Job j = {.c = c, .k = case_kernel(cx, c), .npiece = 1};
+    j.piece[0] = j.k;
+    for (int i = 0; i < j.npiece; i++) j.text[i] = render_cuda(cx, j.piece[i], &(CudaOptions){.tf32 = c->tf32});
+    return j;
+}
+
+static const char *named(Cx *cx, const char *text, const char *name) {
+    const char *out = "", *d;
+    for (; (d = strchr(text, '$')); text = d + 1) out = cx_fmt(cx, "%s%.*s%s", out, (int)(d - text), text, name);
+    return cx_fmt(cx, "%s%s", out, text);
+}
+
+static const char *piece_name(Cx *cx, const Job *j, int i) { return cx_fmt(cx, "%s_%d", j->c->name, i); }
+
+// ---- compiling for the emulator ----
+
+static void write_piece(FILE *f, Cx *cx, const Job *j, int i) {
+    const char *name = piece_name(cx, j, i), *args = "";
+    for (int b = 0; b < j->piece[i]->nbuf; b++) args = cx_fmt(cx, "%sb[%d], ", args, b);
+    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text[i].s, name), name, name, args);
+    fprintf(f, "void run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx) { launch(grid, threads, mode, call_%s, b, ctx); }\n\n", name, name);
+}
+
+// The shared library of all jobs' kernels; NULL where the emulator cannot be built here.
+static void *emulate(Cx *cx, const Job *j, int n, const char *folder) {
+    const char *c = cx_fmt(cx, "%s/kernels.c", folder), *so = cx_fmt(cx, "%s/kernels.so", folder);
+    FILE *f = fopen(c, "w");
+    if (!f) fail(cx, E_IO, "cannot write %s", c);
+    fprintf(f, "#include \"%s/tests/cuda_emulator.h\"\n", TVC_SOURCE_DIR);
+    for (int i = 0; i < n; i++)
+        for (int p = 0; p < j[i].npiece; p++) write_piece(f, cx, &j[i], p);
+    fclose(f);
+    const char *half = __builtin_cpu_supports("avx") ? "-mf16c" : "";
+    const char *flags = "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
+    if (system(cx_fmt(cx, "${TVC_CC:-cc} %s %s -I%s/codegen -o %s %s -lm", flags, half, TVC_SOURCE_DIR, so, c)))
+        fail(cx, E_INTERNAL, "the C compiler refuses %s", c);
+    void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
+    if (!lib) fail(cx, E_INTERNAL, "%s", dlerror());
+    return lib;
+}
+
+// ---- buffers ----
+
+static size_t node_bytes(const Node *n) { return (size_t)n->view.room * (size_t)dtypes[n->type].bytes; }
+
+static void *guarded_buffer(size_t size) {
+    size_t room = (size + 15) / 16 * 16, pages = (room + 4095) & ~(size_t)4095;
+    char *p = mmap(0, pages + 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(p, 4096, PROT_NONE), mprotect(p + 4096 + pages, 4096, PROT_NONE);
+    memset(p + 4096, 0xff, pages);
+    return p + 4096 + pages - room;
+}
+
+static void free_buffer(void *p, size_t size) {
+    size_t room = (size + 15) / 16 * 16, pages = (room + 4095) & ~(size_t)4095;
+    munmap((char *)p - (pages - room) - 4096, pages + 8192);
+}
+
+static double number(uint32_t *seed) { return (double)((*seed = *seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1; }
+
+// Every element in use, through the view; what lies between, and beyond the batch in use, stays poison.
+static void fill(const Node *n, void *p, int64_t max, int64_t used, uint32_t seed) {
+    int64_t at[MAXDIM] = {0};
+    for (int d = 0; d >= 0;) {
+        int64_t to = n->view.base;
+        for (int i = 0; i < n->shape.n; i++) to += at[i] * n->view.stride[i];
+        double x = number(&seed);
+        char *e = (char *)p + to * dtypes[n->type].bytes;
+        if (dtype_is_float(n->type)) dtype_set_f(n->type, e, x);
+        else dtype_set_i(n->type, e, (int64_t)(x * 7) + (dtype_is_signed(n->type) ? 0 : 7));
+        for (d = n->shape.n - 1; d >= 0; d--) {
+            if (++at[d] < (n->shape.batch == d + 1 ? n->shape.d[d] / max * used : n->shape.d[d])) break;
+            at[d] = 0;
+        }
+    }
+}
+
+// ---- judging ----
+
+static double tolerance(const Case *c, DType t) {
+    if (c->tolerance > 0) return c->tolerance;
+    return t == DT_F16 ? 8e-4 : t == DT_BF16 ? 5e-3 : dtype_is_float(t) ? 2e-6 : 0;
+}
+
+// The largest error by the largest value; 1 if anything was written where no element lies, or not at all.
+static double error_of(const Node *n, const char *got, const char *want) {
+    int size = dtypes[n->type].bytes;
+    double worst = 0, top = 1e-9;
+    for (int64_t i = 0; i < n->view.room; i++) {
+        static const unsigned char none[8] = {255, 255, 255, 255, 255, 255, 255, 255};
+        const char *g = got + i * size, *w = want + i * size;
+        if (!memcmp(g, w, (size_t)size)) {
+            if (memcmp(w, none, (size_t)size)) top = fmax(top, fabs(dtype_get_f(n->type, w)));
+            continue;
+        }
+        double a = dtype_get_f(n->type, g), b = dtype_get_f(n->type, w), e = fabs(a - b);
+        if (a != a && b != b && memcmp(w, none, (size_t)size) && memcmp(g, none, (size_t)size)) continue;
+        if (!(e <= worst)) worst = e == e ? e : INFINITY;
+        top = fmax(top, fabs(b));
+    }
+    return worst / top;
+}
+
+typedef struct Memory { const Node *node[MAXBUF]; void *p[MAXBUF]; void *want[MAXBUF]; int n; } Memory;
+
+static void *buffer(Memory *m, const Node *n) {
+    for (int i = 0; i < m->n; i++)
+        if (m->node[i] == n) return m->p[i];
+    m->node[m->n] = n;
+    return m->p[m->n++] = guarded_buffer(node_bytes(n));
+}
+
+typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; } RunCtx;
+typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
+
+static void run_pieces(Cx *cx, const Job *j, void *lib, Memory *m, int mode) {
+    int32_t bad = 0;
+    uint64_t seed[2] = {0, 0};
+    for (int i = 0; i < j->npiece; i++) {
+        void *arg[MAXBUF];
+        int64_t grid[3];
+        Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", piece_name(cx, j, i)));
+        for (int b = 0; b < j->piece[i]->nbuf; b++) arg[b] = buffer(m, j->piece[i]->buf[b]);
+        for (int d = 0; d < 3; d++) grid[d] = launch_blocks(&j->text[i].launch, d, batches(j->c->used), batches(j->c->max));
+        run(grid, j->text[i].launch.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
+    }
+}
+
+// The worst error of three thread schedules, in parts of what is allowed: above 1 is wrong.
+static double judge(Cx *cx, const Job *j, void *lib) {
+    Memory m = {.n = 0};
+    Kernel *k = j->k;
+    void *arg[MAXBUF], *want[MAXBUF];
+    double worst = 0;
+    for (int b = 0; b < k->nbuf; b++) {
+        arg[b] = buffer(&m, k->buf[b]);
+        if (b >= k->nout) fill(k->buf[b], arg[b], batches(j->c->max), batches(j->c->used), 3 + (uint32_t)b);
+        else arg[b] = want[b] = guarded_buffer(node_bytes(k->buf[b]));
+    }
+    if (!kernel_eval(k, arg, batches(j->c->used))) fail(cx, E_CHECK, "%s: the evaluator met bad data", j->c->name);
+    for (int mode = 0; mode < 3; mode++) {
+        for (int b = 0; b < k->nout; b++) memset(buffer(&m, k->buf[b]), 0xff, node_bytes(k->buf[b]));
+        run_pieces(cx, j, lib, &m, mode);
+        for (int b = 0; b < k->nout; b++) {
+            double e = error_of(k->buf[b], buffer(&m, k->buf[b]), want[b]), t = tolerance(j->c, k->buf[b]->type);
+            if (!(e <= t)) worst = fmax(worst, t > 0 ? e / t : INFINITY);
+        }
+    }
+    for (int b = 0; b < k->nout; b++) free_buffer(want[b], node_bytes(k->buf[b]));
+    for (int i = 0; i < m.n; i++) free_buffer(m.p[i], node_bytes(m.node[i]));
+    return worst;
+}
+
+static const char *scratch_folder(Cx *cx) {
+    char *path = cx_fmt(cx, "%s/tvc-cuda-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(path)) fail(cx, E_IO, "cannot make a folder in %s", path);
+    return path;
+}
+
+static void remove_folder(Cx *cx, const char *folder) {
+    unlink(cx_fmt(cx, "%s/kernels.c", folder)), unlink(cx_fmt(cx, "%s/kernels.so", folder)), rmdir(folder);
+}
+
+#endif
