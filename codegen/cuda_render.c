@@ -86,7 +86,7 @@ bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n) {
 static const char *index_type(Kernel *k) {
     bool fits = true;
     for (int i = 0; i < k->nbuf; i++) fits &= k->buf[i]->view.room <= INT32_MAX;
-    fits &= numel(k->out->shape) <= INT32_MAX;
+    fits &= numel(k->out->shape) <= INT32_MAX - (1 << 16);    // the last block may reach beyond
     for (int i = 0; i < k->nexpr; i++) {
         int64_t lo, hi;
         if (!k->expr[i]->is_index || k->expr[i]->op == I_DATA) continue;

@@ -216,4 +216,23 @@ static Kernel *case_kernel(Cx *cx, const Case *c) {
     return kernel_of(cx, g, c->build(g, c), "k");
 }
 
+enum { MAXPIECES = 2 };
+
+typedef struct Job {                  // a case on its way
+    const Case *c;
+    Kernel *k;                        // as written; the judge evaluates this one
+    Kernel *piece[MAXPIECES];         // what is run: k itself, or what it was split into
+    CudaText text[MAXPIECES];
+    int npiece;
+} Job;
+
+static Job job_of(Cx *cx, const Case *c) {
+    Job j = {.c = c, .k = case_kernel(cx, c), .npiece = 1};
+    j.piece[0] = j.k;
+    for (int i = 0; i < j.npiece; i++) j.text[i] = render_cuda(cx, j.piece[i], &(CudaOptions){.tf32 = c->tf32});
+    return j;
+}
+
+static const char *piece_name(Cx *cx, const Job *j, int i) { return cx_fmt(cx, "%s_%d", j->c->name, i); }
+
 #endif

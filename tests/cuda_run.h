@@ -9,30 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAXPIECES = 2, MAXBUF = 24 };
-
-typedef struct Job {                  // a case on its way
-    const Case *c;
-    Kernel *k;                        // as written; the judge evaluates this one
-    Kernel *piece[MAXPIECES];         // what is run: k itself, or what it was split into
-    CudaText text[MAXPIECES];
-    int npiece;
-} Job;
-
-static Job job_of(Cx *cx, const Case *c) {
-    Job j = {.c = c, .k = case_kernel(cx, c), .npiece = 1};
-    j.piece[0] = j.k;
-    for (int i = 0; i < j.npiece; i++) j.text[i] = render_cuda(cx, j.piece[i], &(CudaOptions){.tf32 = c->tf32});
-    return j;
-}
+enum { MAXBUF = 24 };
 
 static const char *named(Cx *cx, const char *text, const char *name) {
     const char *out = "", *d;
     for (; (d = strchr(text, '$')); text = d + 1) out = cx_fmt(cx, "%s%.*s%s", out, (int)(d - text), text, name);
     return cx_fmt(cx, "%s%s", out, text);
 }
-
-static const char *piece_name(Cx *cx, const Job *j, int i) { return cx_fmt(cx, "%s_%d", j->c->name, i); }
 
 // ---- compiling for the emulator ----
 

@@ -1,0 +1,246 @@
+// target_cuda.c -- see target_cuda.h. A few kernels make a program, programs are compiled side by side;
+// each is kept in the cache under a hash of everything that went in: text, options, architecture and
+// NVRTC's version. What ptxas says of registers is kept with it.
+#define _GNU_SOURCE                   // sched_getaffinity
+#include "target_cuda.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+extern const char scalar_prelude[], cuda_prelude[], cuda_vectors[];
+
+enum { PER_PART = 8, MAXTHREADS = 16, OLDEST = 12, MAXARCHS = 64 };
+
+static const char *const headers[] = {scalar_prelude, cuda_prelude, cuda_vectors};
+static const char *const header_names[] = {"scalar_prelude.h", "cuda_prelude.h", "cuda_vectors.h"};
+enum { NHEADERS = sizeof headers / sizeof *headers };
+
+// ---- the library ----
+
+typedef struct Nvrtc {                // as in nvrtc.h; 0 is success everywhere
+    int (*Version)(int *major, int *minor);
+    int (*GetNumSupportedArchs)(int *n);
+    int (*GetSupportedArchs)(int *archs);
+    int (*CreateProgram)(void **p, const char *text, const char *name, int n, const char *const *header, const char *const *header_name);
+    int (*CompileProgram)(void *p, int n, const char *const *options);
+    int (*GetProgramLogSize)(void *p, size_t *n);
+    int (*GetProgramLog)(void *p, char *log);
+    int (*GetCUBINSize)(void *p, size_t *n);
+    int (*GetCUBIN)(void *p, char *cubin);
+    int (*DestroyProgram)(void **p);
+} Nvrtc;
+
+static void *nvrtc_library(void) {
+    const char *names[] = {getenv("TVC_NVRTC"), "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"};
+    void *lib = NULL;
+    if (names[0]) return *names[0] ? dlopen(names[0], RTLD_NOW | RTLD_LOCAL) : NULL;      // TVC_NVRTC= : as if there were none
+    for (size_t i = 1; i < sizeof names / sizeof *names && !lib; i++) lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    return lib;
+}
+
+bool nvrtc_found(void) { return nvrtc_library() != NULL; }
+
+static Nvrtc nvrtc_open(Cx *cx) {
+    Nvrtc n;
+    void *lib = nvrtc_library();
+    if (!lib) fail(cx, E_DEVICE, "the CUDA compiler library was not found (libnvrtc.so.%d or newer, or TVC_NVRTC): it comes with the CUDA toolkit", OLDEST);
+    static const char *const name[] = {"Version", "GetNumSupportedArchs", "GetSupportedArchs", "CreateProgram", "CompileProgram",
+                                       "GetProgramLogSize", "GetProgramLog", "GetCUBINSize", "GetCUBIN", "DestroyProgram"};
+    void *fn[sizeof name / sizeof *name];
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        if (!(fn[i] = dlsym(lib, cx_fmt(cx, "nvrtc%s", name[i]))))
+            fail(cx, E_DEVICE, "the CUDA compiler library is too old (no nvrtc%s): CUDA %d or newer is needed", name[i], OLDEST);
+    memcpy(&n, fn, sizeof n);
+    return n;
+}
+
+static const char *known_archs(Cx *cx, const Nvrtc *v, const char *arch, bool *known) {
+    int n = 0, a[MAXARCHS];
+    const char *list = "";
+    *known = false;
+    if (v->GetNumSupportedArchs(&n) || n < 1 || n > MAXARCHS || v->GetSupportedArchs(a)) return "unknown";
+    for (int i = 0; i < n; i++) {
+        list = cx_fmt(cx, "%s%ssm_%d", list, i ? ", " : "", a[i]);
+        *known |= !strcmp(arch, cx_fmt(cx, "sm_%d", a[i])) || !strcmp(arch, cx_fmt(cx, "sm_%da", a[i]));
+    }
+    return list;
+}
+
+static const char *check_version(Cx *cx, const Nvrtc *v, const char *arch) {
+    int major = 0, minor = 0;
+    bool known;
+    if (v->Version(&major, &minor) || major < OLDEST)
+        fail(cx, E_DEVICE, "the CUDA compiler library has version %d.%d: %d.0 or newer is needed", major, minor, OLDEST);
+    const char *list = known_archs(cx, v, arch, &known);
+    if (!known) fail(cx, E_DEVICE, "CUDA %d.%d has no architecture %s; it has %s", major, minor, cx_show(cx, arch), list);
+    return cx_fmt(cx, "%d.%d", major, minor);
+}
+
+// ---- programs ----
+
+typedef struct Work {                 // one program; text and key are in cx, the rest is malloc's
+    const char *text, *path;
+    bool cached;
+    int error;
+    char *log, *cubin;
+    size_t bytes;
+} Work;
+
+typedef struct Crew {
+    const Nvrtc *v;
+    const char *options[4];
+    int noption, nwork;
+    Work *work;
+    atomic_int next;
+} Crew;
+
+static void compile(const Crew *c, Work *w) {
+    const Nvrtc *v = c->v;
+    void *p = NULL;
+    size_t n = 0;
+    if ((w->error = v->CreateProgram(&p, w->text, "kernels.cu", NHEADERS, headers, header_names))) return;
+    w->error = v->CompileProgram(p, c->noption, c->options);
+    if (!v->GetProgramLogSize(p, &n) && (w->log = calloc(1, n + 1))) v->GetProgramLog(p, w->log);
+    if (!w->error && !(w->error = v->GetCUBINSize(p, &w->bytes)) && (w->cubin = malloc(w->bytes + 1))) w->error = v->GetCUBIN(p, w->cubin);
+    v->DestroyProgram(&p);
+    if (!w->error && (!w->log || !w->cubin)) w->error = -1;
+}
+
+static void *help(void *arg) {
+    Crew *c = arg;
+    for (int i; (i = atomic_fetch_add(&c->next, 1)) < c->nwork;)
+        if (!c->work[i].cached) compile(c, &c->work[i]);
+    return NULL;
+}
+
+static void compile_all(Crew *c) {
+    pthread_t thread[MAXTHREADS];
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1, started = 0;
+    if (n > c->nwork) n = c->nwork;
+    for (; started < n - 1 && started < MAXTHREADS; started++)
+        if (pthread_create(&thread[started], NULL, help, c)) break;
+    help(c);
+    for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+}
+
+static void work_free(void *arg) {
+    Crew *c = arg;
+    for (int i = 0; i < c->nwork; i++) free(c->work[i].log), free(c->work[i].cubin);
+}
+
+static const char *program_text_of(Cx *cx, const CudaUnit *u, int n) {
+    char *s = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&s, &len);
+    if (!f) fail(cx, E_LIMIT, "out of memory");
+    fputs("#include \"cuda_prelude.h\"\n", f);
+    for (int i = 0; i < n; i++)
+        for (const char *c = u[i].text; *c; c++) *c == '$' ? fputs(u[i].name, f) : fputc(*c, f);
+    bool bad = ferror(f) != 0;
+    bad |= fclose(f) != 0;
+    if (bad) free(s), fail(cx, E_LIMIT, "out of memory");
+    const char *text = cx_str(cx, s, len);
+    free(s);
+    return text;
+}
+
+// ---- what ptxas says ----
+
+static int number_before(const char *from, const char *to, const char *what) {
+    const char *s = strstr(from, what);
+    if (!s || s >= to) return 0;
+    while (s > from && s[-1] >= '0' && s[-1] <= '9') s--;
+    return atoi(s);
+}
+
+// The log has a paragraph for each kernel.
+static void read_log(Cx *cx, const char *log, CudaUnit *u) {
+    const char *s = strstr(log, cx_fmt(cx, "entry function '%s'", u->name));
+    if (!s) return;
+    const char *next = strstr(s + 1, "entry function '"), *to = next ? next : s + strlen(s);
+    u->registers = number_before(s, to, " registers");
+    u->spilled = number_before(s, to, " bytes spill stores") + number_before(s, to, " bytes stack frame");
+    u->shared = number_before(s, to, " bytes smem");
+}
+
+// ---- the cache: the log, a NUL, the cubin ----
+
+static const char *cache_path(Cx *cx, const Crew *c, const Work *w, const char *version, const char *folder) {
+    XXH3_state_t *h = XXH3_createState();
+    if (!h) fail(cx, E_LIMIT, "out of memory");
+    XXH3_128bits_reset(h);
+    for (int i = 0; i < NHEADERS; i++) XXH3_128bits_update(h, headers[i], strlen(headers[i]) + 1);
+    for (int i = 0; i < c->noption; i++) XXH3_128bits_update(h, c->options[i], strlen(c->options[i]) + 1);
+    XXH3_128bits_update(h, version, strlen(version) + 1);
+    XXH3_128bits_update(h, w->text, strlen(w->text));
+    XXH128_hash_t r = XXH3_128bits_digest(h);
+    XXH3_freeState(h);
+    return cx_fmt(cx, "%s/%016llx%016llx.cubin", folder, (unsigned long long)r.high64, (unsigned long long)r.low64);
+}
+
+static void cache_read(Work *w) {
+    FILE *f = w->path ? fopen(w->path, "rb") : NULL;
+    struct stat st;
+    if (!f) return;
+    size_t n = fstat(fileno(f), &st) == 0 && st.st_size < 1 << 28 ? (size_t)st.st_size : 0;
+    char *s = malloc(n + 1);
+    bool whole = s && fread(s, 1, n, f) == n;
+    fclose(f);
+    if (whole) s[n] = 0;
+    size_t log = whole ? strlen(s) + 1 : 0;
+    if (whole && log < n && (w->cubin = malloc(n - log))) {
+        w->log = s, w->bytes = n - log, w->cached = true;
+        memcpy(w->cubin, s + log, w->bytes);
+    } else free(s);
+}
+
+static void cache_write(Cx *cx, const Work *w) {
+    char *tmp = cx_fmt(cx, "%s.XXXXXX", w->path);
+    int fd = mkstemp(tmp);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (!f) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, tmp), strerror(errno));
+    fwrite(w->log, 1, strlen(w->log) + 1, f), fwrite(w->cubin, 1, w->bytes, f);
+    bool bad = ferror(f) || fflush(f) || fsync(fd);
+    bad |= fclose(f) != 0;
+    if (bad || rename(tmp, w->path)) {
+        unlink(tmp);
+        fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, w->path), strerror(errno));
+    }
+}
+
+// ---- all of it ----
+
+CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache) {
+    Nvrtc v = nvrtc_open(cx);
+    const char *version = check_version(cx, &v, arch), *folder = no_cache ? NULL : cache_folder(cx);
+    CudaBuilt b = {.npart = (n + PER_PART - 1) / PER_PART};
+    Crew *c = NEW(cx, Crew, 1);
+    *c = (Crew){.v = &v, .options = {cx_fmt(cx, "--gpu-architecture=%s", arch), "--ptxas-options=-v", "--disable-warnings"}, .noption = 3};
+    c->work = NEW(cx, Work, b.npart), c->nwork = b.npart;
+    cx_defer(cx, work_free, c);
+    for (int i = 0; i < b.npart; i++) {
+        Work *w = &c->work[i];
+        int from = i * PER_PART;
+        w->text = program_text_of(cx, u + from, n - from < PER_PART ? n - from : PER_PART);
+        w->path = folder ? cache_path(cx, c, w, version, folder) : NULL;
+        cache_read(w);
+        b.ncached += w->cached;
+    }
+    compile_all(c);
+    b.part = NEW(cx, CudaPart, b.npart);
+    for (int i = 0; i < b.npart; i++) {
+        Work *w = &c->work[i];
+        if (w->error) fail(cx, E_INTERNAL, "NVRTC %s failed on a generated kernel: %.400s", version, cx_show(cx, w->log ? w->log : ""));
+        if (w->path && !w->cached) cache_write(cx, w);
+        b.part[i] = (CudaPart){memcpy(cx_alloc(cx, w->bytes), w->cubin, w->bytes), w->bytes};
+    }
+    for (int i = 0; i < n; i++) u[i].part = i / PER_PART, read_log(cx, c->work[u[i].part].log, &u[i]);
+    return b;
+}
