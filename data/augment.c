@@ -30,7 +30,7 @@ static _Noreturn void bad_list(const Reader *r, const char *why) {
 }
 
 static StepKind read_name(Reader *r) {
-    size_t len = strcspn(r->at, "(,");
+    size_t len = strcspn(r->at, "(, ");
     for (int k = 0; k < STEP_KINDS; k++)
         if (strlen(forms[k].name) == len && !memcmp(forms[k].name, r->at, len)) {
             r->at += len;

@@ -44,8 +44,6 @@ void image_saturation(Image *im, double factor) {
 
 // ---- hue ----
 
-static uint8_t clip(int v) { return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v; }
-
 static int larger(int a, int b) { return a > b ? a : b; }
 static int smaller(int a, int b) { return a < b ? a : b; }
 
@@ -59,31 +57,44 @@ static void to_hsv(const uint8_t *p, uint8_t *hsv) {
     if (r == most) h = from_b - from_g;
     else if (g == most) h = (float)(2.0 + from_r - from_b);
     else h = (float)(4.0 + from_g - from_r);
-    h = (float)fmod(h / 6.0 + 1.0, 1.0);
-    hsv[0] = clip((int)(h * 255.0));
-    hsv[1] = clip((int)(s * 255.0));
+    double turns = h / 6.0 + 1.0;
+    h = (float)(turns >= 1.0 ? turns - 1.0 : turns);
+    hsv[0] = (uint8_t)(h * 255.0);
+    hsv[1] = (uint8_t)(s * 255.0);
 }
 
-static void from_hsv(const uint8_t *hsv, uint8_t *out) {
-    uint8_t v = hsv[2];
-    memset(out, v, 3);
-    if (hsv[1] == 0) return;
-    float h = hsv[0], s = (float)(hsv[1] / 255.0);
-    int sector = (int)floor(h * 6.0 / 255.0);
-    float part = (float)(h * 6.0 / 255.0 - (float)sector);
-    uint8_t p = clip((int)round((float)v * (1.0 - s))), q = clip((int)round((float)v * (1.0 - s * part)));
-    uint8_t t = clip((int)round((float)v * (1.0 - s * (1.0 - part))));
+// Which sixth of the circle a hue lies in, and where in it.
+typedef struct Sector { int number; float part; } Sector;
+
+static Sector sector_of(int hue) {
+    double at = (float)hue * 6.0 / 255.0;
+    return (Sector){(int)at % 6, (float)(at - (float)(int)at)};
+}
+
+// For no hue, saturation and value is the half added here rounded up, or a result outside 0..255.
+static uint8_t nearest(double v) { return (uint8_t)(v + 0.5); }
+
+static void from_hsv(Sector at, float s, uint8_t v, uint8_t *out) {
+    uint8_t p = nearest((float)v * (1.0 - s)), q = nearest((float)v * (1.0 - s * at.part));
+    uint8_t t = nearest((float)v * (1.0 - s * (1.0 - at.part)));
     const uint8_t rgb[6][3] = {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}};
-    memcpy(out, rgb[sector % 6], 3);
+    memcpy(out, rgb[at.number], 3);
 }
 
 void image_hue(Image *im, double turn) {
     if (im->channels != 3) return;
     size_t n = pixel_count(im);
     uint8_t shift = (uint8_t)(int)(turn * 255), hsv[3];
+    Sector sector[256];
+    float part[256];
+    for (int i = 0; i < 256; i++) {
+        sector[i] = sector_of(i);
+        part[i] = (float)(i / 255.0);
+    }
     for (size_t i = 0; i < n; i++) {
-        to_hsv(im->pixel + 3 * i, hsv);
-        hsv[0] = (uint8_t)(hsv[0] + shift);
-        from_hsv(hsv, im->pixel + 3 * i);
+        uint8_t *p = im->pixel + 3 * i;
+        to_hsv(p, hsv);
+        if (hsv[1]) from_hsv(sector[(uint8_t)(hsv[0] + shift)], part[hsv[1]], hsv[2], p);
+        else memset(p, hsv[2], 3);
     }
 }

@@ -112,7 +112,8 @@ Err image_rotate(const Image *in, double degrees, Image *out, Fault *f) {
     double angle = fmod(degrees, 360.0);
     if (angle < 0) angle += 360.0;
     bool half = angle == 180.0, quarter = (angle == 90.0 || angle == 270.0) && in->width == in->height;
-    if (image_copy(in, out, f) || angle == 0.0) return f->code;
+    if (image_copy(in, out, f)) return f->code;
+    if (angle == 0.0) return E_OK;
     if (quarter) quarter_turn(in, out);
     if (half || (quarter && angle == 270.0)) image_flip_across(out), image_flip_down(out);
     if (half || quarter) return E_OK;
