@@ -108,10 +108,18 @@ HELPER vf TANH_v(vf x) {
     return vselect(x != x, x, (vf)((vi)y | ((vi)x & (-0x7fffffff - 1))));
 }
 
-// erf: 1 - P(t) exp(-x^2) after Abramowitz and Stegun 7.1.26 is too coarse near 0: a series there.
+// erf: an odd polynomial up to 1; beyond it 1 - exp(q(|x|)), q fitted to log(1 - erf) up to 4.
 HELPER vf ERF_v(vf x) {
-    for (int i = 0; i < LANES; i++) x[i] = __builtin_erff(x[i]);
-    return x;
+    vf a = ABS_v(x), z = x * x, m = MIN_v(a, splat(4.f)), p = splat(-0x1.44ceae0000000p-17f), q = splat(0x1.c7384e0000000p-23f);
+    p = p * z + splat(0x1.d8b8140000000p-14f), p = p * z + splat(-0x1.bcd7ca0000000p-11f), p = p * z + splat(0x1.562b180000000p-8f);
+    p = p * z + splat(-0x1.b829d80000000p-6f), p = p * z + splat(0x1.ce2f0a0000000p-4f), p = p * z + splat(-0x1.8127460000000p-2f);
+    p = p * z + splat(0x1.20dd760000000p+0f);
+    q = q * m + splat(-0x1.9f45ea0000000p-16f), q = q * m + splat(0x1.e2b4560000000p-12f), q = q * m + splat(-0x1.17e0660000000p-8f);
+    q = q * m + splat(0x1.9f50860000000p-6f), q = q * m + splat(-0x1.bcda120000000p-4f), q = q * m + splat(-0x1.4421360000000p-1f);
+    q = q * m + splat(-0x1.2130b20000000p+0f), q = q * m + splat(0x1.a7ba900000000p-13f);
+    vf big = splat(1) - EXP_v(q);
+    vf y = vselect(a < splat(1), x * p, (vf)((vi)big | ((vi)x & (-0x7fffffff - 1))));
+    return vselect(x != x, x, y);
 }
 
 HELPER void fill_f32(m_f32 *p, long n, f32 v) { for (long i = 0; i < n; i++) p[i] = v; }

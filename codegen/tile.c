@@ -5,7 +5,8 @@
 //     out[..] = f(sum over r of A[..] * B[..])
 //
 //     lane    the last axis: B and out step by 1, A stands still     (a block of output channels)
-//     o       A stands still, B moves: `ob` of them share each load of A
+//     o       A stands still, B moves: `ob` of them share each load of A. Where the last axis is
+//             longer than a vector, o counts its vectors
 //     p, q    B stands still, A moves: np x nq of them share each load of B
 //
 // f, the epilogue, is printed from the formula, on the accumulators. A unit of work is one group of
@@ -19,6 +20,7 @@ typedef struct Tile {
     Expr *lane, *o, *p, *q;                       // o, p or q may be NULL
     Expr *outer[MAXDIM];
     int nouter;
+    bool wide;                                    // o is the lane's variable, in steps of a vector
     int64_t ob, np, nq;                           // the tile's size along o, p, q
 } Tile;
 
@@ -70,9 +72,12 @@ static bool cast_parts(Out *o, Tile *t, Expr *e) {
 static bool analyse(Out *o, Tile *t) {
     Kernel *k = o->k;
     *t = (Tile){0};
-    if (!factors_of(k, &t->f) || !(t->lane = lane_of(o)) || extent(o, t->lane) != o->lanes) return false;
+    if (!factors_of(k, &t->f) || !(t->lane = lane_of(o))) return false;
+    t->wide = extent(o, t->lane) != o->lanes;
+    if (t->wide && padded_from(k->out) < k->out->shape.n) return false;
     if (ix_coef(t->f.a->a, t->lane) != 0) { Expr *x = t->f.a; t->f.a = t->f.b, t->f.b = x; }
     if (ix_coef(t->f.a->a, t->lane) != 0 || ix_coef(t->f.b->a, t->lane) != 1) return false;
+    if (t->wide) t->o = t->lane;
     for (int d = 0; d < k->out->shape.n; d++)
         if (!cast_parts(o, t, k->axis[d])) return false;
     if (t->p && var_is_open(k, t->p)) t->outer[t->nouter++] = t->p, t->p = NULL;
@@ -91,8 +96,12 @@ static int64_t run(int64_t n, int64_t most) {
     return n < most ? n : most;
 }
 
+static int64_t step(Out *o, const Tile *t) { return t->wide ? o->lanes : 1; }      // of o
+
 static void size(Out *o, Tile *t) {
-    t->ob = extent(o, t->o) % 2 ? 1 : 2;
+    int64_t blocks = (extent(o, t->o) + step(o, t) - 1) / step(o, t);
+    t->ob = blocks % 2 ? 1 : 2;
+    while (!t->p && !t->q && t->wide && t->ob < 8 && blocks >= 2 * t->ob) t->ob *= 2;      // a vector by a matrix
     int64_t px = pixels(o, t->ob), q = extent(o, t->q);
     if (var_is_open(o->k, t->q)) q = q / o->k->max_batch > 1 ? q / o->k->max_batch : q;
     t->nq = run(q, px);
@@ -114,14 +123,14 @@ static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
         for (int p = 0; p < px; p++) line(o, "vf a%d_%d = {0};", i, p);
     begin(o, "{");
     place(o, t->o, "0"), place(o, t->p, "0"), place(o, t->q, "0");
-    line(o, "const long v%d = 0;", (int)t->lane->i);
+    if (!t->wide) line(o, "const long v%d = 0;", (int)t->lane->i);
     for (int r = 0; r < f->nred; r++) {
-        if (r == f->nred - 1 && extent(o, f->red[r]) == o->lanes) line(o, "#pragma GCC unroll 2");
+        if (r == f->nred - 1 && extent(o, f->red[r]) % o->lanes == 0) line(o, "#pragma GCC unroll 2");
         loop(o, f->red[r]), opened++;
     }
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
          buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
-    int64_t bo = t->o ? ix_coef(f->b->a, t->o) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0, aq = t->q ? ix_coef(f->a->a, t->q) : 0;
+    int64_t bo = t->o ? ix_coef(f->b->a, t->o) * step(o, t) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0, aq = t->q ? ix_coef(f->a->a, t->q) : 0;
     for (int i = 0; i < ob; i++) line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(i * bo));
     for (int p = 0; p < px; p++) {
         line(o, "const vf s%d = splat(a[%lldL]);", p, (long long)(p / nq * ap + p % nq * aq));
@@ -133,7 +142,7 @@ static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
 
 static void epilogue_of(Out *o, Tile *t, const char *sum) {
     int mark = open_scope(o);
-    line(o, "const long v%d = 0;", (int)t->lane->i);
+    if (!t->wide) line(o, "const long v%d = 0;", (int)t->lane->i);
     name_expr(o, t->f.sum, sum);
     store(o, 0, o->k->body);
     close_scope(o, mark);
@@ -150,7 +159,7 @@ static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
             for (int p = 0; p < np * nq; p++) all = cx_fmt(o->cx, "%s%sa%d_%d", all, *all ? ", " : "", i, p);
         line(o, "const vf all[] = {%s}, *a = all;", all);
         begin(o, "for (long i = 0; i < %lldL; i++) for (long p = 0; p < %lldL; p++) for (long q = 0; q < %lldL; q++) {", (long long)t->ob, (long long)np, (long long)nq);
-        place(o, t->o, "i"), place(o, t->p, "p"), place(o, t->q, "q");
+        place(o, t->o, t->wide ? "i * LANES" : "i"), place(o, t->p, "p"), place(o, t->q, "q");
         line(o, "const vf sum = *a++;");
         epilogue_of(o, t, "sum");
         end(o);
@@ -158,7 +167,7 @@ static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
         for (int i = 0; i < t->ob; i++)
             for (int p = 0; p < np * nq; p++) {
                 begin(o, "{");
-                place(o, t->o, cx_fmt(o->cx, "%d", i)), place(o, t->p, cx_fmt(o->cx, "%d", (int)(p / nq))), place(o, t->q, cx_fmt(o->cx, "%d", (int)(p % nq)));
+                place(o, t->o, cx_fmt(o->cx, "%d", i * (int)step(o, t))), place(o, t->p, cx_fmt(o->cx, "%d", (int)(p / nq))), place(o, t->q, cx_fmt(o->cx, "%d", (int)(p % nq)));
                 epilogue_of(o, t, cx_fmt(o->cx, "a%d_%d", i, p));
                 end(o);
             }
@@ -222,7 +231,9 @@ static void unpack_unit(Out *o, Tile *t, int64_t rows, int64_t groups) {
             else line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units, (long long)extent(o, v));
             o->units *= extent(o, v);
         }
-    if (t->o) line(o, "const long v%d = g * %lldL;", (int)t->o->i, (long long)t->ob);
+    if (!t->o) return;
+    long long each = t->ob * step(o, t), last = extent(o, t->o) - each;                  // the last may overlap the one before
+    line(o, "const long v%d = g * %lldL < %lldL ? g * %lldL : %lldL;", (int)t->o->i, each, last, each, last);
 }
 
 // With axes split where that makes a tile, else as they were.
@@ -242,7 +253,7 @@ bool schedule_tile(Out *o) {
     Tile t;
     if (!analyse_split(o, &t)) return false;
     size(o, &t);
-    int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, groups = extent(o, t.o) / t.ob, restp = P % t.np;
+    int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, each = t.ob * step(o, &t), groups = (extent(o, t.o) + each - 1) / each, restp = P % t.np;
     begin(o, "for (long u = lo; u < hi; u++) {");
     unpack_unit(o, &t, rows, groups);
     int padded = padded_from(o->k->out);

@@ -174,6 +174,14 @@ static void matmuls(Graph *g) {
     ROOT(op2(g, MatMul, q, kt));
 }
 
+// Rows of several vectors, the last one overlapping; many rows, and one.
+static void matmuls_wide(Graph *g) {
+    Node *x = input(g, DT_F32, SHAPE(2, 20)), *sum = op1a(g, ReduceSum, x, AXES(0));
+    ROOT(op2(g, MatMul, sum, param(g, SHAPE(20, 150))));
+    Node *many = input(g, DT_F32, SHAPE(3, 17, 40));
+    ROOT(op1(g, Tanh, op2(g, Add, op2(g, MatMul, many, param(g, SHAPE(40, 100))), param(g, SHAPE(100)))));
+}
+
 static void integers(Graph *g) {
     Node *x = input(g, DT_I32, SHAPE(1, 50)), *f = node_cast(g, x, DT_F32), *three = graph_scalar_i(g, DT_I32, 3);
     Node *m = op2(g, Mod, op2(g, Sub, x, three), three), *less = op2(g, Less, m, x);
@@ -274,7 +282,7 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) TEST(integers)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
 TEST(functions) TEST(moves)
 
 int main(void) {
@@ -282,7 +290,7 @@ int main(void) {
         cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_shared),
         cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
-        cmocka_unit_test(test_matmuls),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_matmuls), cmocka_unit_test(test_matmuls_wide),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
         cmocka_unit_test(test_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
