@@ -76,10 +76,31 @@ static void mark_function(Order *o, int fn) {
     }
 }
 
+// What init leaves for others, one by one, each after what it alone is made of: little is alive at once.
+static void init_units(Order *o) {
+    Graph *g = o->g;
+    Node **stack = NULL;
+    bool *asked = NEW(g->cx, bool, g->norder);               // its operands have been
+    int depth = 0, cap = 0;
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        for (int k = 0; k < n->nin && !n->frozen; k++)
+            if (n->in[k]->frozen) *STACK_PUSH(g->cx, stack, depth, cap) = n->in[k];
+        while (depth) {
+            Node *x = stack[depth - 1];
+            bool ready = true;
+            for (int k = 0; k < x->nin && !asked[x->id]; k++) ready = false, *STACK_PUSH(g->cx, stack, depth, cap) = x->in[k];
+            asked[x->id] = true;
+            if (ready) add_unit(o, x), depth--;
+        }
+    }
+}
+
 // Everything a function computes, then its stores and what is made of them.
 static void function_units(Order *o, int fn) {
     Graph *g = o->g;
     mark_function(o, fn);
+    if (fn == 0) init_units(o);
     for (int i = 0; i < g->norder; i++)
         if (!o->last[i] && !o->after[i]) add_unit(o, g->order[i]);
     for (int i = 0; i < g->nroot; i++)

@@ -116,7 +116,8 @@ static void plan_function(Link *k, int fn) {
     int64_t bound, top = plan(k->cx, k->life, k->nlife, &bound);
     for (int i = 0; i < k->nlife; i++) k->p->buffers[k->life[i].n->buffer].offset = k->life[i].offset;
     if (top > k->p->arena_bytes) k->p->arena_bytes = top;
-    if (fn == 1) k->p->live_bound = bound;
+    *VEC_PUSH(k->cx, k->p->functions, k->p->nfunction) =
+        (Function){.name = text_add(k, k->g->fn[fn]), .from = k->first[fn], .to = k->last[fn], .arena_bytes = top, .live_bound = bound};
 }
 
 // ---- slots ----
@@ -246,7 +247,6 @@ Program *program_of(Graph *g, Unit *u, int nunit) {
         buffers_of(&k, fn);
         plan_function(&k, fn);
         for (int i = k.first[fn]; i < k.last[fn]; i++) add_step(&k, &u[i]);
-        *VEC_PUSH(cx, p->functions, p->nfunction) = (Function){.name = text_add(&k, g->fn[fn]), .from = k.first[fn], .to = k.last[fn]};
     }
     slots(&k);
     return p;

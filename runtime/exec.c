@@ -6,7 +6,9 @@
 #include "device.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 struct Session {
     const Program *p;
@@ -135,11 +137,24 @@ void session_free(Session *s) {
     free(s);
 }
 
+// `init` may need more scratch than any function after it: what only it used goes back.
+static void release_scratch(Session *s) {
+    const Program *p = s->p;
+    int64_t most = 0, page = sysconf(_SC_PAGESIZE);
+    for (int i = 1; i < p->nfunction; i++)
+        if (p->functions[i].arena_bytes > most) most = p->functions[i].arena_bytes;
+    uintptr_t arena = (uintptr_t)s->memory + (uintptr_t)align_up(p->keep_bytes);
+    uintptr_t from = (arena + (uintptr_t)(most + page - 1)) / (uintptr_t)page * (uintptr_t)page;
+    uintptr_t to = (arena + (uintptr_t)p->arena_bytes) / (uintptr_t)page * (uintptr_t)page;
+    if (s->device->host && from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 Err session_init_again(Session *s, Fault *f) {
     int64_t batch = s->batch ? s->batch : s->p->max_batch;
     bind_weights(s);
     Err e = session_set_batch(s, s->p->max_batch, f);
     if (!e) e = session_call(s, 0, f);
+    release_scratch(s);
     return e ? e : session_set_batch(s, batch, f);
 }
 

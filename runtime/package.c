@@ -12,8 +12,8 @@
 #include <xxhash.h>
 
 // The format is the memory layout of these; a change needs another PACKAGE_VERSION.
-_Static_assert(sizeof(PackageHeader) == 248 && sizeof(Step) == 88 && sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 &&
-               sizeof(Slot) == 112 && sizeof(Function) == 16, "the records of a package have moved");
+_Static_assert(sizeof(PackageHeader) == 240 && sizeof(Step) == 88 && sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 &&
+               sizeof(Slot) == 112 && sizeof(Function) == 32, "the records of a package have moved");
 
 static Err check_header(const PackageHeader *h, int64_t n, Fault *f) {
     if (n < (int64_t)sizeof *h + PACKAGE_HASH_BYTES || memcmp(h->magic, PACKAGE_MAGIC, sizeof h->magic))
@@ -50,7 +50,7 @@ static Err find_arrays(Package *p, const PackageHeader *h, Fault *f) {
         if (!section_ok(&h->section[i], h->file_bytes - PACKAGE_HASH_BYTES))
             return fault(f, E_MALFORMED, "damaged: section %d lies outside of the file", i);
     *r = (Program){
-        .arena_bytes = h->arena_bytes, .keep_bytes = h->keep_bytes, .live_bound = h->live_bound,
+        .arena_bytes = h->arena_bytes, .keep_bytes = h->keep_bytes,
         .max_batch = h->max_batch, .isa = h->isa, .lanes = h->lanes,
         .code = section_at(h, PACKAGE_CODE), .code_bytes = h->section[PACKAGE_CODE].bytes,
     };

@@ -11,7 +11,7 @@
 #include "program.h"
 
 #define PACKAGE_MAGIC "\x89TVC\r\n\x1a\n"                     // damaged by anything that takes it for text
-enum { PACKAGE_VERSION = 1, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 };
+enum { PACKAGE_VERSION = 2, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 };
 
 //    name       Program's array, its count
 #define PACKAGE_SECTIONS(X)            \
@@ -40,7 +40,7 @@ typedef struct PackageHeader {
     char magic[8];
     uint32_t order, version;
     int32_t machine, isa, lanes, pad_;               // machine: what the code is for (isa.h)
-    int64_t file_bytes, arena_bytes, keep_bytes, live_bound, max_batch;
+    int64_t file_bytes, arena_bytes, keep_bytes, max_batch;
     PackageSection section[PACKAGE_NSECTIONS];
 } PackageHeader;
 

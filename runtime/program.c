@@ -123,7 +123,8 @@ static Err check_step(const Program *p, int i, Fault *f) {
 
 static Err check_function(const Program *p, int i, Fault *f) {
     const Function *fn = &p->functions[i];
-    bool ok = text_ok(p, fn->name) && fn->from >= 0 && fn->from <= fn->to && fn->to <= p->nstep;
+    bool ok = text_ok(p, fn->name) && fn->from >= 0 && fn->from <= fn->to && fn->to <= p->nstep &&
+              fn->arena_bytes >= 0 && fn->arena_bytes <= p->arena_bytes;
     return ok ? E_OK : fault(f, E_MALFORMED, "function %d names steps that are not there", i);
 }
 

@@ -97,11 +97,14 @@ typedef struct Slot {                 // a place the caller can name
     int64_t weight;                   // offset in a package's weight section, or -1
 } Slot;
 
-typedef struct Function { int32_t name, from, to, pad_; } Function;   // steps[from .. to)
+typedef struct Function {             // steps[from .. to)
+    int32_t name, from, to, pad_;
+    int64_t arena_bytes;              // of ARENA that it uses, at maximum batch
+    int64_t live_bound;               // greatest sum of its ARENA buffers alive at one step: no plan needs less
+} Function;
 
 typedef struct Program {
-    int64_t arena_bytes, keep_bytes;  // of a session at maximum batch
-    int64_t live_bound;               // greatest sum of live ARENA buffers over the steps
+    int64_t arena_bytes, keep_bytes;  // of a session at maximum batch; of all functions the most
     int64_t max_batch;                // 1: fixed
     int32_t nstep, nbuffer, nref, nparam, nslot, nfunction;
     int64_t ntext;

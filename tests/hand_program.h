@@ -92,10 +92,10 @@ static void make_program(Fixture *f) {
     add_slot(f, "w", SLOT_WEIGHT, WEIGHT, -1, floats(0, 4), weight);
     add_slot(f, "bias", SLOT_PARAM, BIAS, BIAS_NEXT, floats(0, 4), bias);
     add_slot(f, "counts", SLOT_VALUE, COUNTS, -1, (TensorDesc){.type = DT_I64, .rank = 1, .dim = {4}}, NULL);
-    f->functions[0] = (Function){at("init"), 0, 1, 0};
-    f->functions[1] = (Function){at("forward"), 1, 3, 0};
-    f->functions[2] = (Function){at("train"), 3, 4, 0};
-    f->functions[3] = (Function){at("odd"), 4, 5, 0};
+    f->functions[0] = (Function){.name = at("init"), .from = 0, .to = 1};
+    f->functions[1] = (Function){.name = at("forward"), .from = 1, .to = 3};
+    f->functions[2] = (Function){.name = at("train"), .from = 3, .to = 4};
+    f->functions[3] = (Function){.name = at("odd"), .from = 4, .to = 5};
 }
 
 static int compile_code(void **state) {

@@ -67,8 +67,8 @@ static void print_json(const Args *a, Model *m, const Heads *h, const Compiled *
     json_put(o, "kernels_init", json_integer(c->kernels_init));
     json_put(o, "kernels_unfused", json_integer(c->kernels_unfused));
     json_put(o, "kernels_interpreted", json_integer(c->formulas));
-    json_put(o, "arena_bytes", json_integer(c->program->arena_bytes));
-    json_put(o, "live_bound_bytes", json_integer(c->program->live_bound));
+    json_put(o, "arena_bytes", json_integer(c->program->functions[1].arena_bytes));
+    json_put(o, "live_bound_bytes", json_integer(c->program->functions[1].live_bound));
     json_put(o, "keep_bytes", json_integer(c->program->keep_bytes));
     json_put(o, "max_batch", json_integer(c->program->max_batch));
     json_put(o, "compile_seconds", json_real(c->seconds));
@@ -84,8 +84,8 @@ static void print_text(const Args *a, const Heads *h, const Compiled *c, const c
     if (h->n) printf("head      %s: %s\n", node_label(a->cx, h->head[0].node), h->head[0].why);
     else printf("head      none: %s\n", h->why_none);
     printf("kernels   %d, of %d operators (%d more run once)\n", c->kernels, c->kernels_unfused, c->kernels_init);
-    printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", (double)p->arena_bytes / 1e6,
-           p->live_bound ? (double)p->arena_bytes / (double)p->live_bound : 1, (double)p->live_bound / 1e6);
+    double arena = (double)p->functions[1].arena_bytes, bound = (double)p->functions[1].live_bound;
+    printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", arena / 1e6, bound > 0 ? arena / bound : 1, bound / 1e6);
     printf("time      %.2f s%s for %s\n", c->seconds, c->cached ? " (code from the cache)" : "", c->target);
     if (out) printf("package   %s\n", cx_show(a->cx, out));
 }
