@@ -29,12 +29,12 @@ static _Noreturn void bad_list(const Reader *r, const char *why) {
     fail(r->cx, E_USAGE, "--augment '%s': %s", cx_show(r->cx, r->all), why);
 }
 
-static StepKind read_name(Reader *r) {
+static ChangeKind read_name(Reader *r) {
     size_t len = strcspn(r->at, "(, ");
     for (int k = 0; k < STEP_KINDS; k++)
         if (strlen(forms[k].name) == len && !memcmp(forms[k].name, r->at, len)) {
             r->at += len;
-            return (StepKind)k;
+            return (ChangeKind)k;
         }
     bad_list(r, "wants none, basic or steps such as resized-crop(0.08-1),hflip(0.5),rotate(15),jitter(0.4,0.4,0.4,0.1),pad(4)");
 }
@@ -55,7 +55,7 @@ static int read_numbers(Reader *r, const struct StepForm *form, double *v) {
     return n;
 }
 
-static void check_step(const Reader *r, const Step *s, int n, const ImageInput *in) {
+static void check_step(const Reader *r, const Change *s, int n, const ImageInput *in) {
     const struct StepForm *form = &forms[s->kind];
     if (n < form->least || n > form->most) bad_list(r, cx_fmt(r->cx, "%d numbers for %s", n, form->name));
     bool whole = s->kind == STEP_PAD || s->kind == STEP_RESIZE;
@@ -67,8 +67,8 @@ static void check_step(const Reader *r, const Step *s, int n, const ImageInput *
     if (s->kind == STEP_JITTER && s->v[3] > 0.5) bad_list(r, "the hue turns by 0.5 at most");
 }
 
-static Step read_step(Reader *r, const ImageInput *in) {
-    Step s = {.kind = read_name(r)};
+static Change read_step(Reader *r, const ImageInput *in) {
+    Change s = {.kind = read_name(r)};
     const struct StepForm *form = &forms[s.kind];
     memcpy(s.v, form->otherwise, sizeof s.v);
     check_step(r, &s, read_numbers(r, form, s.v), in);
@@ -84,7 +84,7 @@ Augment augment_parse(Cx *cx, const char *text, const ImageInput *in) {
     for (;; r.at++) {
         r.at += strspn(r.at, " ");
         if (a.n == AUGMENT_STEPS) bad_list(&r, "too many steps");
-        Step s = a.step[a.n++] = read_step(&r, in);
+        Change s = a.step[a.n++] = read_step(&r, in);
         a.sizes = a.sizes || s.kind == STEP_RESIZED_CROP || s.kind == STEP_RESIZE;
         r.at += strspn(r.at, " ");
         if (!*r.at) return a;
@@ -92,12 +92,12 @@ Augment augment_parse(Cx *cx, const char *text, const ImageInput *in) {
     }
 }
 
-static int numbers_shown(const Step *s) { return s->kind == STEP_RESIZED_CROP ? 4 : forms[s->kind].most; }
+static int numbers_shown(const Change *s) { return s->kind == STEP_RESIZED_CROP ? 4 : forms[s->kind].most; }
 
 const char *augment_text(Cx *cx, const Augment *a) {
     const char *all = "";
     for (int i = 0; i < a->n; i++) {
-        const Step *s = &a->step[i];
+        const Change *s = &a->step[i];
         all = cx_fmt(cx, "%s%s%s", all, i ? "," : "", forms[s->kind].name);
         int n = numbers_shown(s);
         for (int k = 0; k < n; k++) {
@@ -163,24 +163,24 @@ static Err windowed(Work *w, Box window) {
     return e;
 }
 
-static Err do_resized_crop(Work *w, const Step *s) {
+static Err do_resized_crop(Work *w, const Change *s) {
     Box box = resized_crop_box(w->draw, s->v, s->v + 2, w->now->width, w->now->height);
     return resized(w, box, w->p->in.width, w->p->in.height);
 }
 
-static Err do_resize(Work *w, const Step *s) {
+static Err do_resize(Work *w, const Change *s) {
     int width, height;
     Recipe shorter = {.resize = RESIZE_SHORTER, .resize_height = (int)s->v[0]};
     if (resized_size(&shorter, w->now, &width, &height, w->f)) return w->f->code;
     return resized(w, (Box){0, 0, w->now->width, w->now->height}, width, height);
 }
 
-static Err do_center_crop(Work *w, const Step *s) {
+static Err do_center_crop(Work *w, const Change *s) {
     (void)s;
     return windowed(w, center_box(w->now->width, w->now->height, w->p->in.width, w->p->in.height, false));
 }
 
-static Err do_crop(Work *w, const Step *s) {
+static Err do_crop(Work *w, const Change *s) {
     (void)s;
     const ImageInput *in = &w->p->in;
     int down = w->now->height - in->height, across = w->now->width - in->width;
@@ -189,22 +189,22 @@ static Err do_crop(Work *w, const Step *s) {
     return windowed(w, (Box){left, top, in->width, in->height});
 }
 
-static Err do_pad(Work *w, const Step *s) {
+static Err do_pad(Work *w, const Change *s) {
     int n = (int)s->v[0];
     return windowed(w, (Box){-n, -n, w->now->width + 2 * n, w->now->height + 2 * n});
 }
 
-static Err flip(Work *w, const Step *s, void (*how)(Image *)) {
+static Err flip(Work *w, const Change *s, void (*how)(Image *)) {
     if (draw_between(w->draw, 0, 1) >= s->v[0]) return E_OK;
     Image *im = own(w);
     if (im) how(im);
     return im ? E_OK : w->f->code;
 }
 
-static Err do_hflip(Work *w, const Step *s) { return flip(w, s, image_flip_across); }
-static Err do_vflip(Work *w, const Step *s) { return flip(w, s, image_flip_down); }
+static Err do_hflip(Work *w, const Change *s) { return flip(w, s, image_flip_across); }
+static Err do_vflip(Work *w, const Change *s) { return flip(w, s, image_flip_down); }
 
-static Err do_rotate(Work *w, const Step *s) {
+static Err do_rotate(Work *w, const Change *s) {
     Image *to = other(w);
     Err e = image_rotate(w->now, draw_between(w->draw, -s->v[0], s->v[0]), to, w->f);
     w->now = to;
@@ -212,7 +212,7 @@ static Err do_rotate(Work *w, const Step *s) {
 }
 
 // All four are drawn whatever their strengths, then done in a random order.
-static Err do_jitter(Work *w, const Step *s) {
+static Err do_jitter(Work *w, const Change *s) {
     static void (*const change[])(Image *, double) = {image_brightness, image_contrast, image_saturation, image_hue};
     int order[4] = {0, 1, 2, 3};
     double by[4];
@@ -232,7 +232,7 @@ static Err do_jitter(Work *w, const Step *s) {
 
 Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in, const Image **out,
                   Fault *f) {
-    static Err (*const doing[STEP_KINDS])(Work *, const Step *) = {
+    static Err (*const doing[STEP_KINDS])(Work *, const Change *) = {
         [STEP_RESIZED_CROP] = do_resized_crop, [STEP_RESIZE] = do_resize, [STEP_CENTER_CROP] = do_center_crop,
         [STEP_CROP] = do_crop, [STEP_PAD] = do_pad, [STEP_HFLIP] = do_hflip, [STEP_VFLIP] = do_vflip,
         [STEP_ROTATE] = do_rotate, [STEP_JITTER] = do_jitter};

@@ -19,16 +19,16 @@
 
 enum { AUGMENT_STEPS = 16, STEP_NUMBERS = 4 };
 
-typedef enum StepKind {
+typedef enum ChangeKind {
     STEP_RESIZED_CROP, STEP_RESIZE, STEP_CENTER_CROP, STEP_CROP, STEP_PAD, STEP_HFLIP, STEP_VFLIP, STEP_ROTATE,
     STEP_JITTER, STEP_KINDS
-} StepKind;
+} ChangeKind;
 
-typedef struct Step { StepKind kind; double v[STEP_NUMBERS]; } Step;
+typedef struct Change { ChangeKind kind; double v[STEP_NUMBERS]; } Change;
 
 typedef struct Augment {               // start with {0}: nothing
     int n;
-    Step step[AUGMENT_STEPS];
+    Change step[AUGMENT_STEPS];
     bool sizes;                        // makes its own sizes: begins with the image as it is
 } Augment;
 

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "feed.h"
 #include "meta.h"
+#include "pictures.h"
 #include "print.h"
 
 #include <errno.h>
@@ -24,43 +25,6 @@ typedef struct Run {
 } Run;
 
 // ---- set-up ----
-// Recipe and sizes of the input `v` that takes pictures, sizes that are chosen already filled in.
-static ImageInput plan_pictures(Run *r, const ValueInfo *v) {
-    ImageInput in;
-    const char *why;
-    if (!image_input(v, &in, &why)) fail(r->cx, E_USAGE, "input '%s' takes no pictures: %s", cx_show(r->cx, v->name), why);
-    Recipe wishes = asked_recipe(r->a);
-    recipe_complete(r->cx, &r->meta.recipe, &wishes, &in);
-    preparer_init(&r->prepare, &r->meta.recipe, &in);
-    print_more("pictures: %s", recipe_text(r->cx, &r->meta.recipe));
-    return in;
-}
-
-static ValueInfo with_choice(Cx *cx, const ValueInfo *v, const ImportOptions *o) {
-    ValueInfo r = *v;
-    for (int i = 0; i < o->nshape; i++) {
-        if (strcmp(o->shape[i].input, v->name) != 0 || (v->rank >= 0 && v->rank != o->shape[i].rank)) continue;
-        r.rank = o->shape[i].rank;
-        r.dim = NEW(cx, Dim, r.rank);
-        for (int d = 0; d < r.rank; d++) r.dim[d] = (Dim){.value = o->shape[i].dim[d]};
-    }
-    return r;
-}
-
-// Where the model leaves height and width open, they are the recipe's.
-static void choose_size(Run *r, const ValueInfo *v, ImportOptions *o) {
-    ValueInfo known = with_choice(r->cx, v, o);
-    ImageInput in = plan_pictures(r, &known);
-    int first = known.rank - 3, h = first + (in.nhwc ? 0 : 1);
-    ShapeChoice *c = NEW(r->cx, ShapeChoice, o->nshape + 1);
-    for (int i = 0; i < o->nshape; i++) c[i] = o->shape[i];
-    ShapeChoice *mine = &c[o->nshape];
-    *mine = (ShapeChoice){.input = v->name, .rank = known.rank};
-    for (int d = 0; d < known.rank; d++) mine->dim[d] = known.dim[d].value > 0 ? known.dim[d].value : -1;
-    mine->dim[h] = in.height, mine->dim[h + 1] = in.width, mine->dim[first + (in.nhwc ? 2 : 0)] = in.channels;
-    o->shape = c, o->nshape++;
-}
-
 static const char **kept_values(const Args *a, Model *m) {
     const char **keep = NULL, *glob;
     int n = 0;
@@ -83,7 +47,7 @@ static void open_model(Run *r, const char *path) {
     feeds_shape(r->cx, &r->feeds, m, &import);
     const ValueInfo *v = picture_input(m);
     if (r->pictures.n && !v) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
-    if (r->pictures.n) choose_size(r, v, &import);
+    if (r->pictures.n) r->prepare = pictures_choose(a, &r->meta.recipe, v, &import).prepare;
     r->e = engine_of_graph(model_import(m, &import), &o);
 }
 
@@ -97,7 +61,7 @@ static void open_package(Run *r, const Package *p, const char *path) {
     TensorDesc d = engine_input(r->e, 0);
     ValueInfo v = {.name = engine_input_name(r->e, 0), .type = d.type, .rank = d.rank, .dim = NEW(r->cx, Dim, d.rank)};
     for (int k = 0; k < d.rank; k++) v.dim[k].value = d.dim[k];
-    plan_pictures(r, &v);
+    r->prepare = pictures_plan(r->a, &r->meta.recipe, &v).prepare;
 }
 
 // ---- answers ----

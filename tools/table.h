@@ -50,6 +50,15 @@ COMMAND(bench, "MODEL|PACKAGE", "time a model",
         "printed; `quit` ends it.",
         "tvc bench resnet50.onnx --threads 2\n"
         "tvc bench resnet50.onnx --batch 8 --profile\n")
+COMMAND(train, "MODEL PHOTOS", "teach a model new classes, from photos in folders",
+        "The head is replaced by one of as many classes as PHOTOS has, unless they are the model's own. PHOTOS is as for "
+        "`tvc data check`. What is not said is chosen by the recipe and printed. --recipe head (the default) trains the new "
+        "head alone, which takes seconds; finetune then goes on with everything, the earlier layers slower; full trains "
+        "everything from the start. Ctrl-C ends the step, saves and says how to go on.",
+        "tvc train mobilenetv2.onnx photos/ -o mine.onnx\n"
+        "tvc train resnet50.onnx photos/ --recipe finetune --epochs 15 -o mine.onnx\n"
+        "tvc train resnet18.onnx photos/ --freeze 'conv1*,layer1*' --lr 1e-3 --schedule cosine -o mine.onnx\n"
+        "tvc train --resume mine.run\n")
 COMMAND(data, "check PHOTOS", "look over a dataset before anything is learned from it",
         "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
         ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
@@ -70,6 +79,7 @@ COMMAND(man, "", "print the manual page",
 GROUP(OUTPUT, "Output")
 GROUP(SURGERY, "Editing")
 GROUP(PICTURES, "Pictures")
+GROUP(TRAINING, "Training")
 GROUP(DATA, "Data")
 GROUP(RUNNING, "Running")
 GROUP(GENERAL, "General")
@@ -77,17 +87,17 @@ GROUP(GENERAL, "General")
 #endif
 
 #ifdef OPTION
-OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile,
+OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data,
+       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train,
        "print the result as JSON")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
 
 OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_compile,
        "a new classifying layer for N classes; a feature extractor gets one appended")
-OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile,
+OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_train,
        "the node, value or weight that is the head, instead of the one found")
 OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile,
        "replace the last layer (default), or every layer back to the features")
@@ -96,7 +106,7 @@ OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile,
 OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data, "seed of everything random (default 0)")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_train, "seed of everything random (default 0)")
 OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
@@ -104,23 +114,61 @@ OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compi
 OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile, "end the model at this value: a feature extractor")
 OPTION(EVAL, "eval", 0, NULL, SURGERY, C_edit | C_compile, "inference form: training_mode 0, extra outputs dropped")
 OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the batch free in the written file")
-OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile,
+OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_train,
        "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
 
-OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_run | C_data, "how pictures are prepared, as a whole")
-OPTION(RESIZE, "resize", 0, "S", PICTURES, C_run | C_data, "scale the shorter side to S pixels")
-OPTION(CROP, "crop", 0, "C", PICTURES, C_run | C_data, "cut C x C pixels from the centre")
-OPTION(INTERPOLATION, "interpolation", 0, "nearest|bilinear|bicubic|box|hamming|lanczos", PICTURES, C_run | C_data,
-       "filter for resizing (default bilinear)")
-OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_run | C_data, "order of the colour channels (default rgb)")
-OPTION(SCALE, "scale", 0, "X", PICTURES, C_run | C_data, "value = (pixel x scale - mean) / std (default 1/255)")
-OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_run | C_data, "one, or one per channel")
-OPTION(STD, "std", 0, "X,...", PICTURES, C_run | C_data, "one, or one per channel")
-OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_run | C_data, "orientation noted by the camera (default apply)")
+OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_train, "what is chosen where nothing is said (default head)")
+OPTION(EPOCHS, "epochs", 'e', "N", TRAINING, C_train, "how often every picture is seen")
+OPTION(LR, "lr", 0, "X", TRAINING, C_train, "learning rate")
+OPTION(OPTIMIZER, "optimizer", 0, "NAME[:KEY=X,...]", TRAINING, C_train,
+       "sgd, adam, adamw, adamax, adadelta, adagrad, rmsprop or rprop; keys beta1, beta2, eps, rho, dampening, lr_decay, "
+       "nesterov, amsgrad, centered")
+OPTION(MOMENTUM, "momentum", 0, "X", TRAINING, C_train, "of sgd and rmsprop")
+OPTION(WEIGHT_DECAY, "weight-decay", 0, "X", TRAINING, C_train, "as the optimizer means it")
+OPTION(SCHEDULE, "schedule", 0, "NAME[:X,...]", TRAINING, C_train,
+       "constant, step:SIZE[,GAMMA], multi-step:E,E,...[,gamma=G], exponential:GAMMA, cosine[:LEAST], one-cycle[:MOST], "
+       "plateau[:FACTOR[,PATIENCE]], formula:0.95^epoch")
+OPTION(WARMUP_EPOCHS, "warmup-epochs", 0, "N", TRAINING, C_train, "epochs in which the rate grows linearly, before the schedule")
+OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_train,
+       "rates of parameters of their own: lr, momentum, weight_decay; may repeat, the first that matches counts")
+OPTION(UNFREEZE_AT, "unfreeze-at", 0, "EPOCH=GLOB", TRAINING, C_train, "train these too from this epoch on; may repeat")
+OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_train, "what is minimised (default: by the data)")
+OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_train, "of cross entropy")
+OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_train, "of the loss; auto: the rarer the heavier")
+OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_train,
+       "BatchNorm: auto freezes those whose scale or shift is frozen and trains the others")
+OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_train, "Dropout with this probability before the new head")
+OPTION(CLIP, "clip", 0, "X", TRAINING, C_train, "greatest norm of all gradients together")
+OPTION(EMA, "ema", 0, "X", TRAINING, C_train, "keep averages of the weights, this share of them each step, and use those")
+OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_train, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
+OPTION(KEEP_HEAD, "keep-head", 0, NULL, TRAINING, C_train, "go on with the head there is")
+OPTION(PATIENCE, "patience", 0, "N", TRAINING, C_train, "end after N epochs without a better one")
+OPTION(CACHE_FEATURES, "cache-features", 0, "auto|off|K", TRAINING, C_train,
+       "what the frozen part makes of every picture is computed once and kept; K augmented views of it")
+OPTION(RUN_DIR, "run-dir", 0, "DIR", TRAINING, C_train, "folder of checkpoints and reports (default: OUT with .run for .onnx)")
+OPTION(RESUME, "resume", 0, "DIR", TRAINING, C_train, "go on with the run in this folder")
+OPTION(SAVE_EVERY, "save-every", 0, "SECONDS", TRAINING, C_train, "between checkpoints (default 30; 0: every step)")
+OPTION(STOP_AT, "stop-at", 0, "N", TRAINING, C_train, "stop after N steps in all, as Ctrl-C does")
 
-OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data,
+OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_PHOTOS, "how pictures are prepared, as a whole")
+OPTION(RESIZE, "resize", 0, "S", PICTURES, C_PHOTOS, "scale the shorter side to S pixels")
+OPTION(CROP, "crop", 0, "C", PICTURES, C_PHOTOS, "cut C x C pixels from the centre")
+OPTION(INTERPOLATION, "interpolation", 0, "nearest|bilinear|bicubic|box|hamming|lanczos", PICTURES, C_PHOTOS,
+       "filter for resizing (default bilinear)")
+OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_PHOTOS, "order of the colour channels (default rgb)")
+OPTION(SCALE, "scale", 0, "X", PICTURES, C_PHOTOS, "value = (pixel x scale - mean) / std (default 1/255)")
+OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
+OPTION(STD, "std", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
+OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_PHOTOS, "orientation noted by the camera (default apply)")
+
+OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_train,
        "share of an undivided dataset that is kept for validation (default 0.2)")
-OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data, "only these classes, in this order")
+OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_train, "only these classes, in this order")
+
+OPTION(AUGMENT, "augment", 0, "none|basic|LIST", DATA, C_train,
+       "random changes of training pictures: resized-crop, hflip, vflip, rotate(D), jitter(B, C, S, H), pad(N), crop ...")
+OPTION(BALANCE, "balance", 0, NULL, DATA, C_train, "every class equally often")
+OPTION(WORKERS, "workers", 0, "N", DATA, C_train, "threads that decode pictures (default: one per processor)")
 
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
@@ -130,13 +178,13 @@ OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with 
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
 OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
        "compiled kernels, or the reference evaluator; for compare twice: of the first and the second")
-OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench,
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train,
        "the processor to compile for (default: this one)")
-OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench,
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train,
        "N pictures at once, or up to N where the model's batch is free")
-OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench,
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")

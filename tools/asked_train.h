@@ -1,0 +1,14 @@
+// asked_train.h -- the options of tvc train, and what the recipe chooses where they are silent.
+#ifndef TVC_ASKED_TRAIN_H
+#define TVC_ASKED_TRAIN_H
+#include "../train/loop.h"
+#include "options.h"
+
+// The loss by the data where it is not said. `classes` for class weights and the check of their number.
+Loss asked_loss(const Args *a, const Dataset *d);
+TargetKind asked_target(const Args *a);                   // what the loss wants of the data
+// Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's.
+void asked_job(const Args *a, TrainJob *job);
+uint64_t asked_settings(const Args *a);                   // a hash of all options that decide what is computed
+
+#endif

@@ -1,0 +1,75 @@
+// learner.h -- a Model compiled for training, with a Session open: what the loop turns.
+//
+// Everything lives in the Cx; the Session is closed with it, or by learner_close.
+#ifndef TVC_LEARNER_H
+#define TVC_LEARNER_H
+#include "../codegen/compile.h"
+#include "../frontend/import.h"
+#include "../passes/surgery.h"
+#include "../passes/train.h"
+#include "../runtime/exec.h"
+
+typedef struct ParamGroup {           // parameters with rates of their own
+    const char *pattern;              // of initializer names
+    double lr, momentum, decay;       // NAN: as those of no group
+} ParamGroup;
+
+typedef struct LearnerOptions {
+    int batch;                        // at most so many examples at once
+    const char *freeze;               // as surgery's: backbone|none|GLOB,...; NULL: none
+    const char *thaw;                 // GLOB,... of initializers that learn although `freeze` names them; or NULL
+    const char *head;                 // the head by name, or NULL
+    Loss loss;
+    Optimizer optimizer;
+    ParamGroup rates;                 // of what no group matches; no NAN here
+    int ngroup;
+    const ParamGroup *group;          // the first that matches counts
+    bool by_depth;                    // the backbone learns slower the earlier a layer stands
+    BnMode bn;
+    double clip, ema;                 // 0: none
+    double aux_weight;                // negative: 0.4 for one auxiliary head, 0.3 for more
+    ImportOptions import;
+    CompileOptions compile;
+    SessionOptions session;
+} LearnerOptions;
+
+typedef struct Learner {
+    Cx *cx;
+    Model *model;
+    LearnerOptions o;
+    Compiled *compiled;
+    const Program *program;
+    const TrainGraph *graph;
+    Session *session;
+    int nclass;                       // scores per example
+    int ngroup;
+    ParamGroup *group;                // the rates of every group of the program
+    int input, target, step, loss, finite, scores, eval;          // slots
+    int *lr, *momentum, *decay;       // slots, per group
+    int nfeature, *feature;           // slots; none: there is no frozen prefix
+    int nkept, *kept;                 // slots of all that steps change
+    double *scored;                   // [batch][nclass], what the functions below return
+    void *typed;                      // room for a batch in the type of input or target
+} Learner;
+
+// Compile the document as it is. Fails with E_USAGE if nothing is left to train.
+Learner *learner_new(Model *m, const LearnerOptions *o);
+void learner_close(Learner *l);                           // the session; the rest goes with the Cx
+
+// One batch: pictures (or features, where there is a frozen prefix) have been put in before.
+void learner_batch(Learner *l, int n);
+void learner_pixels(Learner *l, const float *pixels);     // and their features
+void learner_labels(Learner *l, const int64_t *label, const float *target);   // target: for losses of numbers
+typedef struct StepResult { double loss; bool finite; const double *scores; } StepResult;
+// `number`: of the step, 1 for the first; factors multiply every group's own rates (momentum: negative: leave).
+StepResult learner_step(Learner *l, int64_t number, double lr_factor, double momentum);
+const double *learner_scores(Learner *l);                 // of the batch, as inference gives them
+const char *learner_blame(Learner *l);                    // after a step that was not finite: what is not
+
+// Averages take the place of weights, and back again.
+void learner_swap_ema(Learner *l);
+
+const char *slot_name(const Learner *l, int slot);
+int64_t slot_bytes(const Learner *l, int slot);
+
+#endif

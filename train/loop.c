@@ -1,0 +1,296 @@
+// loop.c -- see loop.h.
+#include "loop.h"
+#include "stop.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MEMORY_SHARE = 4 };             // kept features take at most this part of the machine's memory
+
+typedef struct Run {
+    Cx *cx;
+    const TrainJob *job;
+    const Watch *watch;
+    Identity id;
+    const atomic_int *stop;
+    Progress p;
+    Judged judged;                    // of the epoch under way
+    int phase;
+    Learner *l;
+    Source *train, *val;
+    int64_t steps, met;               // per epoch; images seen by this process
+    double began, before, saved;      // times: of this process; seconds of earlier ones; of the last checkpoint
+    bool warned;
+    int64_t nbad;
+} Run;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const char *checkpoint_path(const Run *r) { return rundir_file(r->cx, &r->job->dir, "last.ckpt"); }
+
+// ---- the parts of a phase ----
+
+static int phase_at(const TrainJob *job, int64_t epoch) {
+    int i = 0;
+    while (i + 1 < job->nphase && job->phase[i + 1].from <= epoch) i++;
+    return i;
+}
+
+static size_t memory_for_features(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page / MEMORY_SHARE : (size_t)1 << 30;
+}
+
+// How many views of these examples are kept; validation is never augmented and needs one.
+static int views_of(const Run *r, const Examples *examples, bool training, size_t room) {
+    const TrainJob *job = r->job;
+    bool random = training && job->augment;
+    int want = job->features == FEATURES_AUTO ? !random : job->features && !random ? 1 : job->features;
+    size_t bytes = want ? features_bytes(r->l, examples->n, want) : 0;
+    if (want && bytes > room)
+        cx_note(r->cx, "features of %s are not kept: they would take %zu MB of the %zu MB allowed", examples->name, bytes >> 20, room >> 20);
+    return bytes && bytes <= room ? want : 0;
+}
+
+static SourceOptions source_options(const Run *r, const Examples *examples, bool training) {
+    const TrainJob *job = r->job;
+    OrderKind kind = !training ? ORDER_SEQUENTIAL : job->balance ? ORDER_BALANCED : ORDER_SHUFFLED;
+    LoaderOptions o = {.data = job->data, .examples = examples, .prepare = job->prepare, .augment = training ? job->augment : NULL,
+                       .order = kind, .seed = job->seed, .batch = job->learner.batch,
+                       .epochs = training ? job->schedule.epochs : 1, .workers = job->workers, .stop = r->stop};
+    return (SourceOptions){.loader = o};
+}
+
+// False: stopped meanwhile.
+static bool open_sources(Run *r) {
+    const Dataset *d = r->job->data;
+    SourceOptions train = source_options(r, &d->train, true), val = source_options(r, &d->val, false);
+    size_t room = memory_for_features();
+    train.views = views_of(r, &d->train, true, room);
+    if (train.views) room -= features_bytes(r->l, d->train.n, train.views);
+    val.views = views_of(r, &d->val, false, room);
+    r->train = source_open(r->l, &train);
+    r->val = r->train ? source_open(r->l, &val) : NULL;
+    return r->val;
+}
+
+static void tell_bad(Run *r, const Source *s, const Examples *examples) {
+    const BadExample *bad;
+    int n = s ? source_bad(s, &bad) : 0;
+    r->nbad += n;
+    for (int i = 0; i < n && r->watch->bad; i++) r->watch->bad(r->watch->user, examples->at[bad[i].sample].picture.name, bad[i].why);
+}
+
+static void close_phase(Run *r) {
+    if (!r->l) return;
+    tell_bad(r, r->train, &r->job->data->train), tell_bad(r, r->val, &r->job->data->val);
+    source_close(r->train), source_close(r->val);
+    r->train = r->val = NULL;
+}
+
+static void compile_phase(Run *r, int phase) {
+    LearnerOptions o = r->job->learner;
+    const Phase *p = &r->job->phase[phase];
+    o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
+    o.session.seed = r->job->seed;
+    r->l = learner_new(r->job->model, &o);
+    r->phase = phase;
+}
+
+// What the optimizer remembers of parameters that stay trained.
+static void carry_state(Learner *to, Learner *from) {
+    for (int i = 0; i < to->nkept; i++) {
+        int old = session_slot(from->session, slot_name(to, to->kept[i]));
+        if (old >= 0 && !model_init(to->model, slot_name(to, to->kept[i])) && slot_bytes(to, to->kept[i]) == slot_bytes(from, old))
+            session_write(to->session, to->kept[i], session_data(from->session, old));
+    }
+}
+
+// The next phase begins with the weights this one ended with.
+static void change_phase(Run *r, int phase) {
+    Learner *old = r->l;
+    close_phase(r);
+    Weights w = weights_copy(old);
+    weights_to_model(r->job->model, &w);
+    compile_phase(r, phase);
+    carry_state(r->l, old);
+    learner_close(old);
+}
+
+// ---- checkpoints ----
+
+static void save(Run *r) {
+    Fault f;
+    r->p.seconds = r->before + now() - r->began;
+    r->saved = now();
+    if (progress_save(&r->p, r->l, &r->id, checkpoint_path(r), &f)) return;
+    if (!r->warned) cx_note(r->cx, "no checkpoint could be written, training goes on: %s", f.text);
+    r->warned = true;
+}
+
+static void resume(Run *r) {
+    const char *path = checkpoint_path(r);
+    bool none = access(path, F_OK) && access(cx_fmt(r->cx, "%s.1", path), F_OK);
+    Checkpoint c = {0};
+    if (none) cx_note(r->cx, "%s has no checkpoint yet: the run starts from its beginning", cx_show(r->cx, r->job->dir.path));
+    else c = checkpoint_read(r->cx, path), progress_numbers(r->cx, &r->p, &c, &r->id, path);
+    compile_phase(r, phase_at(r->job, r->p.epoch < r->job->schedule.epochs ? r->p.epoch : r->job->schedule.epochs - 1));
+    if (!none) progress_restore(&r->p, r->l, &c, path);
+    r->before = r->p.seconds;
+}
+
+// ---- telling ----
+
+static void tick(Run *r, bool validating, int64_t done, const Tally *t, double lr) {
+    if (!r->watch->tick) return;
+    const Dataset *d = r->job->data;
+    double took = now() - r->began, rate = took > 0 ? (double)r->met / took : 0;
+    int64_t each = d->train.n + d->val.n, left = (r->job->schedule.epochs - r->p.epoch) * each - done;
+    Tick k = {.epoch = r->p.epoch, .epochs = r->job->schedule.epochs, .step = r->p.step, .steps = r->steps, .validating = validating,
+              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .seconds = took, .rate = rate,
+              .left = rate > 0 ? (double)left / rate : 0};
+    r->watch->tick(r->watch->user, &k);
+}
+
+// ---- an epoch ----
+
+static int asked_to_stop(const Run *r) {
+    int signal_number = atomic_load(r->stop);
+    return signal_number ? signal_number : r->job->stop_at && r->p.number >= r->job->stop_at ? -1 : 0;
+}
+
+_Noreturn static void diverged(Run *r, double loss) {
+    const char *what = learner_blame(r->l);
+    save(r);
+    fail(r->cx, E_DIVERGED, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g); the weights before this step are in %s",
+         (long long)r->p.number + 1, (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss,
+         cx_show(r->cx, checkpoint_path(r)));
+}
+
+static double step(Run *r, const Portion *b) {
+    double momentum, factor = schedule_factor(r->cx, &r->job->schedule, &r->p.plateau, b->epoch, b->step, &momentum);
+    learner_labels(r->l, b->label, b->target);
+    StepResult s = learner_step(r->l, r->p.number + 1, factor, momentum);
+    if (!s.finite) diverged(r, s.loss);
+    for (int i = 0; i < b->n; i++) {
+        Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
+                          b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
+        v.loss = s.loss, v.weight = 1;
+        tally_add(&r->p.train, &v);
+    }
+    r->p.number++, r->p.step = b->step + 1, r->met += b->n;
+    return factor;
+}
+
+// False: stopped before its end.
+static bool train_epoch(Run *r) {
+    Portion b;
+    if (asked_to_stop(r)) return false;
+    source_start(r->train, r->p.epoch, r->p.step);
+    while (source_next(r->train, &b)) {
+        double factor = step(r, &b);
+        tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, factor * r->job->learner.rates.lr);
+        if (asked_to_stop(r)) return false;
+        if (now() - r->saved >= r->job->save_every) save(r);
+    }
+    return !asked_to_stop(r);
+}
+
+// False: stopped before its end.
+static bool validate(Run *r, Judged *j) {
+    Portion b;
+    Learner *l = r->l;
+    source_start(r->val, 0, 0);
+    if (l->o.ema > 0) learner_swap_ema(l);
+    while (source_next(r->val, &b)) {
+        const double *z = learner_scores(l);
+        for (int i = 0; i < b.n; i++) {
+            Verdict v = judge(&l->o.loss, z + (int64_t)i * l->nclass, l->nclass, b.label[i], b.target ? b.target + (int64_t)i * l->nclass : NULL);
+            judged_add(j, b.sample[i], &v);
+        }
+        r->met += b.n;
+        tick(r, true, r->job->data->train.n + j->tally.count, &j->tally, 0);
+    }
+    if (l->o.ema > 0) learner_swap_ema(l);
+    return !atomic_load(r->stop);
+}
+
+static void keep_best(Run *r, const Judged *j, double value) {
+    Progress *p = &r->p;
+    if (r->l->o.ema > 0) learner_swap_ema(r->l);
+    if (p->best_of == r->l) weights_again(&p->best, r->l);
+    else p->best = weights_copy(r->l), p->best_of = r->l;
+    if (r->l->o.ema > 0) learner_swap_ema(r->l);
+    memcpy(p->judged.predicted, j->predicted, sizeof *j->predicted * (size_t)j->n);
+    memcpy(p->judged.loss, j->loss, sizeof *j->loss * (size_t)j->n);
+    p->best_value = value, p->best_epoch = p->epoch;
+}
+
+// Classes are told apart by hits, numbers by the loss.
+static double value_of(const Run *r, const Tally *t) {
+    bool numbers = r->job->learner.loss.kind == LOSS_MSE || r->job->learner.loss.kind == LOSS_L1;
+    return numbers ? -tally_loss(t) : tally_top1(t);
+}
+
+static void end_epoch(Run *r, const Judged *j) {
+    Progress *p = &r->p;
+    double momentum, value = value_of(r, &j->tally), lr = r->job->learner.rates.lr;
+    lr *= schedule_factor(r->cx, &r->job->schedule, &p->plateau, p->epoch, r->steps - 1, &momentum);
+    bool best = p->best_epoch < 0 || value > p->best_value;
+    if (best) keep_best(r, j, value);
+    EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),
+                    tally_top5(&j->tally), lr, r->before + now() - r->began};
+    *VEC_PUSH(r->cx, p->row, p->nrow) = row;
+    schedule_epoch_done(&r->job->schedule, &p->plateau, row.val_loss);
+    p->epoch++, p->step = 0, p->train = (Tally){0};
+    if (r->job->patience && p->epoch - p->best_epoch > r->job->patience) p->done = 1;
+    if (p->epoch >= r->job->schedule.epochs) p->done = 1;
+    if (r->watch->epoch) r->watch->epoch(r->watch->user, &row, best);
+}
+
+// False: stopped before its end.
+static bool epoch(Run *r) {
+    int phase = phase_at(r->job, r->p.epoch);
+    if (phase != r->phase) change_phase(r, phase);
+    if (!r->train && !open_sources(r)) return false;
+    judged_clear(&r->judged);
+    if (!train_epoch(r) || !validate(r, &r->judged)) return false;
+    end_epoch(r, &r->judged);
+    if (r->p.done || now() - r->saved >= r->job->save_every) save(r);
+    return true;
+}
+
+// ---- the run ----
+
+static void begin(Run *r) {
+    const TrainJob *job = r->job;
+    r->p = (Progress){.plateau = {INFINITY, 1, 0}, .best_epoch = -1, .judged = judged_new(r->cx, job->data->val.n)};
+    r->id = (Identity){.data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
+    r->judged = judged_new(r->cx, job->data->val.n);
+    r->id.model = weights_hash(job->origin);
+    if (job->resume) resume(r);
+    else compile_phase(r, 0);
+    r->steps = (job->data->train.n + job->learner.batch - 1) / job->learner.batch;
+    r->began = r->saved = now();
+    if (r->p.done && r->p.epoch < job->schedule.epochs && !job->patience) r->p.done = 0;
+}
+
+TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {
+    Run *r = NEW(cx, Run, 1);
+    bool whole = true;
+    *r = (Run){.cx = cx, .job = job, .watch = watch, .phase = -1};
+    begin(r);
+    r->stop = stop_watch();
+    while (whole && !r->p.done) whole = epoch(r);
+    int stopped = whole ? 0 : asked_to_stop(r);
+    if (!whole) save(r);
+    close_phase(r);
+    stop_unwatch();
+    r->p.seconds = r->before + now() - r->began;
+    return (TrainResult){.stopped = stopped, .epochs = r->p.nrow, .nbad = r->nbad, .progress = &r->p, .learner = r->l};
+}

@@ -1,0 +1,209 @@
+// setup.c -- from a document to a learner: what is frozen and in which group the rest is, where the
+// loss is taken, the training program, its session and slots.
+#include "learner.h"
+
+#include <fnmatch.h>
+#include <jansson.h>
+
+typedef struct Setup {
+    Cx *cx;
+    Model *m;
+    const LearnerOptions *o;
+    int nfrozen;
+    const char **frozen;              // sorted
+    const char **shallow;             // of a backbone by depth: sorted names in the first half
+    int nshallow;
+    const char **head;                // sorted names of the head's own
+    int nhead;
+} Setup;
+
+// ---- names ----
+
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static bool among(const char *name, const char **list, int n) { return n && bsearch(&name, list, (size_t)n, sizeof *list, by_name); }
+
+static void free_json(void *v) { json_decref(v); }
+
+// The names that surgery's patterns mean; the document keeps its own list.
+static const char **frozen_names(Cx *cx, Model *m, const char *patterns, const char *head, int *count) {
+    const char **list = NULL, *before = model_meta(m, "tvc.frozen");
+    *count = 0;
+    surgery_apply(m, &(Surgery){.freeze = patterns, .head = head});
+    json_t *names = json_loads(model_meta(m, "tvc.frozen"), 0, NULL);
+    cx_defer(cx, free_json, names);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        *VEC_PUSH(cx, list, *count) = json_string_value(json_array_get(names, i));
+    model_set_meta(m, "tvc.frozen", before);
+    if (*count) qsort(list, (size_t)*count, sizeof *list, by_name);
+    return list;
+}
+
+// Which of the backbone's parameters stand in its first half, by the order of the nodes that use them.
+static void find_depths(Setup *s) {
+    Model *m = s->m;
+    int nbackbone;
+    const char **backbone = frozen_names(s->cx, m, "backbone", s->o->head, &nbackbone), **list = NULL;
+    const int *order = model_order(m);
+    int n = 0;
+    for (int i = 0; i < m->nnode; i++)
+        for (int k = 0; k < m->node[order[i]]->nin; k++)
+            if (among(m->node[order[i]]->in[k], backbone, nbackbone)) *VEC_PUSH(s->cx, list, n) = m->node[order[i]]->in[k];
+    s->shallow = list, s->nshallow = n / 2;
+    if (s->nshallow) qsort(s->shallow, (size_t)s->nshallow, sizeof *list, by_name);
+    s->head = NULL;
+    for (int i = 0; i < m->ninit; i++)
+        if (!among(m->init[i]->name, backbone, nbackbone)) *VEC_PUSH(s->cx, s->head, s->nhead) = m->init[i]->name;
+    if (s->nhead) qsort(s->head, (size_t)s->nhead, sizeof *s->head, by_name);
+}
+
+static bool any_matches(Cx *cx, const char *patterns, const char *name) {
+    for (const char *p = patterns ? patterns : ""; *p;) {
+        size_t n = strcspn(p, ",");
+        if (fnmatch(cx_str(cx, p, n), name, 0) == 0) return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+// ---- groups: those asked for, then the rest: head, later half, earlier half ----
+
+static int group_of(void *user, const char *name) {
+    const Setup *s = user;
+    const LearnerOptions *o = s->o;
+    if (among(name, s->frozen, s->nfrozen) && !any_matches(s->cx, o->thaw, name)) return -1;
+    for (int i = 0; i < o->ngroup; i++)
+        if (fnmatch(o->group[i].pattern, name, 0) == 0) return i;
+    if (!o->by_depth || among(name, s->head, s->nhead)) return o->ngroup;
+    return o->ngroup + (among(name, s->shallow, s->nshallow) ? 2 : 1);
+}
+
+static void set_groups(Learner *l, const LearnerOptions *o) {
+    static const double slower[] = {1, 0.1, 0.03};
+    l->ngroup = o->ngroup + (o->by_depth ? 3 : 1);
+    l->group = NEW(l->cx, ParamGroup, l->ngroup);
+    for (int i = 0; i < l->ngroup; i++) {
+        ParamGroup *g = &l->group[i];
+        *g = i < o->ngroup ? o->group[i] : o->rates;
+        if (i >= o->ngroup) g->lr *= slower[i - o->ngroup];
+        if (isnan(g->lr)) g->lr = o->rates.lr;
+        if (isnan(g->momentum)) g->momentum = o->rates.momentum;
+        if (isnan(g->decay)) g->decay = o->rates.decay;
+    }
+}
+
+// ---- where the loss is taken ----
+
+static bool only_moves(const Node *n) { return n->op == OP_Reshape || n->op == OP_Cast; }
+
+// Before a final Softmax, LogSoftmax or Sigmoid, where the loss contains it.
+static Node *before_tail(Node *n, LossKind loss) {
+    Node *x = n;
+    while (only_moves(x)) x = x->in[0];
+    bool class = loss == LOSS_CROSS_ENTROPY && (x->op == OP_Softmax || x->op == OP_LogSoftmax || x->op == OP_Sigmoid);
+    bool labels = loss == LOSS_BCE && x->op == OP_Sigmoid;
+    return class || labels ? x->in[0] : n;
+}
+
+static int root_named(const Graph *g, const char *name) {
+    for (int i = 0; name && i < g->nroot; i++)
+        if (g->root[i].name && strcmp(g->root[i].name, name) == 0) return i;
+    return -1;
+}
+
+// The main scores, then those of auxiliary heads. Outputs that are no scores are not trained.
+static Node **find_scores(Setup *s, Graph *g, int *count) {
+    Heads h = heads_find(s->m, s->o->head);
+    Node **list = NULL;
+    bool *taken = NEW(s->cx, bool, g->nroot + 1);
+    *count = 0;
+    for (int i = 0; i < h.n; i++) {
+        int at = root_named(g, h.head[i].output);
+        if (at < 0 || taken[at]) continue;
+        taken[at] = true;
+        *VEC_PUSH(s->cx, list, *count) = before_tail(g->root[at].value, s->o->loss.kind);
+    }
+    if (*count == 0) *VEC_PUSH(s->cx, list, *count) = before_tail(g->root[0].value, s->o->loss.kind);
+    return list;
+}
+
+// ---- the program ----
+
+static void compile(Learner *l, Setup *s) {
+    const LearnerOptions *o = s->o;
+    ImportOptions import = o->import;
+    import.max_batch = o->batch;
+    Graph *g = model_import(l->model, &import);
+    TrainOptions t = {.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
+                      .clip = o->clip, .ema = o->ema};
+    Node **scores = find_scores(s, g, &t.nscores);
+    t.scores = scores;
+    t.aux_weight = o->aux_weight >= 0 ? o->aux_weight : t.nscores == 2 ? 0.4 : 0.3;
+    Shape z = scores[0]->shape;
+    if (o->batch > 1 && z.batch != 1)
+        fail(l->cx, E_UNSUPPORTED, "%s: the scores %s are not one row for each picture", cx_show(l->cx, l->model->path),
+             shape_str(l->cx, z));
+    l->nclass = (int)(numel(z) / (z.n ? z.d[0] : 1));
+    g->nroot = 0;
+    graph_root(g, "tvc.eval", scores[0], NULL, FN_FORWARD);
+    l->graph = train_graph(g, &t);
+    l->compiled = graph_compile(g, &o->compile);
+    l->program = l->compiled->program;
+}
+
+static void close_learner(void *l) { learner_close(l); }
+
+static void open_session(Learner *l) {
+    Fault f;
+    l->session = session_new(l->program, &l->o.session, &f);
+    if (!l->session) fail(l->cx, f.code, "%s", f.text);
+    cx_defer(l->cx, close_learner, l);
+}
+
+// ---- slots ----
+
+static int slot(Learner *l, const char *name) {
+    int i = session_slot(l->session, name);
+    assert(i >= 0);
+    return i;
+}
+
+static void find_slots(Learner *l) {
+    const Program *p = l->program;
+    l->input = 0;                                         // the picture is the first input
+    l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
+    l->finite = slot(l, "tvc.finite"), l->scores = slot(l, "tvc.scores"), l->eval = slot(l, "tvc.eval");
+    l->lr = NEW(l->cx, int, 3 * l->ngroup), l->momentum = l->lr + l->ngroup, l->decay = l->momentum + l->ngroup;
+    for (int k = 0; k < l->ngroup; k++) {
+        l->lr[k] = slot(l, cx_fmt(l->cx, "lr.%d", k));
+        l->momentum[k] = slot(l, cx_fmt(l->cx, "momentum.%d", k));
+        l->decay[k] = slot(l, cx_fmt(l->cx, "weight_decay.%d", k));
+    }
+    l->nfeature = l->graph->nfeature;
+    l->feature = NEW(l->cx, int, l->nfeature);
+    for (int i = 0; i < l->nfeature; i++) l->feature[i] = slot(l, l->graph->feature[i]->name);
+    for (int i = 0; i < p->nslot; i++)
+        if (p->slots[i].role == SLOT_PARAM || p->slots[i].role == SLOT_STATE) *VEC_PUSH(l->cx, l->kept, l->nkept) = i;
+}
+
+static void make_room(Learner *l) {
+    TensorDesc in = l->program->slots[l->input].desc, to = l->program->slots[l->target].desc;
+    int64_t most = desc_elements(&in) > desc_elements(&to) ? desc_elements(&in) : desc_elements(&to);
+    l->typed = cx_alloc(l->cx, ck_mul(l->cx, 8, (size_t)most));
+    l->scored = NEW(l->cx, double, (int64_t)l->o.batch * l->nclass);
+}
+
+Learner *learner_new(Model *m, const LearnerOptions *o) {
+    Cx *cx = m->cx;
+    Learner *l = NEW(cx, Learner, 1);
+    Setup s = {.cx = cx, .m = m, .o = o};
+    *l = (Learner){.cx = cx, .model = m, .o = *o};
+    if (o->freeze) s.frozen = frozen_names(cx, m, o->freeze, o->head, &s.nfrozen);
+    if (o->by_depth) find_depths(&s);
+    set_groups(l, o);
+    compile(l, &s);
+    open_session(l);
+    find_slots(l);
+    make_room(l);
+    return l;
+}

@@ -1,0 +1,31 @@
+// source.h -- batches put into a learner: decoded and sent through the frozen part, or out of the
+// features kept. Which examples a batch holds depends on the seed, the epoch and the step alone.
+#ifndef TVC_SOURCE_H
+#define TVC_SOURCE_H
+#include "features.h"
+
+typedef struct Portion {              // a batch that lies in the learner
+    int64_t epoch, step;
+    int n;
+    const int64_t *label, *sample;
+    const float *target;              // NULL: classes
+} Portion;
+
+typedef struct Source Source;
+
+typedef struct SourceOptions {
+    LoaderOptions loader;
+    int views;                        // of features to keep; 0: keep none
+} SourceOptions;
+
+// Computes the features, if they are to be kept. NULL: loader.stop was set meanwhile.
+Source *source_open(Learner *l, const SourceOptions *o);
+void source_close(Source *s);                             // also by the Cx; NULL is fine
+bool source_keeps(const Source *s);                       // features are kept
+int64_t source_steps(const Source *s);                    // per epoch
+void source_start(Source *s, int64_t epoch, int64_t step);
+// The next batch of this epoch; false after its last one, and when stopped.
+bool source_next(Source *s, Portion *p);
+int source_bad(const Source *s, const BadExample **out);  // pictures met that cannot be read
+
+#endif
