@@ -15,7 +15,7 @@ typedef struct Choice {
 } Choice;
 
 static const Choice choices[] = {
-    {"head", "backbone", "cosine", OPT_ADAM, 20, 1e-3, 0, 0, 0},
+    {"head", "backbone", "cosine", OPT_ADAM, 20, 3e-3, 0, 0, 0},
     {"finetune", "backbone", "cosine", OPT_ADAMW, 15, 1e-3, 0, 0.01, 0.2},
     {"full", "none", "cosine", OPT_SGD, 30, 0.01, 0.9, 1e-4, 0},
 };

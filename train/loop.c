@@ -2,7 +2,6 @@
 #include "loop.h"
 #include "stop.h"
 
-#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -220,6 +219,10 @@ static bool validate(Run *r, Judged *j) {
     return !atomic_load(r->stop);
 }
 
+static bool is_better(const Progress *p, double value, double loss) {
+    return p->best_epoch < 0 || value > p->best_value || (value == p->best_value && loss < p->best_loss);
+}
+
 static void keep_best(Run *r, const Judged *j, double value) {
     Progress *p = &r->p;
     if (r->l->o.ema > 0) learner_swap_ema(r->l);
@@ -228,7 +231,7 @@ static void keep_best(Run *r, const Judged *j, double value) {
     if (r->l->o.ema > 0) learner_swap_ema(r->l);
     memcpy(p->judged.predicted, j->predicted, sizeof *j->predicted * (size_t)j->n);
     memcpy(p->judged.loss, j->loss, sizeof *j->loss * (size_t)j->n);
-    p->best_value = value, p->best_epoch = p->epoch;
+    p->best_value = value, p->best_loss = tally_loss(&j->tally), p->best_epoch = p->epoch;
 }
 
 // Classes are told apart by hits, numbers by the loss.
@@ -241,7 +244,7 @@ static void end_epoch(Run *r, const Judged *j) {
     Progress *p = &r->p;
     double momentum, value = value_of(r, &j->tally), lr = r->job->learner.rates.lr;
     lr *= schedule_factor(r->cx, &r->job->schedule, &p->plateau, p->epoch, r->steps - 1, &momentum);
-    bool best = p->best_epoch < 0 || value > p->best_value;
+    bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
     EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),
                     tally_top5(&j->tally), lr, r->before + now() - r->began};
@@ -277,7 +280,6 @@ static void begin(Run *r) {
     else compile_phase(r, 0);
     r->steps = (job->data->train.n + job->learner.batch - 1) / job->learner.batch;
     r->began = r->saved = now();
-    if (r->p.done && r->p.epoch < job->schedule.epochs && !job->patience) r->p.done = 0;
 }
 
 TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {

@@ -15,7 +15,7 @@
     X(I64, train.count) X(I64, train.top1) X(I64, train.top5) X(F64, train.loss) X(F64, train.weight)    \
     X(F64, plateau.best) X(F64, plateau.factor) X(I64, plateau.bad)                                      \
     X(I64, best_epoch)       /* -1: none yet */                                                          \
-    X(F64, best_value)                                                                                   \
+    X(F64, best_value) X(F64, best_loss)                                                                 \
     X(F64, seconds)          /* of training so far, over all its parts */
 
 enum { EPOCH_NUMBERS = 8 };
@@ -29,7 +29,7 @@ typedef struct Progress {
     Tally train;                      // of the epoch under way
     Plateau plateau;
     int64_t best_epoch;
-    double best_value, seconds;
+    double best_value, best_loss, seconds;        // value: the more the better; the loss decides between equal ones
     int nrow;
     EpochRow *row;                    // epochs done
     Weights best;                     // weights of the best epoch; n 0: none yet
