@@ -36,7 +36,8 @@ static ChangeKind read_name(Reader *r) {
             r->at += len;
             return (ChangeKind)k;
         }
-    bad_list(r, "wants none, basic or steps such as resized-crop(0.08-1),hflip(0.5),rotate(15),jitter(0.4,0.4,0.4,0.1),pad(4)");
+    bad_list(r, "wants none, basic or steps such as "
+                "resized-crop(0.08-1),hflip(0.5),rotate(15),jitter(0.4,0.4,0.4,0.1),pad(4)");
 }
 
 static int read_numbers(Reader *r, const struct StepForm *form, double *v) {
@@ -150,8 +151,8 @@ static Image *own(Work *w) {
 
 static Err resized(Work *w, Box from, int width, int height) {
     Image *to = other(w);
-    Err e = image_resize(&w->s->resizer, w->now, from, width, height, w->p->recipe.interp, (Box){0, 0, width, height}, to,
-                         w->f);
+    Box all = {0, 0, width, height};
+    Err e = image_resize(&w->s->resizer, w->now, from, width, height, w->p->recipe.interp, all, to, w->f);
     w->now = to;
     return e;
 }
@@ -230,8 +231,8 @@ static Err do_jitter(Work *w, const Change *s) {
     return im ? E_OK : w->f->code;
 }
 
-Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in, const Image **out,
-                  Fault *f) {
+Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
+                  const Image **out, Fault *f) {
     static Err (*const doing[STEP_KINDS])(Work *, const Change *) = {
         [STEP_RESIZED_CROP] = do_resized_crop, [STEP_RESIZE] = do_resize, [STEP_CENTER_CROP] = do_center_crop,
         [STEP_CROP] = do_crop, [STEP_PAD] = do_pad, [STEP_HFLIP] = do_hflip, [STEP_VFLIP] = do_vflip,

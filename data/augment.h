@@ -42,8 +42,8 @@ void augment_scratch_free(AugmentScratch *s);
 
 // `in` is the decoded image, or for lists that make no sizes the recipe's crop. *out gets an image
 // of the input's size: `in` itself or one of the scratch's, good until the next call.
-Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in, const Image **out,
-                  Fault *f);
+Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
+                  const Image **out, Fault *f);
 
 // What RandomResizedCrop draws for a picture of this size.
 Box resized_crop_box(Draw *d, const double area[2], const double ratio[2], int width, int height);

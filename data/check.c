@@ -13,7 +13,9 @@ typedef struct Look {                  // at one picture
 
 typedef struct Looks { const DataCheck *check; ImageOptions o; Pool *pool; int n; Look *at; } Looks;
 
-const Example *check_example(const DataCheck *c, Spot s) { return &(s.val ? &c->data.val : &c->data.train)->at[s.index]; }
+const Example *check_example(const DataCheck *c, Spot s) {
+    return &(s.val ? &c->data.val : &c->data.train)->at[s.index];
+}
 
 static void free_looks(void *arg) {
     Looks *l = arg;

@@ -1,5 +1,5 @@
 // dataset.c -- from a draft of sets to a Dataset: which sets are used, how an undivided one is
-// divided, how classes are numbered, and whether all that can be learned from.
+// divided, and whether all that can be learned from.
 #include "dataset.h"
 #include "draft.h"
 #include "draw.h"
@@ -39,17 +39,6 @@ bool draft_wants(const Draft *d, const char *name) {
     bool val = is_validation(name) || !strcmp(name, "test");
     if (d->training) return val || !strcmp(name, "train");
     return d->o->split ? !strcmp(name, d->o->split) : val;
-}
-
-int class_find(const Labels *l, const char *name) {
-    int lo = 0, hi = l->n;
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2, c = strcmp(l->name[mid], name);
-        if (c == 0) return mid;
-        if (c < 0) lo = mid + 1;
-        else hi = mid;
-    }
-    return -1;
 }
 
 // ---- sets ----
@@ -151,105 +140,7 @@ static void choose_one(Draft *d, Dataset *out) {
     }
 }
 
-// ---- classes ----
-
-typedef struct Named { const char *name; int number; } Named;
-
-static int by_name(const void *a, const void *b) {
-    const Named *x = a, *y = b;
-    int c = strcmp(x->name, y->name);
-    return c ? c : x->number - y->number;
-}
-
-static const Named *names_sorted(Cx *cx, const Labels *l) {
-    Named *v = NEW(cx, Named, l->n + 1);
-    for (int i = 0; i < l->n; i++) v[i] = (Named){l->name[i], i};
-    qsort(v, (size_t)l->n, sizeof *v, by_name);
-    return v;
-}
-
-// The first class of this name, or -1.
-static int named_find(const Named *v, int n, const char *name) {
-    int lo = 0, hi = n;
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        if (strcmp(v[mid].name, name) < 0) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < n && !strcmp(v[lo].name, name) ? v[lo].number : -1;
-}
-
-// Give every example the new number of its class, to[old]; -1 leaves it out.
-static void renumber(Draft *d, const int *to) {
-    for (int s = 0; s < d->nset; s++) {
-        Examples *e = &d->set[s];
-        int kept = 0;
-        for (int i = 0; i < e->n; i++) {
-            Example x = e->at[i];
-            x.label = to[x.label];
-            if (x.label >= 0) e->at[kept++] = x;
-        }
-        e->n = kept;
-    }
-}
-
-static void need_classes(const Draft *d, const char *what) {
-    if (d->kind != TARGET_CLASS)
-        fail(d->cx, E_USAGE, "%s wants examples of one class each; '%s' has others", what, cx_show(d->cx, d->path));
-}
-
-// "5,6,7": these classes only, numbered in this order.
-static void select_classes(Draft *d) {
-    Cx *cx = d->cx;
-    need_classes(d, "a selection of classes");
-    const Named *index = names_sorted(cx, &d->classes);
-    int *to = NEW(cx, int, d->classes.n + 1);
-    for (int i = 0; i < d->classes.n; i++) to[i] = -1;
-    Labels chosen = {.source = d->classes.source};
-    for (const char *s = d->o->classes;; s++) {
-        size_t len = strcspn(s, ",");
-        const char *name = cx_str(cx, s, len);
-        int old = named_find(index, d->classes.n, name);
-        if (old < 0) fail(cx, E_DATASET, "'%s' has no class '%s'", cx_show(cx, d->path), cx_show(cx, name));
-        if (to[old] >= 0) fail(cx, E_USAGE, "class '%s' is named twice", cx_show(cx, name));
-        to[old] = chosen.n;
-        *VEC_PUSH(cx, chosen.name, chosen.n) = name;
-        s += len;
-        if (!*s) break;
-    }
-    renumber(d, to);
-    d->classes = chosen;
-    d->ntarget = chosen.n;
-}
-
-// A label that is no name may still be a class's number: -1 if it is none, -2 if it is too large.
-static int class_number(const char *label, int classes) {
-    size_t digits = strspn(label, "0123456789");
-    if (label[digits] || digits < 1) return -1;
-    return digits <= 9 && atoi(label) < classes ? atoi(label) : -2;
-}
-
-// Number the classes as somebody else does, who knows them by the same names.
-static void match_classes(Draft *d) {
-    Cx *cx = d->cx;
-    const Labels *match = d->o->match;
-    need_classes(d, "matching with a model's classes");
-    const Named *index = names_sorted(cx, match);
-    int *to = NEW(cx, int, d->classes.n + 1);
-    for (int i = 0; i < d->classes.n; i++) {
-        const char *name = d->classes.name[i];
-        to[i] = named_find(index, match->n, name);
-        if (to[i] < 0 && d->numbered) to[i] = class_number(name, match->n);
-        if (to[i] == -2)
-            draft_problem(d, "label %s of '%s' is out of range: the model has %d classes", name, cx_show(cx, d->path), match->n);
-        else if (to[i] < 0)
-            draft_problem(d, "class '%s' of '%s' is none of the model's %d classes", cx_show(cx, name),
-                          cx_show(cx, d->path), match->n);
-    }
-    renumber(d, to);
-    d->classes = *match;
-    d->ntarget = match->n;
-}
+// ---- putting it together ----
 
 static void check_classes(Draft *d, const Dataset *out, const Examples *set) {
     if (d->kind == TARGET_NUMBERS) return;
@@ -261,8 +152,6 @@ static void check_classes(Draft *d, const Dataset *out, const Examples *set) {
             draft_problem(d, "class '%s' of '%s' has no images%s%s", cx_show(d->cx, d->classes.name[c]),
                           cx_show(d->cx, out->path), *set->name ? " in " : "", set->name);
 }
-
-// ---- putting it together ----
 
 static void read_source(Draft *d) {
     Cx *cx = d->cx;
@@ -280,8 +169,8 @@ static void read_source(Draft *d) {
 static void check_kind(const Draft *d) {
     TargetKind want = d->o->target;
     if (want == TARGET_NUMBERS && d->kind != TARGET_NUMBERS)
-        fail(d->cx, E_DATASET, "'%s' names classes, but numbers are to be learned: a list with numbers as labels is needed",
-             cx_show(d->cx, d->path));
+        fail(d->cx, E_DATASET, "'%s' names classes, but numbers are to be learned: a list with numbers as labels "
+             "is needed", cx_show(d->cx, d->path));
     if (want == TARGET_CLASS && d->kind != TARGET_CLASS)
         fail(d->cx, E_DATASET, "'%s' has examples of several classes, but one each is to be learned",
              cx_show(d->cx, d->path));
@@ -296,7 +185,7 @@ static Draft draft_of(Cx *cx, const char *path, const DatasetOptions *o, bool tr
     if (!total)
         draft_problem(&d, "'%s' has no images: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg",
                       cx_show(cx, path));
-    if (o->classes) select_classes(&d);
+    if (o->classes) classes_select(&d);
     return d;
 }
 
@@ -318,20 +207,20 @@ Dataset dataset_open(Cx *cx, const char *path, const DatasetOptions *o) {
         draft_problem(&d, "'%s' has one class, '%s': at least two are needed", cx_show(cx, path),
                       cx_show(cx, d.classes.name[0]));
     bool match = o->match && o->match->n;
-    if (match) match_classes(&d);
+    if (match) classes_match(&d);
     choose_training(&d, &out);
     if (!match) check_classes(&d, &out, &out.train);
     if (!match && validation_set(&d)) check_classes(&d, &out, &out.val);
     if (!out.train.n || !out.val.n)
-        draft_problem(&d, "'%s' has %d images to learn from and %d to validate with: both are needed", cx_show(cx, path),
-                      out.train.n, out.val.n);
+        draft_problem(&d, "'%s' has %d images to learn from and %d to validate with: both are needed",
+                      cx_show(cx, path), out.train.n, out.val.n);
     return finish(&d, out);
 }
 
 Dataset dataset_open_split(Cx *cx, const char *path, const DatasetOptions *o) {
     Draft d = draft_of(cx, path, o, false);
     Dataset out = {.path = path};
-    if (o->match && o->match->n) match_classes(&d);
+    if (o->match && o->match->n) classes_match(&d);
     choose_one(&d, &out);
     if (!out.val.n) draft_problem(&d, "'%s' has no images to evaluate with", cx_show(cx, path));
     return finish(&d, out);

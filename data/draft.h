@@ -23,10 +23,14 @@ Examples *draft_set(Draft *d, const char *name);                 // found or mad
 void draft_add(Draft *d, Examples *set, Example e);
 bool draft_wants(const Draft *d, const char *name);              // is this set one of those asked for?
 bool is_validation(const char *name);                            // val, valid, validation
-int class_find(const Labels *sorted, const char *name);          // -1: not there
 
 // E_DATASET, or one more line of problems where these are only collected.
 void draft_problem(Draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+// classes.c
+int class_find(const Labels *sorted, const char *name);          // -1: not there
+void classes_select(Draft *d);         // only those of options.classes, in their order
+void classes_match(Draft *d);          // numbered as options.match does
 
 void folder_read(Draft *d);            // folder.c
 bool pairs_read(Draft *d);             // pairs.c: idx files; false if there are none

@@ -25,8 +25,8 @@ static bool has_parent(const char *path) {
 static const char *row_path(Draft *d, const Row *r, const char *folder) {
     bool within = *folder == '/' && !strncmp(r->path, folder, strlen(folder));
     if (has_parent(r->path) || (*r->path == '/' && !within))
-        fail(d->cx, E_DATASET, "list '%s', line %d: '%s' leads out of the list's folder", cx_show(d->cx, d->path), r->line,
-             cx_show(d->cx, r->path));
+        fail(d->cx, E_DATASET, "list '%s', line %d: '%s' leads out of the list's folder", cx_show(d->cx, d->path),
+             r->line, cx_show(d->cx, r->path));
     return *r->path == '/' ? r->path : cx_fmt(d->cx, "%s%s", folder, r->path);
 }
 
@@ -65,8 +65,8 @@ static const float *row_numbers(Draft *d, const Row *r) {
     Cx *cx = d->cx;
     float *v = NEW(cx, float, d->ntarget + 1);
     if (r->nlabel != d->ntarget || !r->nlabel)
-        fail(cx, E_DATASET, "list '%s', line %d: %d numbers where others have %d", cx_show(cx, d->path), r->line, r->nlabel,
-             d->ntarget);
+        fail(cx, E_DATASET, "list '%s', line %d: %d numbers where others have %d", cx_show(cx, d->path), r->line,
+             r->nlabel, d->ntarget);
     for (int i = 0; i < r->nlabel; i++) {
         char *end;
         v[i] = strtof(r->label[i], &end);

@@ -26,7 +26,8 @@ static const char *images_in(const Draft *d, const char *prefix) {
 // What MNIST calls t10k is the test split.
 static int find_pairs(const Draft *d, Pair *out) {
     static const struct { const char *prefix, *set; } known[] = {
-        {"train", "train"}, {"val", "val"}, {"valid", "val"}, {"validation", "val"}, {"t10k", "test"}, {"test", "test"}};
+        {"train", "train"}, {"val", "val"},   {"valid", "val"}, {"validation", "val"},
+        {"t10k", "test"},   {"test", "test"}};
     int n = 0;
     struct stat st;
     if (!stat(d->path, &st) && S_ISREG(st.st_mode)) {
@@ -35,7 +36,8 @@ static int find_pairs(const Draft *d, Pair *out) {
     }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *path = images_in(d, known[i].prefix);
-        if (path && !(n && !strcmp(out[n - 1].set, known[i].set))) out[n++] = (Pair){.set = known[i].set, .images = path};
+        bool again = n && !strcmp(out[n - 1].set, known[i].set);
+        if (path && !again) out[n++] = (Pair){.set = known[i].set, .images = path};
     }
     return n;
 }

@@ -32,7 +32,8 @@ static int center(int have, int want, bool floor_margin) {
 }
 
 Box center_box(int width, int height, int want_width, int want_height, bool floor_margin) {
-    return (Box){center(width, want_width, floor_margin), center(height, want_height, floor_margin), want_width, want_height};
+    int left = center(width, want_width, floor_margin), top = center(height, want_height, floor_margin);
+    return (Box){left, top, want_width, want_height};
 }
 
 // torchvision: the longer side is int(short * long / short side), computed in doubles.

@@ -19,7 +19,8 @@ Err image_window(const Image *in, Box w, Image *out, Fault *f) {
         bool covered = from >= 0 && from < in->height && lo < hi;
         if (!covered || lo > w.x || hi < (int64_t)w.x + w.width) memset(d, 0, row);
         if (covered)
-            memcpy(d + (size_t)(lo - w.x) * c, in->pixel + (size_t)from * row_bytes(in) + (size_t)lo * c, (size_t)(hi - lo) * c);
+            memcpy(d + (size_t)(lo - w.x) * c, in->pixel + (size_t)from * row_bytes(in) + (size_t)lo * c,
+                   (size_t)(hi - lo) * c);
     }
     return E_OK;
 }
@@ -86,7 +87,8 @@ static void affine_fixed(const Image *in, const Affine *m, Image *out) {
     uint8_t *to = out->pixel;
     for (int y = 0; y < out->height; y++, left += b, top += e) {
         int64_t sx = left, sy = top;
-        for (int x = 0; x < out->width; x++, sx += a, sy += d, to += out->channels) take_pixel(in, sx >> 16, sy >> 16, to);
+        for (int x = 0; x < out->width; x++, sx += a, sy += d, to += out->channels)
+            take_pixel(in, sx >> 16, sy >> 16, to);
     }
 }
 

@@ -226,6 +226,12 @@ static void reads_csv(void **state) {
         assert_true(e->target[0] == (a ? 1 : 0) && e->target[1] == (a || c ? 1 : 0));
     }
     cx_free(j.cx);
+    const char *names[] = {"eel", "dog", "ox", "cat"};
+    Labels match = {4, names, "model"};
+    j = open_with("l/several.csv", (DatasetOptions){.match = &match}, true);
+    assert_int_equal(j.d.ntarget, 4);
+    assert_true(j.d.val.at[0].target[1] == 1 && j.d.val.at[0].target[3] == 1 && j.d.val.at[0].target[0] == 0);
+    cx_free(j.cx);
     refused_with("l/several.csv", (DatasetOptions){.target = TARGET_CLASS}, false, E_DATASET, "line 2: 2 labels");
     tree_text("l/numbers.csv", "path,label\na.png,0.5;1\nb.png,-2;1e3\n");
     j = open_with("l/numbers.csv", (DatasetOptions){.target = TARGET_NUMBERS}, false);
