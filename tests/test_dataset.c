@@ -101,6 +101,11 @@ static void divides_by_class(void **state) {
     assert_int_equal(half.d.val.n, 31);
     refused_with("plain", (DatasetOptions){.split = "holdout"}, true, E_DATASET, "has no split 'holdout'");
     refused_with("plain", (DatasetOptions){.val_split = 1}, false, E_USAGE, "validation split");
+    put_class("lonely/a", 5), put_class("lonely/b", 1);
+    Job lonely = opened("lonely");                               // one image alone is to be learned from
+    assert_int_equal(count_label(&lonely.d.train, 1), 1);
+    assert_int_equal(lonely.d.val.n, 1);
+    cx_free(lonely.cx);
     cx_free(j.cx), cx_free(same.cx), cx_free(other.cx), cx_free(part.cx), cx_free(all.cx), cx_free(half.cx);
 }
 
