@@ -23,19 +23,29 @@ typedef struct CudaText { const char *s, *schedule; Launch launch; } CudaText;
 // Parameters of the kernel: k's buffers in order, then a Ctx by value (cuda_prelude.h).
 CudaText render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
 
-// ---- rewriting (merge.c) ----
+// ---- rewriting (merge.c, split.c) ----
 Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
+
+// Split-K: a kernel for the parts of its sum, in a workspace of f32, and one that adds them up in order.
+// False: there is no variable to split. `part`'s result is a new node.
+bool kernel_split(Kernel *k, int64_t parts, Kernel **part, Kernel **finish);
 
 // ---- what schedules share (cuda_render.c) ----
 typedef bool CudaSchedule(Out *o, Launch *l, const CudaOptions *options);
-CudaSchedule cuda_fold, cuda_each;
+CudaSchedule cuda_tile, cuda_fold, cuda_each;
 
 int cuda_axes(Out *o, Expr **v);                      // the output's variables: what grows first, what is contiguous last
 int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
 bool vars_grow(const Kernel *k, Expr **v, int n);
 const char *size_text(Out *o, int64_t size, bool grows);
 void unflatten(Out *o, Expr **v, int n, const char *flat);    // one number into variables, the last fastest
+int64_t index_at_zero(const Expr *e);                 // an affine index where all variables are 0
 bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n);  // n neighbours along v begin at a multiple of n
 bool touches(const Expr *e, const Expr *v);           // does value or index e depend on v?
+
+// ---- n elements side by side along v (cuda_neighbours.c) ----
+bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // can e be computed from whole vectors of at most so many bytes?
+void load_neighbours(Out *o, Expr *e, Expr *v, int n);        // reads what e needs; element [e] of each is named
+void store_neighbours(Out *o, Expr *v, int n);                // computes and stores all results
 
 #endif

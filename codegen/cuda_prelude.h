@@ -1,5 +1,5 @@
 // What generated CUDA may use besides the language, on the device. tests/cuda_emulator.h is its twin on
-// the CPU; scalar_prelude.h and cuda_vectors.h are the same text on both sides. No other headers.
+// the CPU; scalar_prelude.h, cuda_vectors.h and cuda_tiles.h are the same text on both sides. No other headers.
 #define HELPER static __device__ __forceinline__
 #define MATH(f) f
 #define INF_f32 __int_as_float(0x7f800000)
@@ -19,4 +19,40 @@ HELPER u16 f32_to_f16(f32 f) { u16 h; asm("cvt.rn.f16.f32 %0,%1;" : "=h"(h) : "f
 HELPER f32 bf16_to_f32(u16 h) { return __uint_as_float((u32)h << 16); }
 HELPER u16 f32_to_bf16(f32 f) { u16 h; asm("cvt.rn.bf16.f32 %0,%1;" : "=h"(h) : "f"(f)); return h; }
 
+HELPER f32 tvc_float(u32 u) { return __uint_as_float(u); }
+HELPER u32 tvc_bits(f32 f) { return __float_as_uint(f); }
+HELPER u32 tvc_tf32(u32 u) { u32 r; asm("cvt.rna.tf32.f32 %0,%1;" : "=r"(r) : "f"(tvc_float(u))); return r; }
+
+// ---- tensor cores ----
+HELPER u32 tvc_shared(const void *p) {
+    u32 r;
+    asm("{.reg .u64 t; cvta.to.shared.u64 t,%1; cvt.u32.u64 %0,t;}" : "=r"(r) : "l"(p));
+    return r;
+}
+#define LDMATRIX(name, how)                                                                                   \
+    HELPER void name(u32 *r, const void *p) {                                                                 \
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4" how ".shared.b16 {%0,%1,%2,%3},[%4];"                    \
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(tvc_shared(p)) : "memory");       \
+    }
+LDMATRIX(tvc_ldmatrix, "") LDMATRIX(tvc_ldmatrix_trans, ".trans")
+#define MMA(name, shape)                                                                                      \
+    HELPER void name(f32 *d, const u32 *a, const u32 *b) {                                                    \
+        asm volatile("mma.sync.aligned." shape " {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"          \
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                         \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                     \
+    }
+MMA(tvc_mma_f16, "m16n8k16.row.col.f32.f16.f16.f32") MMA(tvc_mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+MMA(tvc_mma_8, "m16n8k8.row.col.f32.tf32.tf32.f32")
+
+// ---- copies to shared memory: `size` bytes, the first `bytes` of them from memory, the rest zero ----
+#define COPY(size, how)                                                                                       \
+    HELPER void tvc_copy_##size(void *to, const void *from, int bytes) {                                      \
+        asm volatile("cp.async." how ".shared.global [%0],[%1]," #size ",%2;"                                 \
+                     :: "r"(tvc_shared(to)), "l"(from), "r"(bytes) : "memory");                               \
+    }
+COPY(16, "cg") COPY(8, "ca") COPY(4, "ca")
+#define tvc_commit() asm volatile("cp.async.commit_group;" ::: "memory")
+#define tvc_wait(n) asm volatile("cp.async.wait_group %0;" :: "n"(n) : "memory")
+
 #include "cuda_vectors.h"
+#include "cuda_tiles.h"

@@ -2,6 +2,7 @@
 #include "cuda.h"
 
 static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
+    {"tile", cuda_tile},
     {"fold", cuda_fold},
     {"each", cuda_each},
 };
@@ -65,10 +66,10 @@ bool touches(const Expr *e, const Expr *v) {
     return touches(e->a, v) || (!expr_is_reduce(e) && touches(e->b, v)) || touches(e->c, v);
 }
 
-static int64_t at_zero(const Expr *e) {               // of an affine index: where all variables are 0
+int64_t index_at_zero(const Expr *e) {
     if (e->op == I_IMM) return e->i;
     if (e->op == I_VAR) return 0;
-    return e->op == I_ADD ? at_zero(e->a) + at_zero(e->b) : at_zero(e->a) * at_zero(e->b);
+    return e->op == I_ADD ? index_at_zero(e->a) + index_at_zero(e->b) : index_at_zero(e->a) * index_at_zero(e->b);
 }
 
 bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n) {
@@ -77,7 +78,7 @@ bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n) {
         int64_t c = ix_coef(index, &(Expr){.is_index = true, .op = I_VAR, .i = i});
         if (c == IX_WILD || (i != v->i && c % n)) return false;
     }
-    return at_zero(index) % n == 0;
+    return index_at_zero(index) % n == 0;
 }
 
 // ---- a kernel ----

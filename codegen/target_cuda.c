@@ -13,12 +13,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-extern const char scalar_prelude[], cuda_prelude[], cuda_vectors[];
+extern const char scalar_prelude[], cuda_prelude[], cuda_vectors[], cuda_tiles[];
 
 enum { PER_PART = 8, MAXTHREADS = 16, OLDEST = 12, MAXARCHS = 64 };
 
-static const char *const headers[] = {scalar_prelude, cuda_prelude, cuda_vectors};
-static const char *const header_names[] = {"scalar_prelude.h", "cuda_prelude.h", "cuda_vectors.h"};
+static const char *const headers[] = {scalar_prelude, cuda_prelude, cuda_vectors, cuda_tiles};
+static const char *const header_names[] = {"scalar_prelude.h", "cuda_prelude.h", "cuda_vectors.h", "cuda_tiles.h"};
 enum { NHEADERS = sizeof headers / sizeof *headers };
 
 // ---- the library ----

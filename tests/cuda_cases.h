@@ -175,6 +175,77 @@ static Node *batch_norm_dx(Graph *g, const Case *c) {          // the two sums B
     return a;
 }
 
+// ---- sums of products ----
+
+static Node *weights(Graph *g, const Case *c) {
+    return channels_last(leaf(g, "w", c->type, SHAPE(c->o, c->c, c->r, c->r)), c->pixel);
+}
+
+static Node *conv_of(Graph *g, const Case *c, Node *x) {
+    Window w = window(c);
+    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){x, weights(g, c)});
+}
+
+static Node *conv(Graph *g, const Case *c) {                   // with bias, residual and activation
+    Node *y = conv_of(g, c, image(g, "x", c, c->c));
+    Node *res = channels_last(leaf(g, "res", c->type, y->shape), 0);
+    y = op2(g, Add, y, leaf(g, "bias", c->type, SHAPE(c->o, 1, 1)));
+    return result(op1(g, Relu, op2(g, Add, y, res)), c->type);
+}
+
+static Node *conv_halo(Graph *g, const Case *c) {              // the padding lies in the buffer: no tests
+    Node *x = image(g, "x", c, c->c);
+    int64_t p = c->pad, row = c->c * (c->w + 2 * p);
+    x->halo[2] = x->halo[3] = p;
+    x->view = (View){.stride = {row * (c->h + 2 * p), 1, row, c->c}, .base = p * (row + c->c), .room = row * (c->h + 2 * p) * c->n};
+    return result(conv_of(g, c, x), c->type);
+}
+
+static Node *bn_relu_conv(Graph *g, const Case *c) {           // a prologue
+    Node *x = image(g, "x", c, c->c);
+    x = op2(g, Add, op2(g, Mul, x, leaf(g, "s", c->type, SHAPE(c->c, 1, 1))), leaf(g, "t", c->type, SHAPE(c->c, 1, 1)));
+    return result(conv_of(g, c, op1(g, Relu, x)), c->type);
+}
+
+static Node *conv_dx(Graph *g, const Case *c) {
+    Node *in[] = {weights(g, c), channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->o)), 0)};
+    return result(graph_op(g, OP_ConvDx, adjoint(g, c), 2, in), c->type);
+}
+
+static Node *conv_dw(Graph *g, const Case *c) {
+    Window w = window(c);
+    Node *in[] = {image(g, "x", c, c->c), channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->o)), 0)};
+    return result(graph_op(g, OP_ConvDw, window_attr(g->cx, &w), 2, in), DT_F32);
+}
+
+static Node *product(Graph *g, const Case *c, Node *a, Node *b) {      // relu(a b + bias)
+    return result(op1(g, Relu, op2(g, Add, op2(g, MatMul, a, b), leaf(g, "bias", c->type, SHAPE(c->o)))), c->type);
+}
+
+static Node *turned(Graph *g, Node *n) { return op1a(g, Transpose, n, AXES(1, 0)); }
+
+static Node *matmul(Graph *g, const Case *c) {
+    return product(g, c, leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->c))), leaf(g, "b", c->type, SHAPE(c->c, c->o)));
+}
+
+static Node *matmul_bt(Graph *g, const Case *c) {
+    return product(g, c, leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->c))), turned(g, leaf(g, "b", c->type, SHAPE(c->o, c->c))));
+}
+
+static Node *matmul_at_bt(Graph *g, const Case *c) {
+    return product(g, c, turned(g, leaf(g, "a", c->type, SHAPE(c->c, c->n))), turned(g, leaf(g, "b", c->type, SHAPE(c->o, c->c))));
+}
+
+static Node *matmul_dw(Graph *g, const Case *c) {              // sums over the batch
+    Node *x = leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c))), *dy = leaf(g, "dy", c->type, growing(g, c, SHAPE(c->n, c->o)));
+    return result(op2(g, MatMul, turned(g, x), dy), DT_F32);
+}
+
+static Node *batched(Graph *g, const Case *c) {                // one product for each sample
+    Node *a = leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->h, c->c))), *b = leaf(g, "b", c->type, growing(g, c, SHAPE(c->n, c->c, c->o)));
+    return result(op2(g, MatMul, a, b), c->type);
+}
+
 static const Case cases[] = {
     {"add_relu_f16", "each", add_relu, DT_F16, .n = 2, .c = 24, .h = 7, .w = 5},
     {"add_relu_bf16_odd", "each", add_relu, DT_BF16, .n = 2, .c = 13, .h = 7, .w = 5},
@@ -206,6 +277,42 @@ static const Case cases[] = {
     {"statistics", "fold", statistics, DT_F16, .n = 1, .c = 40, .h = 8, .w = 9, .max = 3, .used = 2},
     {"statistics_planes", "fold", statistics_planes, DT_F32, .n = 1, .c = 5, .h = 40, .w = 41, .max = 3, .used = 2},
     {"batch_norm_dx", "fold", batch_norm_dx, DT_F32, .n = 2, .c = 20, .h = 8, .w = 9},
+    {"conv3x3", "tile", conv, DT_F16, .n = 1, .c = 64, .h = 9, .w = 9, .o = 128, .r = 3, .stride = 1, .pad = 1},
+    {"conv3x3_bf16", "tile", conv, DT_BF16, .n = 1, .c = 40, .h = 9, .w = 9, .o = 72, .r = 3, .stride = 1, .pad = 1},
+    {"conv3x3_batch", "tile", conv, DT_F16, .n = 1, .c = 24, .h = 7, .w = 5, .o = 40, .r = 3, .stride = 1, .pad = 1, .max = 3, .used = 2},
+    {"conv3x3_c20", "tile", conv, DT_F16, .n = 1, .c = 20, .h = 9, .w = 9, .o = 33, .r = 3, .stride = 1, .pad = 1},
+    {"conv3x3_c13_pad", "tile", conv, DT_BF16, .n = 1, .c = 13, .h = 9, .w = 9, .o = 37, .r = 3, .stride = 1, .pad = 1, .pixel = 16},
+    {"conv3x3_c13", "tile", conv, DT_F16, .n = 1, .c = 13, .h = 9, .w = 9, .o = 37, .r = 3, .stride = 1, .pad = 1},
+    {"conv7x7_stem", "tile", conv, DT_F16, .n = 1, .c = 3, .h = 21, .w = 21, .o = 64, .r = 7, .stride = 2, .pad = 3, .pixel = 8},
+    {"conv1x1", "tile", conv, DT_F16, .n = 1, .c = 64, .h = 9, .w = 9, .o = 96, .r = 1, .stride = 1},
+    {"conv1x1_s2_batch", "tile", conv, DT_F16, .n = 1, .c = 32, .h = 15, .w = 15, .o = 72, .r = 1, .stride = 2, .max = 4, .used = 3},
+    {"conv3x3_s2", "tile", conv, DT_F16, .n = 1, .c = 32, .h = 15, .w = 15, .o = 72, .r = 3, .stride = 2, .pad = 1},
+    {"conv_halo", "tile", conv_halo, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 64, .r = 3, .stride = 1, .pad = 1},
+    {"conv_tf32", "tile", conv, DT_F32, .n = 1, .c = 20, .h = 9, .w = 9, .o = 72, .r = 3, .stride = 1, .pad = 1, .tf32 = true, .tolerance = 1e-3},
+    {"conv_f32", "tile", conv, DT_F32, .n = 1, .c = 20, .h = 7, .w = 9, .o = 40, .r = 3, .stride = 1, .pad = 1, .max = 2, .used = 1},
+    {"conv_f32_c3", "tile", conv, DT_F32, .n = 1, .c = 3, .h = 11, .w = 9, .o = 40, .r = 3, .stride = 2, .pad = 1},
+    {"bn_relu_conv", "tile", bn_relu_conv, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 64, .r = 3, .stride = 1, .pad = 1},
+    {"bn_relu_conv_f32", "tile", bn_relu_conv, DT_F32, .n = 1, .c = 16, .h = 6, .w = 5, .o = 40, .r = 3, .stride = 1, .pad = 1},
+    {"conv_dx", "tile", conv_dx, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 40, .r = 3, .stride = 1, .pad = 1, .max = 2, .used = 1},
+    {"conv_dx_s2", "tile", conv_dx, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 40, .r = 3, .stride = 2, .pad = 1},
+    {"conv_dx_tf32", "tile", conv_dx, DT_F32, .n = 1, .c = 24, .h = 7, .w = 7, .o = 20, .r = 3, .stride = 1, .pad = 1, .tf32 = true, .tolerance = 1e-3},
+    {"conv_dw", "tile", conv_dw, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 40, .r = 3, .stride = 1, .pad = 1, .max = 3, .used = 2},
+    {"conv_dw_s2", "tile", conv_dw, DT_BF16, .n = 2, .c = 32, .h = 9, .w = 9, .o = 40, .r = 3, .stride = 2, .pad = 1},
+    {"conv_dw_split4", "tile", conv_dw, DT_F16, .n = 2, .c = 32, .h = 9, .w = 9, .o = 40, .r = 3, .stride = 1, .pad = 1, .parts = 4},
+    {"conv_dw_split_batch", "tile", conv_dw, DT_F16, .n = 1, .c = 32, .h = 9, .w = 9, .o = 40, .r = 1, .stride = 2, .max = 4, .used = 3, .parts = 2},
+    {"conv_dw_f32", "tile", conv_dw, DT_F32, .n = 1, .c = 12, .h = 7, .w = 7, .o = 24, .r = 3, .stride = 1, .pad = 1},
+    {"conv_split3", "tile", conv, DT_F16, .n = 1, .c = 64, .h = 7, .w = 7, .o = 72, .r = 3, .stride = 1, .pad = 1, .parts = 3},
+    {"matmul", "tile", matmul, DT_F16, .n = 48, .c = 72, .o = 136, .max = 2, .used = 1},
+    {"matmul_odd", "tile", matmul, DT_BF16, .n = 33, .c = 50, .o = 70},
+    {"matmul_k1", "tile", matmul, DT_F16, .n = 40, .c = 32, .o = 72},
+    {"matmul_k4", "tile", matmul, DT_F16, .n = 40, .c = 128, .o = 72},
+    {"matmul_f32", "tile", matmul, DT_F32, .n = 33, .c = 50, .o = 70},
+    {"matmul_tf32", "tile", matmul, DT_F32, .n = 33, .c = 64, .o = 72, .tf32 = true, .tolerance = 1e-3},
+    {"matmul_bt", "tile", matmul_bt, DT_F16, .n = 40, .c = 72, .o = 136},
+    {"matmul_at_bt", "tile", matmul_at_bt, DT_F16, .n = 40, .c = 72, .o = 136},
+    {"matmul_at_bt_f32", "tile", matmul_at_bt, DT_F32, .n = 36, .c = 40, .o = 68},
+    {"matmul_dw", "tile", matmul_dw, DT_F16, .n = 8, .c = 40, .o = 72, .max = 6, .used = 5},
+    {"batched", "tile", batched, DT_F16, .n = 2, .c = 40, .h = 20, .o = 24, .max = 3, .used = 2},
 };
 enum { NCASES = sizeof cases / sizeof *cases };
 
@@ -229,6 +336,10 @@ typedef struct Job {                  // a case on its way
 static Job job_of(Cx *cx, const Case *c) {
     Job j = {.c = c, .k = case_kernel(cx, c), .npiece = 1};
     j.piece[0] = j.k;
+    if (c->parts) {
+        if (!kernel_split(j.k, c->parts, &j.piece[0], &j.piece[1])) fail(cx, E_CHECK, "%s cannot be split", c->name);
+        j.npiece = 2;
+    }
     for (int i = 0; i < j.npiece; i++) j.text[i] = render_cuda(cx, j.piece[i], &(CudaOptions){.tf32 = c->tf32});
     return j;
 }

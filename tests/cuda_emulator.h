@@ -129,6 +129,100 @@ HELPER u16 f32_to_bf16(f32 f) {
     return f != f ? 0x7fff : (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
+HELPER f32 tvc_float(u32 u) { f32 f; memcpy(&f, &u, 4); return f; }
+HELPER u32 tvc_bits(f32 f) { u32 u; memcpy(&u, &f, 4); return u; }
+HELPER u32 tvc_tf32(u32 u) { return (u + 0x1000) & ~0x1fffu; }        // half away from zero
+
+// ---- tensor cores ----
+
+unsigned long emu_fragments, emu_conflicts;                           // rows of an 8x8 matrix that share banks
+
+static void count_banks(uint64_t (*s)[4]) {
+    for (int m = 0; self->lane == 0 && m < 4; m++) {
+        int banks = 0;
+        for (int i = 0; i < 8; i++) banks |= 1 << (s[m * 8 + i][0] >> 4 & 7);
+        emu_fragments++, emu_conflicts += 8 - (unsigned)__builtin_popcount((unsigned)banks);
+    }
+}
+
+static uint64_t (*rows(const void *p, const char *what))[4] {
+    uint64_t a = (uint64_t)(uintptr_t)p, (*s)[4] = exchange(&a, 8, what);
+    if (a & 15) wrong("ldmatrix: an address is no multiple of 16");
+    count_banks(s);
+    return s;
+}
+
+HELPER void tvc_ldmatrix(u32 *r, const void *p) {
+    uint64_t (*s)[4] = rows(p, "ldmatrix");
+    for (int m = 0; m < 4; m++) memcpy(&r[m], (const u32 *)(uintptr_t)s[m * 8 + self->lane / 4][0] + self->lane % 4, 4);
+}
+
+HELPER void tvc_ldmatrix_trans(u32 *r, const void *p) {
+    uint64_t (*s)[4] = rows(p, "ldmatrix.trans");
+    for (int m = 0; m < 4; m++) {
+        const u16 *x = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2][0], *y = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2 + 1][0];
+        r[m] = x[self->lane / 4] | (u32)y[self->lane / 4] << 16;
+    }
+}
+
+static uint64_t (*fragments(const u32 *a, const u32 *b))[4] {
+    u32 v[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    return exchange(v, sizeof v, "mma");
+}
+
+// m16n8k16: element (row, k) of A is in lane row % 8 * 4 + k % 8 / 2, register row / 8 + k / 8 * 2
+#define MMA_16(T)                                                                                             \
+    HELPER void tvc_mma_##T(f32 *d, const u32 *a, const u32 *b) {                                             \
+        uint64_t (*s)[4] = fragments(a, b);                                                                   \
+        for (int i = 0; i < 4; i++) {                                                                         \
+            int row = (self->lane >> 2) + (i >> 1) * 8, col = (self->lane & 3) * 2 + (i & 1);                 \
+            for (int k = 0; k < 16; k++) {                                                                    \
+                const u16 *x = (const u16 *)((const u32 *)s[(row & 7) * 4 + (k & 7) / 2] + (row >> 3) + (k >> 3) * 2); \
+                const u16 *y = (const u16 *)((const u32 *)s[col * 4 + (k & 7) / 2] + 4 + (k >> 3));           \
+                d[i] += T##_to_f32(x[k & 1]) * T##_to_f32(y[k & 1]);                                          \
+            }                                                                                                 \
+        }                                                                                                     \
+    }
+MMA_16(f16) MMA_16(bf16)
+
+// m16n8k8: element (row, k) of A is in lane row % 8 * 4 + k % 4, register row / 8 + k / 4 * 2
+static void tvc_mma_8(f32 *d, const u32 *a, const u32 *b) {
+    uint64_t (*s)[4] = fragments(a, b);
+    for (int i = 0; i < 4; i++) {
+        int row = (self->lane >> 2) + (i >> 1) * 8, col = (self->lane & 3) * 2 + (i & 1);
+        for (int k = 0; k < 8; k++) {
+            u32 x = ((const u32 *)s[(row & 7) * 4 + (k & 3)])[(row >> 3) + (k >> 2) * 2];
+            u32 y = ((const u32 *)s[col * 4 + (k & 3)])[4 + (k >> 2)];
+            d[i] += tvc_float(x) * tvc_float(y);
+        }
+    }
+}
+
+// ---- asynchronous copies: they happen when they are waited for; until then there is NaN ----
+
+static void copy(void *to, const void *from, int size, int bytes) {
+    if (((uintptr_t)to | (uintptr_t)from) & (uintptr_t)(size - 1)) wrong("cp.async: an address is misaligned");
+    if (bytes < 0 || bytes > size) wrong("cp.async: bytes out of range");
+    if (self->ncopy == COPIES) wrong("too many asynchronous copies");
+    self->copy[self->ncopy++] = (Copy){to, from, size, bytes, self->group};
+    memset(to, 0xff, (size_t)size);
+}
+#define tvc_copy_16(to, from, bytes) copy(to, from, 16, bytes)
+#define tvc_copy_8(to, from, bytes) copy(to, from, 8, bytes)
+#define tvc_copy_4(to, from, bytes) copy(to, from, 4, bytes)
+#define tvc_commit() ((void)self->group++)
+
+static void tvc_wait(int n) {
+    int left = 0;
+    for (int i = 0; i < self->ncopy; i++) {
+        Copy *q = &self->copy[i];
+        if (q->group >= self->group - n) self->copy[left++] = *q;
+        else memset(q->to, 0, (size_t)q->size), memcpy(q->to, q->from, (size_t)q->bytes);
+    }
+    self->ncopy = left;
+}
+#include "cuda_tiles.h"
+
 // ---- starting a kernel ----
 
 static void entry(void) {

@@ -66,6 +66,7 @@ static double number(uint32_t *seed) { return (double)((*seed = *seed * 1664525 
 // Every element in use, through the view; what lies between, and beyond the batch in use, stays poison.
 static void fill(const Node *n, void *p, int64_t max, int64_t used, uint32_t seed) {
     int64_t at[MAXDIM] = {0};
+    if (padded_from(n) < n->shape.n) memset(p, 0, node_bytes(n));         // padding is zero
     for (int d = 0; d >= 0;) {
         int64_t to = n->view.base;
         for (int i = 0; i < n->shape.n; i++) to += at[i] * n->view.stride[i];

@@ -1,0 +1,37 @@
+// cuda_neighbours.c -- elements that lie side by side, read, computed and written as one.
+#include "cuda.h"
+
+// Guarded loads and loops stay scalar.
+bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes) {
+    if (!e || e->as || !touches(e, v)) return true;
+    if (e->is_index || e->op == K_INSIDE || e->op == K_INDEX || e->op == K_RANDOM || expr_is_reduce(e)) return false;
+    if (e->op == K_LOAD) return contiguous(o->k, e->a, v, n) && n * dtypes[e->buf->type].bytes <= bytes;
+    return neighbours(o, e->a, v, n, bytes) && neighbours(o, e->b, v, n, bytes) && neighbours(o, e->c, v, n, bytes);
+}
+
+// The loads that move with v, as vectors; element e of each is named.
+void load_neighbours(Out *o, Expr *x, Expr *v, int n) {
+    if (!x || x->is_index || x->as || !touches(x, v)) return;
+    if (x->op != K_LOAD) {
+        load_neighbours(o, x->a, v, n), load_neighbours(o, x->b, v, n), load_neighbours(o, x->c, v, n);
+        return;
+    }
+    int i = o->nname++;
+    const char *type = cx_fmt(o->cx, "%sx%d", memory_type(x->buf->type), n);
+    line(o, "const %s l%d = *(const %s *)(b%d + %s);", type, i, type, buf_number(o->k, x->buf), index_text(o->cx, x->a));
+    name_expr(o, x, from_memory(o, x->buf->type, cx_fmt(o->cx, "l%d.x[e]", i)));
+}
+
+void store_neighbours(Out *o, Expr *v, int n) {
+    Kernel *k = o->k;
+    for (int i = 0; i < k->nout; i++) load_neighbours(o, k->bodies[i], v, n);
+    for (int i = 0; i < k->nout; i++) line(o, "%sx%d y%d;", memory_type(k->outs[i]->type), n, i);
+    line(o, "#pragma unroll");
+    begin(o, "for (int e = 0; e < %d; e++) {", n);
+    for (int i = 0; i < k->nout; i++) {
+        const char *x = value_text(o, k->bodies[i]);
+        line(o, "y%d.x[e] = %s;", i, to_memory(o, k->outs[i]->type, x));
+    }
+    end(o);
+    for (int i = 0; i < k->nout; i++) line(o, "*(%sx%d *)(b%d + %s) = y%d;", memory_type(k->outs[i]->type), n, i, out_index(o, i), i);
+}

@@ -1,0 +1,53 @@
+// cuda_tile.h -- a sum of products as a tiled matrix product, found by how its two factors move; private
+// to cuda_cast.c, which finds it, and cuda_tile.c, which prints it. For out[..] = f(sum of A * B)
+//
+//     M   axes that move A and not B             K   the summed variables
+//     N   axes that move B and not A             z   axes that move both, or neither
+//
+// B is the factor that moves with the axis along which the result is contiguous. m, n and k walk their
+// variables as one flat index each. Whatever lies outside (a K_INSIDE round a factor, the ragged end of m,
+// n or k) is staged as zero and adds nothing to the sum.
+#ifndef TVC_CUDA_TILE_H
+#define TVC_CUDA_TILE_H
+#include "cuda.h"
+
+enum { STAGES = 3, ROW = 64, MAXGUARD = 8 };          // ROW: bytes of k in a tile
+
+typedef struct Group {                // one flat index over variables, the last one fastest
+    Expr *v[MAXDIM * 2];
+    int n;
+    int64_t size, last;               // last: extent of the last variable, rounded up to whole vectors
+    bool grows;
+} Group;
+
+typedef enum Staging {                // how a factor gets into shared memory
+    COPIED,                           // a bare load: asynchronous copies, vec elements each
+    COMPUTED,                         // a formula of aligned loads: 16 bytes loaded before the products of the
+                                      // tile in hand, computed and stored after them
+    SCALAR,                           // anything else, element by element by its formula
+} Staging;
+
+typedef struct Factor {
+    Expr *f, *inner, *load;           // inner: f without its guards; load: what is staged of it, or NULL
+    Expr *guard[MAXGUARD];
+    int nguard, vec, tile;            // tile: BM or BN
+    Staging how;
+    Expr *run;                        // the variable along which it is contiguous, or NULL
+    bool kmajor;                      // rows of the tile run along k; else along m (n)
+    Group *own;
+    const char *id, *flat, *base;     // "a", "m", "m0"
+} Factor;
+
+typedef struct Tile {
+    Expr *sum;
+    Group m, n, k, z;
+    Factor a, b;
+    DType type;
+    int per, bk;                      // elements in 16 bytes; of k in a tile
+    int bm, bn, wm, wn, threads;      // of a block, of a warp
+    bool pair;                        // the epilogue can work on two neighbours at once
+} Tile;
+
+bool tile_cast(Out *o, Tile *t);      // false: the formula has another form
+
+#endif
