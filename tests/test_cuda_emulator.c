@@ -22,6 +22,8 @@ static void check_all(void *arg) {
         double e = judge(cx, &job[i], lib);
         if (!(e <= 1) || !taken) bad++, print_error("%s: schedule %s, error %g of what is allowed\n", job[i].c->name, job[i].text[0].schedule, e);
     }
+    unsigned long *conflicts = dlsym(lib, "emu_conflicts"), *fragments = dlsym(lib, "emu_fragments");
+    if (*conflicts) bad++, print_error("%lu of %lu fragments meet a bank twice\n", *conflicts, *fragments);
     dlclose(lib);
     if (bad) fail(cx, E_CHECK, "%d of %d cases are wrong", bad, n);
 }

@@ -1,0 +1,101 @@
+// The proof of the proof: generated CUDA with one thing wrong must not pass the emulator. Each change runs
+// in a process of its own, since most of them end it.
+#include "cuda_run.h"
+#include <setjmp.h>
+#include <signal.h>
+#include <cmocka.h>
+#undef fail                            // ours gives up on the request
+
+static const struct { const char *of, *from, *to; bool passes; } changes[] = {
+    {"conv3x3", "tvc_wait(1);", "tvc_wait(1);", true},                                 // nothing at all
+    {"conv3x3", "__syncthreads();", "", false},
+    {"conv3x3", "tvc_wait(1);", "", false},
+    {"conv3x3", "tvc_wait(1);", "tvc_wait(2);", false},
+    {"conv3x3", "tvc_wait(1); __syncthreads();", "__syncthreads(); tvc_wait(1);", false},
+    {"conv3x3", "% 3, more", "% 2, more", false},                                      // a stage too few
+    {"conv3x3", "< 9u", "< 99u", false},                                               // a guard
+    {"conv3x3_bf16", "k < 360", "k < 9999", false},
+    {"conv3x3", "(lane & 15)", "(lane & 14)", false},
+    {"conv3x3", "tvc_mma_f16(acc[i][j], a[i], &b[j / 2][j % 2 * 2])", "tvc_mma_f16(acc[i][j], a[i], b[j / 2])", false},
+    {"conv3x3_c13_pad", "left < 16 ? left : 16", "16", false},                         // what pads the channels is NaN
+    {"conv3x3_c20", "tvc_copy_8(", "tvc_copy_16(", false},
+    {"conv_dw", "ctx->batch", "3", false},
+    {"bn_relu_conv", "__syncthreads();", "", false},
+    {"matmul", "tvc_ldmatrix_trans(b", "tvc_ldmatrix(b", false},
+    {"matmul_odd", "a_in[u] = m < 33", "a_in[u] = 1", false},
+    {"matmul_odd", "if (n >= 70) continue;", "", false},
+    {"matmul_f32", "(q & 1) * 4", "(q >> 1) * 4", false},
+    {"matmul_k4", "__syncthreads();", "", false},
+    {"statistics", "__syncthreads();", "", false},
+    {"exp_sum_long", "__syncthreads();", "", false},
+    {"exp_sum", "int d = 16", "int d = 8", false},
+    {"add_relu_bf16_odd", "if (u >= 910) return;", "", false},
+};
+enum { NCHANGES = sizeof changes / sizeof *changes };
+
+static const char *replaced(Cx *cx, const char *text, const char *from, const char *to) {
+    const char *out = "", *d;
+    if (!strstr(text, from)) fail(cx, E_CHECK, "there is no '%s' to change", from);
+    for (; (d = strstr(text, from)); text = d + strlen(from)) out = cx_fmt(cx, "%s%.*s%s", out, (int)(d - text), text, to);
+    return cx_fmt(cx, "%s%s", out, text);
+}
+
+static Job changed_job(Cx *cx, int i) {
+    Case *c = NEW(cx, Case, 1);
+    for (int j = 0; j < NCASES; j++)
+        if (!strcmp(cases[j].name, changes[i].of)) *c = cases[j];
+    c->name = cx_fmt(cx, "changed_%d", i);
+    Job j = job_of(cx, c);
+    j.text[0].s = replaced(cx, j.text[0].s, changes[i].from, changes[i].to);
+    return j;
+}
+
+static bool passes(Cx *cx, const Job *j, void *lib) {
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+        for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);      // cmocka's are not for us
+        if (!freopen("/dev/null", "w", stderr)) _exit(2);
+        alarm(60);
+        _exit(judge(cx, j, lib) <= 1 ? 0 : 1);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) fail(cx, E_INTERNAL, "cannot start a process");
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void check_all(void *arg) {
+    Cx *cx = arg;
+    Job *job = NEW(cx, Job, NCHANGES);
+    int bad = 0;
+    for (int i = 0; i < NCHANGES; i++) job[i] = changed_job(cx, i);
+    const char *folder = scratch_folder(cx);
+    void *lib = emulate(cx, job, NCHANGES, folder);
+    remove_folder(cx, folder);
+    for (int i = 0; i < NCHANGES; i++) {
+        if (passes(cx, &job[i], lib) == changes[i].passes) continue;
+        print_error("%s: '%s' made '%s' %s\n", changes[i].of, changes[i].from, changes[i].to, changes[i].passes ? "fails" : "passes");
+        bad++;
+    }
+    dlclose(lib);
+    if (bad) fail(cx, E_CHECK, "%d of %d changes are not seen for what they are", bad, NCHANGES);
+}
+
+static void test_changes(void **state) {
+    (void)state;
+    Cx *cx = cx_new();
+    bool ok = cx_guard(cx, check_all, cx);
+    if (!ok) print_error("%s\n", cx->error);
+    cx_free(cx);
+    assert_true(ok);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_changes)};
+#ifndef __x86_64__
+    puts("skipped: the emulator switches threads in x86-64's own way");
+    return 0;
+#endif
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
