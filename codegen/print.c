@@ -230,6 +230,8 @@ static const char *op_text(Out *o, Expr *e) {
 
 static const char *cast_text(Out *o, Expr *e) {
     const char *a = value_text(o, e->a);
+    if (o->lane && e->a->op == K_INDEX) return cx_fmt(o->cx, "splat((f32)%s)", a);
+    if (o->lane) return cx_fmt(o->cx, "vselect(%s, splat(1), splat(0))", a);
     const char *to = dtypes[e->type].name, *from = dtypes[e->a->type].name;
     if (dtype_is_float(e->a->type) && dtype_is_int(e->type)) return cx_fmt(o->cx, "%s_of_%s(%s)", to, from, a);
     if (e->type == DT_BOOL) return cx_fmt(o->cx, "(%s != 0)", a);
@@ -340,7 +342,8 @@ bool vectorizes(Out *o, Expr *e, Expr *lane) {
         return e->buf->type == DT_F32 && (c == 0 || c == 1) && !index_has_data(e->a);
     }
     if (e->op < NKOPS && !on_vectors(e->op)) return false;
-    if (e->op == K_CAST || e->op == K_RANDOM) return false;
+    if (e->op == K_CAST && e->a->op == K_INDEX) return vectorizes(o, e->a->a, lane);       // the same for all lanes
+    if (e->op == K_RANDOM || (e->op == K_CAST && (e->type != DT_F32 || e->a->type != DT_BOOL))) return false;
     return vectorizes(o, e->a, lane) && (expr_is_reduce(e) ? e->b != lane : vectorizes(o, e->b, lane)) && vectorizes(o, e->c, lane);
 }
 

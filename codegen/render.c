@@ -3,6 +3,7 @@
 
 static const struct { const char *name; Schedule *fn; } schedules[] = {
     {"unroll", schedule_unroll},
+    {"slices", schedule_slices},
     {"tile", schedule_tile},
     {"dot", schedule_dot},
     {"taps", schedule_taps},

@@ -105,6 +105,7 @@ OP( CumProd,         1,  REDUCE,   cum_sum,     _,            cum_prod    )   //
 // ---- windows: attr as Window in op.h (ir/ops/pool.c, contract.c) ----
 OP( MaxPool,         1,  REDUCE,   pool,        _,            max_pool    )
 OP( MaxPoolPlace,    2,  REDUCE,   max_pool_place,  _,        max_pool_place  )   // x, its MaxPool
+OP( MaxPoolTap,      2,  REDUCE,   max_pool_tap,    _,        max_pool_tap    )   // the same; which of the window, as a value
 OP( AveragePool,     1,  REDUCE,   pool,        average_pool, _           )   // f 1: padding counts
 OP( SumPool,         1,  REDUCE,   pool,        _,            sum_pool    )
 
@@ -120,11 +121,13 @@ OP( Conv,            2,  CONTRACT, conv,        _,            conv        )
 OP( ConvDx,          2,  CONTRACT, conv_dx,     conv_dx,      conv_dx     )   // w dy
 OP( ConvDw,          2,  CONTRACT, conv_dw,     _,            conv_dw     )   // x dy
 OP( SumPoolDx,       1,  REDUCE,   pool_dx,     _,            sum_pool_dx )   // dy
-OP( MaxPoolDx,       2,  REDUCE,   pool_dx,     _,            max_pool_dx )   // place dy
+OP( MaxPoolDx,       2,  REDUCE,   pool_dx,     _,            max_pool_dx )   // tap dy
 
 // ---- blocked channels, made by passes/layout.c and winograd.c (ir/ops/blocked.c) ----
 OP( ConvBlk,         2,  CONTRACT, conv_blk,    _,            conv_blk    )   // Window
 OP( DepthwiseBlk,    2,  CONTRACT, depthwise_blk, _,          depthwise_blk ) // Window
+OP( ConvDwBlk,       2,  CONTRACT, conv_dw_blk, _,            conv_dw_blk )   // x dy
+OP( DepthwiseDwBlk,  2,  REDUCE,   depthwise_dw_blk, _,       depthwise_dw_blk )
 OP( MatMulBlk,       2,  CONTRACT, matmul_blk,  _,            matmul_blk  )
 OP( Tiles,           1,  MOVE,     tiles,       _,            tiles       )   // overlapping: apart, size, before, rows, columns
 OP( Mix,             2,  MIX,      mix,         _,            mix         )   // along attr.i[0], by a table

@@ -177,7 +177,8 @@ static void want_halo(Node *x, int axis, int64_t before, int64_t reach) {
 static void halos(Fuse *f) {
     for (int i = 0; i < f->g->norder; i++) {
         Node *n = f->g->order[i], *x = n->nin ? n->in[0] : NULL;
-        bool blk = n->op == OP_ConvBlk || n->op == OP_DepthwiseBlk;
+        bool dw = n->op == OP_ConvDwBlk || n->op == OP_DepthwiseDwBlk, blk = dw || n->op == OP_ConvBlk || n->op == OP_DepthwiseBlk;
+        const int64_t *y = dw ? n->in[1]->shape.d : n->shape.d;
         if ((!blk && n->op != OP_Tiles) || op_is_leaf(x)) continue;
         x->stored = true;
         if (f->plain[x->id]) continue;
@@ -185,7 +186,7 @@ static void halos(Fuse *f) {
         for (int d = 0; d < 2; d++) {
             const int64_t *a = n->attr.i;             // Tiles: apart, size, before, rows, columns
             int64_t before = blk ? w.axis[d].before : a[2];
-            int64_t reach = blk ? (n->shape.d[2 + d] - 1) * w.axis[d].stride + (w.axis[d].kernel - 1) * w.axis[d].dilation + 1 - before
+            int64_t reach = blk ? (y[2 + d] - 1) * w.axis[d].stride + (w.axis[d].kernel - 1) * w.axis[d].dilation + 1 - before
                                 : (a[3 + d] - 1) * a[0] + a[1] - before;
             want_halo(x, 2 + d, before, reach);
         }

@@ -103,6 +103,9 @@ static Node *grouped(Graph *g, Node *n, Window w) {
     return unblock(g, graph_op(g, OP_ConvBlk, window_attr(g->cx, &w), 2, (Node *[]){block(g, x, B), f}), n->shape.d[1]);
 }
 
+// Images of few channels, as photographs, stay as they are.
+static int64_t block_size(Graph *g, Node *x) { return x->shape.d[1] < g->lanes && !blocked(g, x) ? 1 : g->lanes; }
+
 static Node *conv(Graph *g, Node *n) {
     Window w = window_of(n);
     Node *x = n->in[0];
@@ -110,9 +113,31 @@ static Node *conv(Graph *g, Node *n) {
     if (w.group > 1 && w.group == x->shape.d[1] && w.group == n->shape.d[1]) return depthwise(g, n, &w);
     if (w.group > 1) return grouped(g, n, w);
     if (!g->direct && winograd_pays(g, n)) return unblock(g, winograd(g, n, block(g, x, g->lanes)), n->shape.d[1]);
-    int64_t b = x->shape.d[1] < g->lanes && !blocked(g, x) ? 1 : g->lanes;
+    int64_t b = block_size(g, x);
     Node *z = graph_op(g, OP_ConvBlk, n->attr, 2, (Node *[]){block(g, x, b), pack(g, n->in[1], b)});
     return unblock(g, z, n->shape.d[1]);
+}
+
+// Back from a layout padded in both channel axes: [O', C', R, S] -> [O, C, R, S]
+static Node *cut(Graph *g, Node *w, Shape to) {
+    return node_slice(g, node_slice(g, w, 0, 0, to.d[0]), 1, 0, to.d[1]);
+}
+
+static Node *conv_dw(Graph *g, Node *n) {
+    Window w = window_of(n);
+    Node *x = n->in[0], *dy = n->in[1], *f;
+    int64_t B = g->lanes, b = block_size(g, x);
+    if (w.rank != 2 || n->type != DT_F32) return NULL;
+    if (w.group > 1) {
+        if (w.group != x->shape.d[1] || w.group != dy->shape.d[1]) return NULL;
+        f = graph_op(g, OP_DepthwiseDwBlk, n->attr, 2, (Node *[]){block(g, x, B), block(g, dy, B)});
+        const int64_t *d = f->shape.d;
+        return cut(g, reshape(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])), n->shape);
+    }
+    f = graph_op(g, OP_ConvDwBlk, n->attr, 2, (Node *[]){block(g, x, b), block(g, dy, B)});
+    const int64_t *d = f->shape.d;
+    f = reshape(g, op1a(g, Transpose, f, AXES(0, 5, 1, 4, 2, 3)), 0, SHAPE(d[0] * d[5], d[1] * d[4], d[2], d[3]));
+    return cut(g, f, n->shape);
 }
 
 // ---- what passes blocks on ----
@@ -140,7 +165,8 @@ static Node *operand(Graph *g, Node *x, int64_t channels) {
     Shape s = x->shape;
     if (numel(s) == 1 && !s.batch) return reshape(g, x, 0, (Shape){0});
     if (blocked(g, x)) return blocked(g, x);
-    if (s.n == 3 && s.d[0] == channels && s.d[1] * s.d[2] == 1 && !s.batch) {
+    if (s.n >= 3 && s.n <= 4 && s.d[s.n - 3] == channels && numel(s) == channels && !s.batch) {
+        if (s.n == 4) x = reshape(g, x, 0, SHAPE(channels, 1, 1));
         Node *padded = pad_axis(g, x, 0, up(channels, B));
         return reshape(g, padded == x ? x : op1(g, Keep, padded), 0, SHAPE(up(channels, B) / B, 1, 1, B));
     }
@@ -149,15 +175,17 @@ static Node *operand(Graph *g, Node *x, int64_t channels) {
     return NULL;
 }
 
+// Over images too: a normalisation's statistics.
 static bool reduces_pixels(const Node *n) {
     bool is = n->op == OP_ReduceSum || n->op == OP_ReduceMax || n->op == OP_ReduceMin;
-    for (int i = 0; is && i < n->attr.n; i++) is = n->attr.i[i] == 2 || n->attr.i[i] == 3;
+    for (int i = 0; is && i < n->attr.n; i++) is = n->attr.i[i] != 1;
     return is;
 }
 
 static bool carries_channels(const Node *n) {
-    bool pool = n->op == OP_MaxPool || n->op == OP_SumPool;
+    bool pool = n->op == OP_MaxPool || n->op == OP_SumPool || n->op == OP_MaxPoolTap;
     if (pool) return n->attr.n == 11;                     // two image axes
+    if (n->op == OP_SumPoolDx || n->op == OP_MaxPoolDx) return n->attr.n == 13;
     if (n->op == OP_Concat) return n->attr.i[0] == 1;
     return reduces_pixels(n) || n->op == OP_Keep;
 }
@@ -194,6 +222,7 @@ static Node *through(Graph *g, Node *n) {
 static Node *layout_one(Graph *g, Node *n, void *env) {
     (void)env;
     if (n->op == OP_Conv) return conv(g, n);
+    if (n->op == OP_ConvDw) return conv_dw(g, n);
     if ((n->op == OP_Pad || n->op == OP_Slice) && n->shape.n == 4) return through_cut(g, n);
     return through(g, n);
 }

@@ -131,7 +131,7 @@ Expr *emit_conv_dw(Kernel *k, Node *n, Expr **at) {
 
 // ---- pools ----
 
-static Expr *spread_back(Kernel *k, Node *n, Expr **at, Node *place, Node *dy) {
+static Expr *spread_back(Kernel *k, Node *n, Expr **at, Node *tap, Node *dy) {
     const int64_t *sizes;
     Window w = adjoint_window(n, &sizes);
     Expr *y[MAXDIM], *r[MAXDIM], *here = ix_imm(k, 0);
@@ -141,10 +141,10 @@ static Expr *spread_back(Kernel *k, Node *n, Expr **at, Node *place, Node *dy) {
         r[d] = k_var(k, w.axis[d].kernel, false);
         back(k, &w, d, at[2 + d], r[d], &b);
         y[2 + d] = b.at[d];
-        here = ix(k, I_ADD, ix_mul(k, here, sizes[d]), at[2 + d]);
+        here = ix(k, I_ADD, ix_mul(k, here, w.axis[d].kernel), r[d]);
     }
     Expr *e = pull(k, dy, y);
-    if (place) e = k_select(k, k2(k, K_EQ, pull(k, place, y), k_index(k, here)), e, k_imm(k, n->type, 0));
+    if (tap) e = k_select(k, k2(k, K_EQ, pull(k, tap, y), k_cast(k, tap->type, k_index(k, here))), e, k_imm(k, n->type, 0));
     e = guarded(k, &w, &b, dy->shape, e);
     for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, K_SUM, r[d], e);
     return e;
@@ -154,5 +154,5 @@ static Expr *spread_back(Kernel *k, Node *n, Expr **at, Node *place, Node *dy) {
 void infer_pool_dx(Graph *g, Node *n) { (void)g, image_of(n, n->nin - 1); }
 Expr *emit_sum_pool_dx(Kernel *k, Node *n, Expr **at) { return spread_back(k, n, at, NULL, n->in[0]); }
 
-// place (of each window's first maximum, MaxPoolPlace), dy
+// tap (each window's first maximum, MaxPoolTap), dy
 Expr *emit_max_pool_dx(Kernel *k, Node *n, Expr **at) { return spread_back(k, n, at, n->in[0], n->in[1]); }

@@ -32,6 +32,34 @@ Expr *emit_conv_blk(Kernel *k, Node *n, Expr **at) {
     return e;
 }
 
+// x [N, C/b, H, W, b], dy [N, O/B, P, Q, B] -> dw [O/B, C/b, R, S, b, B]
+void infer_conv_dw_blk(Graph *g, Node *n) {
+    Window w = window_of(n);
+    (void)g;
+    n->shape = SHAPE(D(1, 1), D(0, 1), w.axis[0].kernel, w.axis[1].kernel, D(0, 4), D(1, 4));
+}
+
+// The sum over images and pixels of dy's of what x shows tap r, s of them.
+static Expr *over_pixels(Kernel *k, Node *n, Expr *xblock, Expr *xlane, Expr *yblock, Expr *ylane, Expr *r, Expr *s) {
+    Window w = window_of(n);
+    Expr *v[] = {k_axis(k, Y->shape, 0), k_var(k, D(1, 2), false), k_var(k, D(1, 3), false)};
+    Expr *x = pull_padded(k, X, (Expr *[]){v[0], xblock, window_tap(k, &w, 0, v[1], r), window_tap(k, &w, 1, v[2], s), xlane}, 0);
+    Expr *e = k2(k, K_MUL, x, pull(k, Y, (Expr *[]){v[0], yblock, v[1], v[2], ylane}));
+    for (int i = 2; i >= 0; i--) e = k_reduce(k, K_SUM, v[i], e);
+    return e;
+}
+
+Expr *emit_conv_dw_blk(Kernel *k, Node *n, Expr **at) { return over_pixels(k, n, at[1], at[4], at[0], at[5], at[2], at[3]); }
+
+// every channel by its own kernel: -> dw [C/b, R, S, b]
+void infer_depthwise_dw_blk(Graph *g, Node *n) {
+    Window w = window_of(n);
+    (void)g;
+    n->shape = SHAPE(D(0, 1), w.axis[0].kernel, w.axis[1].kernel, D(0, 4));
+}
+
+Expr *emit_depthwise_dw_blk(Kernel *k, Node *n, Expr **at) { return over_pixels(k, n, at[0], at[3], at[0], at[3], at[1], at[2]); }
+
 // every channel by its own kernel: x [N, C/b, H, W, b] by w [C/b, R, S, b]
 void infer_depthwise_blk(Graph *g, Node *n) {
     if (D(0, 1) != D(1, 0) || D(0, 4) != D(1, 3)) fail(g->cx, E_INTERNAL, "DepthwiseBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));

@@ -37,8 +37,8 @@ GRADIENT(sum_pool) { dx[0] = graph_op(g, OP_SumPoolDx, with_sizes(g, n), 1, &dy)
 
 // dy goes to the first maximum of each window.
 GRADIENT(max_pool) {
-    Node *place = graph_op(g, OP_MaxPoolPlace, n->attr, 2, (Node *[]){X, n});
-    dx[0] = graph_op(g, OP_MaxPoolDx, with_sizes(g, n), 2, (Node *[]){place, dy});
+    Node *tap = graph_op(g, OP_MaxPoolTap, n->attr, 2, (Node *[]){X, n});
+    dx[0] = graph_op(g, OP_MaxPoolDx, with_sizes(g, n), 2, (Node *[]){tap, dy});
 }
 
 GRADIENT(conv) {

@@ -98,6 +98,27 @@ Expr *emit_max_pool_place(Kernel *k, Node *n, Expr **at) {
     return k_select(k, k2(k, K_EQ, e, nowhere), k_imm_i(k, DT_I64, 0), e);
 }
 
+// Which of the window's elements, counted row by row, is the maximum first met, in x's type; none is: NaN.
+void infer_max_pool_tap(Graph *g, Node *n) {
+    infer_max_pool_place(g, n);
+    n->type = X->type;
+}
+
+Expr *emit_max_pool_tap(Kernel *k, Node *n, Expr **at) {
+    Window w = window_of(n);
+    Expr *in[MAXDIM], *r[MAXDIM], *tap = ix_imm(k, 0), *none = k_imm(k, X->type, INFINITY);
+    memcpy(in, at, sizeof *in * (size_t)n->shape.n);
+    for (int d = 0; d < w.rank; d++) {
+        r[d] = k_var(k, w.axis[d].kernel, false);
+        in[2 + d] = window_tap(k, &w, d, at[2 + d], r[d]);
+        tap = ix(k, I_ADD, ix_mul(k, tap, w.axis[d].kernel), r[d]);
+    }
+    Expr *hit = k2(k, K_EQ, pull(k, X, in), pull(k, n->in[1], at)), *e = k_select(k, hit, k_cast(k, X->type, k_index(k, tap)), none);
+    for (int d = w.rank - 1; d >= 0; d--) e = k_inside(k, in[2 + d], X->shape.d[2 + d], e, none);
+    for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, K_MINIMUM, r[d], e);
+    return e;
+}
+
 static double lowest(DType t) {
     switch (t) {
     case DT_I8: return INT8_MIN;
