@@ -4,7 +4,8 @@
 //
 // IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
 // every step ("loss") and every trained parameter, statistic and optimizer state in the end, a line
-// "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1 prints kernels instead.
+// "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
+// prints times and kernels, profile=2 times alone.
 #include "codegen/compile.h"
 #include "frontend/import.h"
 #include "frontend/npy.h"
@@ -114,7 +115,7 @@ static void work(void *arg) {
     train_graph(g, &t->train);
     Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0})->program;
     Fault f;
-    Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile != 0}, &f);
+    Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
     cx_defer(cx, (void (*)(void *))session_free, s);
     const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
