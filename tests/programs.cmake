@@ -72,3 +72,12 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(plan plan.py $<TARGET_FILE:tvc>)
   set_tests_properties(plan PROPERTIES TIMEOUT 900)
 endif()
+
+# Training runs over real models and photos.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(train_hymenoptera train.py $<TARGET_FILE:tvc> hymenoptera)
+  tvc_python_test(resume train.py $<TARGET_FILE:tvc> resume)
+  tvc_python_test(frozen train.py $<TARGET_FILE:tvc> frozen)
+  tvc_python_test(train_loop train.py $<TARGET_FILE:tvc> train_loop)
+  set_tests_properties(train_hymenoptera resume frozen train_loop PROPERTIES TIMEOUT 1200)
+endif()

@@ -2,6 +2,7 @@
 #include "asked_train.h"
 #include "asked.h"
 
+#include <unistd.h>
 #include <xxhash.h>
 
 enum { MOST_EPOCHS = 1000000, MOST_BATCH = 65536, DEFAULT_BATCH = 32, DEFAULT_SAVE_EVERY = 30 };
@@ -173,6 +174,13 @@ Loss asked_loss(const Args *a, const Dataset *d) {
 
 // ---- all of it ----
 
+int asked_workers(const Args *a) {
+    enum { MOST = 256 };
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return (int)arg_int(a, OPT_WORKERS, processors < 1 ? 1 : processors > MOST ? MOST : processors, 1, MOST);
+}
+
+
 static int asked_features(const Args *a) {
     const char *s = arg_text(a, OPT_CACHE_FEATURES, "auto");
     if (strcmp(s, "auto") == 0) return FEATURES_AUTO;
@@ -202,7 +210,7 @@ void asked_job(const Args *a, TrainJob *job) {
     EngineOptions e = asked_engine(a, 0);
     l->compile = e.compile, l->session = e.session;
     job->seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX);
-    job->workers = (int)arg_int(a, OPT_WORKERS, 0, 1, 256);
+    job->workers = asked_workers(a);
     job->balance = arg_given(a, OPT_BALANCE);
     job->features = asked_features(a);
     job->patience = arg_int(a, OPT_PATIENCE, 0, 1, MOST_EPOCHS);

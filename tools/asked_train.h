@@ -9,6 +9,7 @@ Loss asked_loss(const Args *a, const Dataset *d);
 TargetKind asked_target(const Args *a);                   // what the loss wants of the data
 // Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's.
 void asked_job(const Args *a, TrainJob *job);
+int asked_workers(const Args *a);                         // --workers, or one per processor
 uint64_t asked_settings(const Args *a);                   // a hash of all options that decide what is computed
 
 #endif

@@ -59,6 +59,11 @@ COMMAND(train, "MODEL PHOTOS", "teach a model new classes, from photos in folder
         "tvc train resnet50.onnx photos/ --recipe finetune --epochs 15 -o mine.onnx\n"
         "tvc train resnet18.onnx photos/ --freeze 'conv1*,layer1*' --lr 1e-3 --schedule cosine -o mine.onnx\n"
         "tvc train --resume mine.run\n")
+COMMAND(eval, "MODEL PHOTOS", "how good a model is on photos",
+        "The validation split of PHOTOS counts, or --split NAME, or all of a folder of class folders. Folders are matched "
+        "to the model's labels by name.",
+        "tvc eval mine.onnx photos/\n"
+        "tvc eval mine.onnx photos/ --split test --json\n")
 COMMAND(data, "check PHOTOS", "look over a dataset before anything is learned from it",
         "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
         ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
@@ -90,7 +95,7 @@ GROUP(GENERAL, "General")
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train,
+       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train | C_eval,
        "print the result as JSON")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
@@ -106,7 +111,7 @@ OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile,
 OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_train, "seed of everything random (default 0)")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_train | C_eval, "seed of everything random (default 0)")
 OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
@@ -132,7 +137,7 @@ OPTION(WARMUP_EPOCHS, "warmup-epochs", 0, "N", TRAINING, C_train, "epochs in whi
 OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_train,
        "rates of parameters of their own: lr, momentum, weight_decay; may repeat, the first that matches counts")
 OPTION(UNFREEZE_AT, "unfreeze-at", 0, "EPOCH=GLOB", TRAINING, C_train, "train these too from this epoch on; may repeat")
-OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_train, "what is minimised (default: by the data)")
+OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_train | C_eval, "what is minimised (default: by the data)")
 OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_train, "of cross entropy")
 OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_train, "of the loss; auto: the rarer the heavier")
 OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_train,
@@ -161,30 +166,31 @@ OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
 OPTION(STD, "std", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
 OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_PHOTOS, "orientation noted by the camera (default apply)")
 
-OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_train,
+OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_train | C_eval,
        "share of an undivided dataset that is kept for validation (default 0.2)")
-OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_train, "only these classes, in this order")
+OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_train | C_eval, "only these classes, in this order")
 
 OPTION(AUGMENT, "augment", 0, "none|basic|LIST", DATA, C_train,
        "random changes of training pictures: resized-crop, hflip, vflip, rotate(D), jitter(B, C, S, H), pad(N), crop ...")
 OPTION(BALANCE, "balance", 0, NULL, DATA, C_train, "every class equally often")
-OPTION(WORKERS, "workers", 0, "N", DATA, C_train, "threads that decode pictures (default: one per processor)")
+OPTION(SPLIT, "split", 0, "NAME", DATA, C_eval, "the split to take: train, val, test ...")
+OPTION(WORKERS, "workers", 0, "N", DATA, C_train | C_eval, "threads that decode pictures (default: one per processor)")
 
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
 OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 5)")
-OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run, "names of the classes, one a line")
+OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run | C_eval, "names of the classes, one a line")
 OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
 OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
        "compiled kernels, or the reference evaluator; for compare twice: of the first and the second")
-OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train,
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval,
        "the processor to compile for (default: this one)")
-OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train,
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval,
        "N pictures at once, or up to N where the model's batch is free")
-OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train,
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train | C_eval,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")

@@ -1,4 +1,5 @@
 // train.c -- tvc train: a model, its photos, a run; and going on with one.
+#include "../train/report.h"
 #include "asked_train.h"
 #include "asked.h"
 #include "commands.h"
@@ -61,12 +62,16 @@ static void choose_head(Train *t, const char *photos) {
 
 // ---- the run folder ----
 
+static char *option_word(const Args *a, int i) {
+    const Option *o = &options[a->given[i].id];
+    return cx_fmt(a->cx, "--%s%s%s", o->name, o->argument ? "=" : "", o->argument ? a->given[i].value : "");
+}
+
 static json_t *words_json(const Args *a) {
     json_t *list = json_array();
     for (int i = 0; i < a->npos; i++) json_array_append_new(list, text_json(a->cx, a->pos[i]));
     for (int i = 0; i < a->ngiven; i++) {
-        const Option *o = &options[a->given[i].id];
-        json_array_append_new(list, text_json(a->cx, cx_fmt(a->cx, "--%s%s%s", o->name, o->argument ? "=" : "", o->argument ? a->given[i].value : "")));
+        if (a->given[i].id != OPT_STOP_AT) json_array_append_new(list, text_json(a->cx, option_word(a, i)));
     }
     return list;
 }
@@ -102,9 +107,7 @@ static Args *args_of_run(const Args *a, const char *folder) {
         *VEC_PUSH(cx, argv, argc) = cx_str(cx, s, strlen(s));
     }
     for (int i = 0; i < a->ngiven; i++) {
-        const Option *opt = &options[a->given[i].id];
-        if (a->given[i].id == OPT_RESUME) continue;
-        *VEC_PUSH(cx, argv, argc) = cx_fmt(cx, "--%s%s%s", opt->name, opt->argument ? "=" : "", opt->argument ? a->given[i].value : "");
+        if (a->given[i].id != OPT_RESUME) *VEC_PUSH(cx, argv, argc) = option_word(a, i);
     }
     if (chdir(where)) fail(cx, E_IO, "%s: %s", cx_show(cx, where), strerror(errno));
     return args_parse(cx, argc, argv);
@@ -225,6 +228,7 @@ static void set_up(Train *t, const char *resume) {
 static void finish(Train *t, const TrainResult *r) {
     const Progress *p = r->progress;
     const char *best = rundir_file(t->cx, &t->job.dir, "best.onnx");
+    report_write(t->cx, &t->job.dir, &(RunReport){t->a->pos[0], &t->data, p, !r->stopped});
     if (p->best.n == 0) return;
     Export e = {&p->best, &t->origin, t->data.kind == TARGET_NUMBERS ? NULL : &t->labels, &t->plan.recipe, &t->plan.in};
     export_model(t->m, &e, best);

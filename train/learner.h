@@ -52,6 +52,10 @@ typedef struct Learner {
     void *typed;                      // room for a batch in the type of input or target
 } Learner;
 
+// The scores of an imported graph that a loss is taken of: those of the head (by name, or NULL), then those of auxiliary
+// heads; before a final Softmax, LogSoftmax or Sigmoid where the loss contains it. At least one.
+Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *count);
+
 // Compile the document as it is. Fails with E_USAGE if nothing is left to train.
 Learner *learner_new(Model *m, const LearnerOptions *o);
 void learner_close(Learner *l);                           // the session; the rest goes with the Cx

@@ -98,6 +98,9 @@ static void compile_phase(Run *r, int phase) {
     o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
     o.session.seed = r->job->seed;
     r->l = learner_new(r->job->model, &o);
+    if (r->l->nclass != r->job->data->ntarget)
+        fail(r->cx, E_DATASET, "the model gives %d scores, '%s' has %d %s", r->l->nclass, cx_show(r->cx, r->job->data->path),
+             r->job->data->ntarget, r->job->data->kind == TARGET_NUMBERS ? "numbers" : "classes");
     r->phase = phase;
 }
 

@@ -2,8 +2,7 @@
 //
 //   args.json       what was asked for, and where
 //   last.ckpt       where the run stands (train/checkpoint.h), last.ckpt.1 the one before
-//   metrics.jsonl, results.csv     a row for every epoch
-//   best.onnx       the model at its best epoch; report.txt, report.html
+// and, when it ends or is stopped: best.onnx (the model at its best epoch), and what train/report.h writes
 #ifndef TVC_RUNDIR_H
 #define TVC_RUNDIR_H
 #include "../ir/file.h"

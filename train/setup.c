@@ -111,19 +111,18 @@ static int root_named(const Graph *g, const char *name) {
     return -1;
 }
 
-// The main scores, then those of auxiliary heads. Outputs that are no scores are not trained.
-static Node **find_scores(Setup *s, Graph *g, int *count) {
-    Heads h = heads_find(s->m, s->o->head);
+Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *count) {
+    Heads h = heads_find(m, head);
     Node **list = NULL;
-    bool *taken = NEW(s->cx, bool, g->nroot + 1);
+    bool *taken = NEW(m->cx, bool, g->nroot + 1);
     *count = 0;
     for (int i = 0; i < h.n; i++) {
         int at = root_named(g, h.head[i].output);
         if (at < 0 || taken[at]) continue;
         taken[at] = true;
-        *VEC_PUSH(s->cx, list, *count) = before_tail(g->root[at].value, s->o->loss.kind);
+        *VEC_PUSH(m->cx, list, *count) = before_tail(g->root[at].value, loss);
     }
-    if (*count == 0) *VEC_PUSH(s->cx, list, *count) = before_tail(g->root[0].value, s->o->loss.kind);
+    if (*count == 0) *VEC_PUSH(m->cx, list, *count) = before_tail(g->root[0].value, loss);
     return list;
 }
 
@@ -136,7 +135,7 @@ static void compile(Learner *l, Setup *s) {
     Graph *g = model_import(l->model, &import);
     TrainOptions t = {.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
                       .clip = o->clip, .ema = o->ema};
-    Node **scores = find_scores(s, g, &t.nscores);
+    Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t.nscores);
     t.scores = scores;
     t.aux_weight = o->aux_weight >= 0 ? o->aux_weight : t.nscores == 2 ? 0.4 : 0.3;
     Shape z = scores[0]->shape;

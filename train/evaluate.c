@@ -1,0 +1,83 @@
+// evaluate.c -- see evaluate.h.
+#include "evaluate.h"
+#include "learner.h"
+
+typedef struct Evaluator {
+    Cx *cx;
+    const EvaluateOptions *o;
+    Session *session;
+    Loader *loader;
+    int64_t nclass;
+    double *z;
+    void *typed;                      // room for a batch in the input's type
+} Evaluator;
+
+static void close_all(void *evaluator) {
+    Evaluator *e = evaluator;
+    session_free(e->session);
+    loader_free(e->loader);
+}
+
+static void compile(Evaluator *e, Model *m) {
+    ImportOptions import = e->o->import;
+    import.max_batch = e->o->batch;
+    Graph *g = model_import(m, &import);
+    int n;
+    Node *z = scores_find(m, g, NULL, e->o->loss.kind, &n)[0];
+    int64_t rows = z->shape.n ? z->shape.d[0] : 1;
+    if (e->o->batch > 1 && z->shape.batch != 1)
+        fail(e->cx, E_UNSUPPORTED, "%s: the scores %s are not one row for each picture", cx_show(e->cx, m->path), shape_str(e->cx, z->shape));
+    e->nclass = rows ? numel(z->shape) / rows : 0;
+    if (e->nclass != e->o->data->ntarget)
+        fail(e->cx, E_DATASET, "%s gives %lld scores, '%s' has %d %s", cx_show(e->cx, m->path), (long long)e->nclass,
+             cx_show(e->cx, e->o->data->path), e->o->data->ntarget, e->o->data->kind == TARGET_NUMBERS ? "numbers" : "classes");
+    g->nroot = 0;
+    graph_root(g, "scores", z, NULL, 1);
+    Fault f;
+    e->session = session_new(graph_compile(g, &e->o->compile)->program, &e->o->session, &f);
+    if (!e->session) fail(e->cx, f.code, "%s", f.text);
+    e->z = NEW(e->cx, double, e->o->batch * e->nclass);
+}
+
+static void put_pictures(Evaluator *e, const Batch *b) {
+    Fault f;
+    if (session_set_batch(e->session, b->n, &f)) fail(e->cx, f.code, "%s", f.text);
+    TensorDesc d = session_desc(e->session, 0);
+    int64_t n = desc_elements(&d), size = dtypes[d.type].bytes;
+    if (!e->typed) e->typed = cx_alloc(e->cx, ck_mul(e->cx, (size_t)(n / b->n * e->o->batch), (size_t)size));
+    for (int64_t i = 0; d.type != DT_F32 && i < n; i++) dtype_set_f(d.type, (char *)e->typed + i * size, (double)b->pixels[i]);
+    session_write(e->session, 0, d.type == DT_F32 ? (const void *)b->pixels : e->typed);
+}
+
+static void judge_batch(Evaluator *e, const Batch *b, Judged *j) {
+    Fault f;
+    int slot = session_slot(e->session, "scores");
+    put_pictures(e, b);
+    if (session_call(e->session, FN_FORWARD, &f)) fail(e->cx, f.code, "%s", f.text);
+    DType t = session_desc(e->session, slot).type;
+    const char *from = session_data(e->session, slot);
+    for (int64_t i = 0; i < b->n * e->nclass; i++) e->z[i] = dtype_get_f(t, from + i * dtypes[t].bytes);
+    for (int i = 0; i < b->n; i++) {
+        Verdict v = judge(&e->o->loss, e->z + i * e->nclass, (int)e->nclass, b->label[i], b->target ? b->target + i * e->nclass : NULL);
+        judged_add(j, b->sample[i], &v);
+    }
+}
+
+Evaluation evaluate(Model *m, const EvaluateOptions *o) {
+    Evaluator *e = NEW(m->cx, Evaluator, 1);
+    Fault f;
+    const Batch *b;
+    *e = (Evaluator){.cx = m->cx, .o = o};
+    cx_defer(m->cx, close_all, e);
+    compile(e, m);
+    LoaderOptions l = {.data = o->data, .examples = &o->data->val, .prepare = o->prepare, .batch = o->batch, .epochs = 1, .workers = o->workers};
+    if (loader_new(&l, &e->loader, &f)) fail(m->cx, f.code, "%s", f.text);
+    Evaluation r = {.nclass = (int)e->nclass, .judged = judged_new(m->cx, o->data->val.n)};
+    for (;;) {
+        if (loader_next(e->loader, &b, &f)) fail(m->cx, f.code, "%s", f.text);
+        if (!b) break;
+        judge_batch(e, b, &r.judged);
+    }
+    r.nbad = loader_bad(e->loader, &r.bad);
+    return r;
+}
