@@ -15,7 +15,7 @@ typedef enum CommandId {
 enum {                                    // sets of commands
 #define COMMAND(id, ...) C_##id = 1 << CMD_##id,
 #include "table.h"
-    C_PHOTOS = C_run | C_data | C_train | C_eval,         // that prepare pictures
+    C_PHOTOS = C_run | C_data | C_train | C_eval | C_predict,     // that prepare pictures
     C_ALL = (1 << NCOMMANDS) - 1
 };
 

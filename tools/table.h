@@ -64,6 +64,10 @@ COMMAND(eval, "MODEL PHOTOS", "how good a model is on photos",
         "to the model's labels by name.",
         "tvc eval mine.onnx photos/\n"
         "tvc eval mine.onnx photos/ --split test --json\n")
+COMMAND(predict, "MODEL IMAGE|FOLDER ...", "what pictures show, one line each",
+        "Prepared as the model's file says, or as the options say. Pictures that cannot be read are left out, with a note.",
+        "tvc predict mine.onnx holiday/\n"
+        "tvc predict mine.onnx *.jpg --csv > shown.csv\n")
 COMMAND(data, "check PHOTOS", "look over a dataset before anything is learned from it",
         "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
         ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
@@ -95,8 +99,9 @@ GROUP(GENERAL, "General")
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train | C_eval,
+       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train | C_eval | C_predict,
        "print the result as JSON")
+OPTION(CSV, "csv", 0, NULL, OUTPUT, C_predict, "print the result as comma-separated values")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
 
@@ -179,18 +184,18 @@ OPTION(WORKERS, "workers", 0, "N", DATA, C_train | C_eval, "threads that decode 
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
 OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 5)")
-OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run | C_eval, "names of the classes, one a line")
+OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run | C_eval | C_predict, "names of the classes, one a line")
 OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
 OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
        "compiled kernels, or the reference evaluator; for compare twice: of the first and the second")
-OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval,
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
        "the processor to compile for (default: this one)")
-OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval,
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval | C_predict,
        "N pictures at once, or up to N where the model's batch is free")
-OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval,
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train | C_eval,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train | C_eval | C_predict,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")

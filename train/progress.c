@@ -61,11 +61,11 @@ static void check_same(Cx *cx, const Checkpoint *c, const char *name, uint64_t n
 }
 
 void progress_numbers(Cx *cx, Progress *p, const Checkpoint *c, const Identity *id, const char *path) {
-    check_same(cx, c, "identity/model", id->model, "another model", path);
-    check_same(cx, c, "identity/data", id->data, "other pictures: files have come, gone or changed", path);
     check_same(cx, c, "identity/seed", id->seed, "another --seed", path);
     check_same(cx, c, "identity/batch", (uint64_t)id->batch, "another --batch", path);
     check_same(cx, c, "identity/settings", id->settings, "other settings of training", path);
+    check_same(cx, c, "identity/model", id->model, "another model", path);
+    check_same(cx, c, "identity/data", id->data, "other pictures: files have come, gone or changed", path);
 #define NUMBER(type, field)                                                                              \
     memcpy(&p->field, find(cx, c, "run/" #field, DT_##type == DT_I64 ? i64_number : f64_number, path), 8);
     PROGRESS_NUMBERS(NUMBER)
