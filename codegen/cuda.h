@@ -34,7 +34,7 @@ bool kernel_split(Kernel *k, int64_t parts, Kernel **part, Kernel **finish);
 typedef bool CudaSchedule(Out *o, Launch *l, const CudaOptions *options);
 CudaSchedule cuda_tile, cuda_fold, cuda_each;
 
-int cuda_axes(Out *o, Expr **v);                      // the output's variables: what grows first, what is contiguous last
+int cuda_axes(Out *o, Expr **v);                      // the output's: what grows first, what is contiguous last
 int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
 bool vars_grow(const Kernel *k, Expr **v, int n);
 const char *size_text(Out *o, int64_t size, bool grows);
@@ -44,7 +44,7 @@ bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n);  // n neighbours al
 bool touches(const Expr *e, const Expr *v);           // does value or index e depend on v?
 
 // ---- n elements side by side along v (cuda_neighbours.c) ----
-bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // can e be computed from whole vectors of at most so many bytes?
+bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // is e made of whole vectors of at most so many bytes?
 void load_neighbours(Out *o, Expr *e, Expr *v, int n);        // reads what e needs; element [e] of each is named
 void store_neighbours(Out *o, Expr *v, int n);                // computes and stores all results
 

@@ -51,7 +51,8 @@ static Expr *run_in(Expr *load, Group *g) {
 static Expr *main_load(Out *o, Tile *t, Factor *f, Expr *e) {
     if (!e || e->is_index || expr_is_reduce(e)) return NULL;
     if (e->op == K_LOAD) {
-        bool fits = e->buf->type == t->type && affine(o, e->a) && (run_in(e, &t->k) || run_in(e, f->own) || e == f->inner);
+        bool fits =
+            e->buf->type == t->type && affine(o, e->a) && (run_in(e, &t->k) || run_in(e, f->own) || e == f->inner);
         return fits ? e : NULL;
     }
     Expr *part[] = {e->a, e->b, e->c}, *l = NULL;
@@ -61,7 +62,8 @@ static Expr *main_load(Out *o, Tile *t, Factor *f, Expr *e) {
 
 static void peel(Out *o, Tile *t, Factor *f) {        // guards, then a formula
     Expr *e = f->f;
-    for (; e->op == K_INSIDE && is_zero(e->c) && f->nguard < MAXGUARD && affine(o, e->b); e = e->a) f->guard[f->nguard++] = e;
+    for (; e->op == K_INSIDE && is_zero(e->c) && f->nguard < MAXGUARD && affine(o, e->b); e = e->a)
+        f->guard[f->nguard++] = e;
     f->inner = e;
     f->load = main_load(o, t, f, e);
 }
@@ -108,7 +110,9 @@ static bool guard_product(Out *o, Factor *a, Factor *b, Expr **guard, int n) {
         for (int j = 0; j < 2; j++) {
             bool can = true;
             for (int d = 0; d < k->out->shape.n; d++)
-                if (touches(guard[i]->b, k->axis[d]) && !touches(plain[j], k->axis[d]) && touches(plain[1 - j], k->axis[d])) can = false;
+                if (touches(guard[i]->b, k->axis[d]) && !touches(plain[j], k->axis[d]) &&
+                    touches(plain[1 - j], k->axis[d]))
+                    can = false;
             if (can) f[j]->f = k_inside(k, guard[i]->b, guard[i]->i, f[j]->f, k_imm(k, DT_F32, 0)), placed = true;
         }
         if (!placed) return false;
@@ -145,7 +149,8 @@ static bool cast_axes(Out *o, Tile *t) {
         bool a = touches(t->a.f, v), b = touches(t->b.f, v);
         join(o, a == b ? &t->z : a ? &t->m : &t->n, v);
     }
-    if (!within(&t->n, along) || t->m.size < 8 || t->n.size < 8 || t->k.size < 8 || t->z.size > UINT16_MAX) return false;
+    if (!within(&t->n, along) || t->m.size < 8 || t->n.size < 8 || t->k.size < 8 || t->z.size > UINT16_MAX)
+        return false;
     to_back(o, &t->n, along);
     return true;
 }
@@ -177,7 +182,8 @@ static void choose_sizes(Tile *t) {
 static bool can_pair(Out *o, Tile *t) {
     Kernel *k = o->k;
     Expr *along = last(&t->n);
-    if (var_is_open(k, along) || extent(o, along) % 2 || !contiguous(k, ix_view(k, k->out, k->axis), along, 2)) return false;
+    if (var_is_open(k, along) || extent(o, along) % 2 || !contiguous(k, ix_view(k, k->out, k->axis), along, 2))
+        return false;
     t->sum->as = "sum";
     bool pair = neighbours(o, k->body, along, 2, 16);
     t->sum->as = NULL;

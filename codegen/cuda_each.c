@@ -10,7 +10,8 @@ static int vector_of(Out *o, Expr *v) {
     for (int n = 16; n > 1; n /= 2) {
         bool fits = k->extent[v->i] % n == 0;
         for (int i = 0; fits && i < k->nout; i++)
-            fits = contiguous(k, ix_view(k, k->outs[i], k->axis), v, n) && n * dtypes[k->outs[i]->type].bytes <= 16 && neighbours(o, k->bodies[i], v, n, 16);
+            fits = contiguous(k, ix_view(k, k->outs[i], k->axis), v, n) && n * dtypes[k->outs[i]->type].bytes <= 16 &&
+                   neighbours(o, k->bodies[i], v, n, 16);
         if (fits) return n;
     }
     return 1;

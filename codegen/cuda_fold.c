@@ -153,7 +153,8 @@ static void join_warps(Out *o, Fold *f, Launch *l, int lanes) {
 
 bool cuda_fold(Out *o, Launch *l, const CudaOptions *options) {
     (void)options;
-    static const char *const number[] = {[WARP] = "blockIdx.x * 8u + warp", [BLOCK] = "blockIdx.x", [COLUMNS] = "blockIdx.x * 32u + lane"};
+    static const char *const number[] = {
+        [WARP] = "blockIdx.x * 8u + warp", [BLOCK] = "blockIdx.x", [COLUMNS] = "blockIdx.x * 32u + lane"};
     static const int per_block[] = {[WARP] = WARPS, [BLOCK] = 1, [COLUMNS] = 32};
     Fold f = {.nof = 0};
     if (!analyse(o, &f)) return false;
@@ -162,7 +163,8 @@ bool cuda_fold(Out *o, Launch *l, const CudaOptions *options) {
     l->threads = 32 * WARPS;
     l->grid[0].items = size, l->grid[0].per_block = per_block[f.share], l->grid[0].grows = grows;
     line(o, "const unsigned lane = threadIdx.x & 31u, warp = threadIdx.x >> 5;");
-    line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows), o->index, number[f.share]);
+    line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows),
+         o->index, number[f.share]);
     unflatten(o, f.out, f.nout, "at");                // the last block's idle threads repeat the first result
     accumulate(o, &f);
     if (f.share != COLUMNS) join_lanes(o, &f);

@@ -18,7 +18,8 @@ void load_neighbours(Out *o, Expr *x, Expr *v, int n) {
     }
     int i = o->nname++;
     const char *type = cx_fmt(o->cx, "%sx%d", memory_type(x->buf->type), n);
-    line(o, "const %s l%d = *(const %s *)(b%d + %s);", type, i, type, buf_number(o->k, x->buf), index_text(o->cx, x->a));
+    line(o, "const %s l%d = *(const %s *)(b%d + %s);", type, i, type, buf_number(o->k, x->buf),
+         index_text(o->cx, x->a));
     name_expr(o, x, from_memory(o, x->buf->type, cx_fmt(o->cx, "l%d.x[e]", i)));
 }
 
@@ -33,5 +34,6 @@ void store_neighbours(Out *o, Expr *v, int n) {
         line(o, "y%d.x[e] = %s;", i, to_memory(o, k->outs[i]->type, x));
     }
     end(o);
-    for (int i = 0; i < k->nout; i++) line(o, "*(%sx%d *)(b%d + %s) = y%d;", memory_type(k->outs[i]->type), n, i, out_index(o, i), i);
+    for (int i = 0; i < k->nout; i++)
+        line(o, "*(%sx%d *)(b%d + %s) = y%d;", memory_type(k->outs[i]->type), n, i, out_index(o, i), i);
 }

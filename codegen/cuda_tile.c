@@ -45,7 +45,8 @@ static void piece(Out *o, Tile *t, Factor *f) {       // where in the tile this 
 }
 
 static const char *place(Out *o, Tile *t, Factor *f) {
-    return cx_fmt(o->cx, "S%s[s * %d + tvc_at(row, col, %d, %d)]", f->id, f->tile * t->bk, f->kmajor ? t->bk : f->tile, t->per);
+    return cx_fmt(o->cx, "S%s[s * %d + tvc_at(row, col, %d, %d)]", f->id, f->tile * t->bk, f->kmajor ? t->bk : f->tile,
+                  t->per);
 }
 
 // What does not change along k, once per thread: where its copies begin, and the guards' indices.
@@ -53,7 +54,8 @@ static void prepare(Out *o, Tile *t, Factor *f) {
     int n = per_thread(t, f);
     if (f->how == SCALAR) return;
     line(o, "int %s_at[%d], %s_in[%d];", f->id, n, f->id, n);
-    if (f->how == COMPUTED) line(o, "%sx%d %s_raw[%d]; int %s_ok[%d];", memory_type(t->type), t->per, f->id, n, f->id, n);
+    if (f->how == COMPUTED)
+        line(o, "%sx%d %s_raw[%d]; int %s_ok[%d];", memory_type(t->type), t->per, f->id, n, f->id, n);
     for (int g = 0; g < f->nguard; g++) line(o, "int %s_g%d[%d];", f->id, g, n);
     unrolled(o, "u", n);
     piece(o, t, f);
@@ -92,7 +94,8 @@ static void stage_scalar(Out *o, Tile *t, Factor *f) {
 static const char *guards(Out *o, Tile *t, Factor *f) {
     const char *ok = cx_fmt(o->cx, "%s_in[u] && k < %s%s", f->id, bound(o, &t->k), within_last(o, t));
     for (int g = 0; g < f->nguard; g++)
-        ok = cx_fmt(o->cx, "%s && (unsigned)(%s_g%d[u]%s) < %lldu", ok, f->id, g, part(o, f->guard[g]->b, &t->k), LL(f->guard[g]->i));
+        ok = cx_fmt(o->cx, "%s && (unsigned)(%s_g%d[u]%s) < %lldu", ok, f->id, g, part(o, f->guard[g]->b, &t->k),
+                    LL(f->guard[g]->i));
     return ok;
 }
 
@@ -105,8 +108,8 @@ static void stage_copied(Out *o, Tile *t, Factor *f) {
         line(o, "const int left = (%lld - %s) * %d;", LL(extent(o, f->run)), v, dtypes[t->type].bytes);
         bytes = cx_fmt(o->cx, "left < %d ? left : %d", size, size);
     }
-    line(o, "tvc_copy_%d(&%s, b%d + (ok ? %s_at[u]%s : 0), ok ? %s : 0);", size, place(o, t, f), buf_number(o->k, f->load->buf),
-         f->id, part(o, f->load->a, &t->k), bytes);
+    line(o, "tvc_copy_%d(&%s, b%d + (ok ? %s_at[u]%s : 0), ok ? %s : 0);", size, place(o, t, f),
+         buf_number(o->k, f->load->buf), f->id, part(o, f->load->a, &t->k), bytes);
 }
 
 // One stage of one factor into shared memory, or of a computed one into registers.
@@ -120,8 +123,8 @@ static void stage(Out *o, Tile *t, Factor *f) {
         if (f->how == COPIED) stage_copied(o, t, f);
         else {
             line(o, "%s_ok[u] = %s;", f->id, guards(o, t, f));
-            line(o, "if (%s_ok[u]) %s_raw[u] = *(const %sx%d *)(b%d + %s_at[u]%s);", f->id, f->id, memory_type(t->type), t->per,
-                 buf_number(o->k, f->load->buf), f->id, part(o, f->load->a, &t->k));
+            line(o, "if (%s_ok[u]) %s_raw[u] = *(const %sx%d *)(b%d + %s_at[u]%s);", f->id, f->id, memory_type(t->type),
+                 t->per, buf_number(o->k, f->load->buf), f->id, part(o, f->load->a, &t->k));
         }
     }
     end(o);
@@ -133,7 +136,8 @@ static void finish(Out *o, Tile *t, Factor *f) {
     const char *type = cx_fmt(o->cx, "%sx%d", memory_type(t->type), t->per);
     unrolled(o, "u", per_thread(t, f));
     piece(o, t, f);
-    line(o, "const int k = k0 + %s, %s = %s + %s;", f->kmajor ? "col" : "row", f->flat, f->base, f->kmajor ? "row" : "col");
+    line(o, "const int k = k0 + %s, %s = %s + %s;", f->kmajor ? "col" : "row", f->flat, f->base,
+         f->kmajor ? "row" : "col");
     line(o, "%s y = {{0}};", type);
     begin(o, "if (%s_ok[u]) {", f->id);
     int mark = open_scope(o);
@@ -153,19 +157,21 @@ static void finish(Out *o, Tile *t, Factor *f) {
 
 // Fragments of 16 rows (A), or of two times 8 columns (B), out of a stage. Which way a tile lies decides the
 // addresses; 32-bit elements across the rows are read one by one, as ldmatrix turns 16-bit ones only.
-static void fragments(Out *o, Tile *t, Factor *f, const char *row, const char *col, const char *rowt, const char *colt, int n) {
+static void fragments(Out *o, Tile *t, Factor *f, const char *row, const char *col, const char *rowt, const char *colt,
+                      int n) {
     const char *i = f == &t->a ? "i" : "j";
     int cols = f->kmajor ? t->bk : f->tile;
     unrolled(o, i, n);
     if (f->kmajor || t->per == 8)
-        line(o, "tvc_ldmatrix%s(%s[%s], &S%s[s * %d + tvc_at(%s, %s, %d, %d)]);", f->kmajor ? "" : "_trans", f->id, i, f->id,
-             f->tile * t->bk, f->kmajor ? row : rowt, f->kmajor ? col : colt, cols, t->per);
+        line(o, "tvc_ldmatrix%s(%s[%s], &S%s[s * %d + tvc_at(%s, %s, %d, %d)]);", f->kmajor ? "" : "_trans", f->id, i,
+             f->id, f->tile * t->bk, f->kmajor ? row : rowt, f->kmajor ? col : colt, cols, t->per);
     else {
         const char *k = f == &t->a ? "q >> 1" : "q & 1", *x = f == &t->a ? "q & 1" : "q >> 1";
         const char *from = f == &t->a ? "wm + i * 16" : "wn + j * 16";
         unrolled(o, "q", 4);
-        line(o, "%s[%s][q] = tvc_bits(S%s[s * %d + tvc_at(ks + (lane & 3) + (%s) * 4, %s + (lane >> 2) + (%s) * 8, %d, %d)]);", f->id, i, f->id,
-             f->tile * t->bk, k, from, x, cols, t->per);
+        line(o, "const int row = ks + (lane & 3) + (%s) * 4, col = %s + (lane >> 2) + (%s) * 8;", k, from, x);
+        line(o, "%s[%s][q] = tvc_bits(S%s[s * %d + tvc_at(row, col, %d, %d)]);", f->id, i, f->id, f->tile * t->bk, cols,
+             t->per);
         end(o);
     }
     end(o);
@@ -178,10 +184,10 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
     line(o, "#pragma unroll");
     begin(o, "for (int ks = 0; ks < %d; ks += %d) {", t->bk, step);
     line(o, "u32 a[%d][4], b[%d][4];", mt, nt / 2);
-    fragments(o, t, &t->a, "wm + i * 16 + (lane & 15)", cx_fmt(o->cx, "ks + %s", half), "ks + (lane & 7) + (lane >> 4) * 8",
-              "wm + i * 16 + (lane >> 3 & 1) * 8", mt);
-    fragments(o, t, &t->b, "wn + j * 16 + (lane & 7) + (lane >> 4) * 8", cx_fmt(o->cx, "ks + %s", odd), "ks + (lane & 15)",
-              "wn + j * 16 + (lane >> 4) * 8", nt / 2);
+    fragments(o, t, &t->a, "wm + i * 16 + (lane & 15)", cx_fmt(o->cx, "ks + %s", half),
+              "ks + (lane & 7) + (lane >> 4) * 8", "wm + i * 16 + (lane >> 3 & 1) * 8", mt);
+    fragments(o, t, &t->b, "wn + j * 16 + (lane & 7) + (lane >> 4) * 8", cx_fmt(o->cx, "ks + %s", odd),
+              "ks + (lane & 15)", "wn + j * 16 + (lane >> 4) * 8", nt / 2);
     unrolled(o, "i", mt), unrolled(o, "j", nt);
     line(o, "tvc_mma_%s(acc[i][j], a[i], &b[j / 2][j %% 2 * 2]);", type);
     end(o), end(o), end(o);
@@ -191,7 +197,8 @@ static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
     line(o, "const int tiles = (%s + %d) / %d;", bound(o, &t->k), t->bk - 1, t->bk);
     begin(o, "for (int kt = %d; kt < tiles; kt++) {", 1 - STAGES);
     line(o, "if (kt >= 0) { tvc_wait(%d); __syncthreads(); }", STAGES - 2);
-    line(o, "const int k0 = (kt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", STAGES - 1, t->bk, STAGES - 1, STAGES, STAGES - 1);
+    line(o, "const int k0 = (kt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", STAGES - 1, t->bk,
+         STAGES - 1, STAGES, STAGES - 1);
     begin(o, "if (more) {");
     stage(o, t, &t->a), stage(o, t, &t->b);
     end(o);

@@ -71,7 +71,8 @@ static bool one_loop(Kernel *k) {
         bool used = false;
         for (int j = k->nexpr - 1; j >= 0; j--)
             if (is_pair(k->expr[j], u, v))
-                used |= replace(k, k->expr[j], k_reduce(k, (KOp)k->expr[j]->op, w, expr_subst(k, k->expr[j]->a->a, to)));
+                used |=
+                    replace(k, k->expr[j], k_reduce(k, (KOp)k->expr[j]->op, w, expr_subst(k, k->expr[j]->a->a, to)));
         if (used) return true;
     }
     return false;

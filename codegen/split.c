@@ -19,7 +19,9 @@ static Expr *longest(Kernel *k, Expr *sum) {
     Expr *term = sum, *best = NULL;
     while (is_sum(term)) term = term->a;
     for (Expr *e = sum; is_sum(e); e = e->a)
-        if (!var_is_open(k, e->b) && !contiguous_along(term, e->b) && (!best || k->extent[e->b->i] > k->extent[best->i])) best = e->b;
+        if (!var_is_open(k, e->b) && !contiguous_along(term, e->b) &&
+            (!best || k->extent[e->b->i] > k->extent[best->i]))
+            best = e->b;
     return best;
 }
 

@@ -27,7 +27,8 @@ typedef struct Nvrtc {                // as in nvrtc.h; 0 is success everywhere
     int (*Version)(int *major, int *minor);
     int (*GetNumSupportedArchs)(int *n);
     int (*GetSupportedArchs)(int *archs);
-    int (*CreateProgram)(void **p, const char *text, const char *name, int n, const char *const *header, const char *const *header_name);
+    int (*CreateProgram)(void **p, const char *text, const char *name, int n, const char *const *header,
+                         const char *const *header_name);
     int (*CompileProgram)(void *p, int n, const char *const *options);
     int (*GetProgramLogSize)(void *p, size_t *n);
     int (*GetProgramLog)(void *p, char *log);
@@ -37,9 +38,10 @@ typedef struct Nvrtc {                // as in nvrtc.h; 0 is success everywhere
 } Nvrtc;
 
 static void *nvrtc_library(void) {
-    const char *names[] = {getenv("TVC_NVRTC"), "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"};
+    const char *names[] = {getenv("TVC_NVRTC"), "libnvrtc.so.13", "libnvrtc.so.12",
+                           "/usr/local/cuda/lib64/libnvrtc.so"};
     void *lib = NULL;
-    if (names[0]) return *names[0] ? dlopen(names[0], RTLD_NOW | RTLD_LOCAL) : NULL;      // TVC_NVRTC= : as if there were none
+    if (names[0]) return *names[0] ? dlopen(names[0], RTLD_NOW | RTLD_LOCAL) : NULL;      // TVC_NVRTC= : none
     for (size_t i = 1; i < sizeof names / sizeof *names && !lib; i++) lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     return lib;
 }
@@ -49,13 +51,18 @@ bool nvrtc_found(void) { return nvrtc_library() != NULL; }
 static Nvrtc nvrtc_open(Cx *cx) {
     Nvrtc n;
     void *lib = nvrtc_library();
-    if (!lib) fail(cx, E_DEVICE, "the CUDA compiler library was not found (libnvrtc.so.%d or newer, or TVC_NVRTC): it comes with the CUDA toolkit", OLDEST);
-    static const char *const name[] = {"Version", "GetNumSupportedArchs", "GetSupportedArchs", "CreateProgram", "CompileProgram",
-                                       "GetProgramLogSize", "GetProgramLog", "GetCUBINSize", "GetCUBIN", "DestroyProgram"};
+    if (!lib)
+        fail(cx, E_DEVICE,
+             "the CUDA compiler library was not found (libnvrtc.so.%d or newer, or TVC_NVRTC); the CUDA toolkit has it",
+             OLDEST);
+    static const char *const name[] = {"Version", "GetNumSupportedArchs", "GetSupportedArchs", "CreateProgram",
+                                       "CompileProgram", "GetProgramLogSize", "GetProgramLog", "GetCUBINSize",
+                                       "GetCUBIN", "DestroyProgram"};
     void *fn[sizeof name / sizeof *name];
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (!(fn[i] = dlsym(lib, cx_fmt(cx, "nvrtc%s", name[i]))))
-            fail(cx, E_DEVICE, "the CUDA compiler library is too old (no nvrtc%s): CUDA %d or newer is needed", name[i], OLDEST);
+            fail(cx, E_DEVICE, "the CUDA compiler library is too old (no nvrtc%s): CUDA %d or newer is needed", name[i],
+                 OLDEST);
     memcpy(&n, fn, sizeof n);
     return n;
 }
@@ -76,9 +83,11 @@ static const char *check_version(Cx *cx, const Nvrtc *v, const char *arch) {
     int major = 0, minor = 0;
     bool known;
     if (v->Version(&major, &minor) || major < OLDEST)
-        fail(cx, E_DEVICE, "the CUDA compiler library has version %d.%d: %d.0 or newer is needed", major, minor, OLDEST);
+        fail(cx, E_DEVICE, "the CUDA compiler library has version %d.%d: %d.0 or newer is needed", major, minor,
+             OLDEST);
     const char *list = known_archs(cx, v, arch, &known);
-    if (!known) fail(cx, E_DEVICE, "CUDA %d.%d has no architecture %s; it has %s", major, minor, cx_show(cx, arch), list);
+    if (!known)
+        fail(cx, E_DEVICE, "CUDA %d.%d has no architecture %s; it has %s", major, minor, cx_show(cx, arch), list);
     return cx_fmt(cx, "%d.%d", major, minor);
 }
 
@@ -107,7 +116,8 @@ static void compile(const Crew *c, Work *w) {
     if ((w->error = v->CreateProgram(&p, w->text, "kernels.cu", NHEADERS, headers, header_names))) return;
     w->error = v->CompileProgram(p, c->noption, c->options);
     if (!v->GetProgramLogSize(p, &n) && (w->log = calloc(1, n + 1))) v->GetProgramLog(p, w->log);
-    if (!w->error && !(w->error = v->GetCUBINSize(p, &w->bytes)) && (w->cubin = malloc(w->bytes + 1))) w->error = v->GetCUBIN(p, w->cubin);
+    if (!w->error && !(w->error = v->GetCUBINSize(p, &w->bytes)) && (w->cubin = malloc(w->bytes + 1)))
+        w->error = v->GetCUBIN(p, w->cubin);
     v->DestroyProgram(&p);
     if (!w->error && (!w->log || !w->cubin)) w->error = -1;
 }
@@ -222,7 +232,9 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
     const char *version = check_version(cx, &v, arch), *folder = no_cache ? NULL : cache_folder(cx);
     CudaBuilt b = {.npart = (n + PER_PART - 1) / PER_PART};
     Crew *c = NEW(cx, Crew, 1);
-    *c = (Crew){.v = &v, .options = {cx_fmt(cx, "--gpu-architecture=%s", arch), "--ptxas-options=-v", "--disable-warnings"}, .noption = 3};
+    *c = (Crew){.v = &v,
+                .options = {cx_fmt(cx, "--gpu-architecture=%s", arch), "--ptxas-options=-v", "--disable-warnings"},
+                .noption = 3};
     c->work = NEW(cx, Work, b.npart), c->nwork = b.npart;
     cx_defer(cx, work_free, c);
     for (int i = 0; i < b.npart; i++) {
@@ -237,7 +249,9 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
     b.part = NEW(cx, CudaPart, b.npart);
     for (int i = 0; i < b.npart; i++) {
         Work *w = &c->work[i];
-        if (w->error) fail(cx, E_INTERNAL, "NVRTC %s failed on a generated kernel: %.400s", version, cx_show(cx, w->log ? w->log : ""));
+        if (w->error)
+            fail(cx, E_INTERNAL, "NVRTC %s failed on a generated kernel: %.400s", version,
+                 cx_show(cx, w->log ? w->log : ""));
         if (w->path && !w->cached) cache_write(cx, w);
         b.part[i] = (CudaPart){memcpy(cx_alloc(cx, w->bytes), w->cubin, w->bytes), w->bytes};
     }

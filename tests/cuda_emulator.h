@@ -58,7 +58,8 @@ __asm__(".text\n.local emu_swap\n.type emu_swap,@function\nemu_swap:\n"
         " pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n");
 
 static void wrong(const char *what) {
-    fprintf(stderr, "emulator: %s (block %u,%u,%u thread %d)\n", what, E.block.x, E.block.y, E.block.z, self ? self->number : 0);
+    fprintf(stderr, "emulator: %s (block %u,%u,%u thread %d)\n", what, E.block.x, E.block.y, E.block.z,
+            self ? self->number : 0);
     fflush(stderr), abort();
 }
 
@@ -160,7 +161,8 @@ HELPER void tvc_ldmatrix(u32 *r, const void *p) {
 HELPER void tvc_ldmatrix_trans(u32 *r, const void *p) {
     uint64_t (*s)[4] = rows(p, "ldmatrix.trans");
     for (int m = 0; m < 4; m++) {
-        const u16 *x = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2][0], *y = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2 + 1][0];
+        const u16 *x = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2][0],
+                  *y = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2 + 1][0];
         r[m] = x[self->lane / 4] | (u32)y[self->lane / 4] << 16;
     }
 }
@@ -240,11 +242,13 @@ static void launch(const int64_t *grid, int threads, int mode, void (*body)(void
     size_t room = (size_t)threads * STACK;
     char *stack = mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     for (int64_t b = 0; b < grid[0] * grid[1] * grid[2]; b++) {
-        E.block = (Place){(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
+        E.block =
+            (Place){(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
         memset(E.warp, 0, sizeof E.warp);
         for (int i = 0; i < threads; i++) {
             Fiber *f = &E.f[i];
-            f->number = i, f->lane = i & 31, f->warp = i >> 5, f->state = RUNNING, f->ncopy = f->group = 0, f->at.x = (unsigned)i;
+            f->number = i, f->lane = i & 31, f->warp = i >> 5, f->state = RUNNING, f->ncopy = f->group = 0,
+            f->at.x = (unsigned)i;
             void **sp = (void **)(stack + (size_t)(i + 1) * STACK - 64);
             *--sp = 0, *--sp = (void *)entry;
             for (int k = 0; k < 6; k++) *--sp = 0;

@@ -22,8 +22,12 @@ static const char *named(Cx *cx, const char *text, const char *name) {
 static void write_piece(FILE *f, Cx *cx, const Job *j, int i) {
     const char *name = piece_name(cx, j, i), *args = "";
     for (int b = 0; b < j->piece[i]->nbuf; b++) args = cx_fmt(cx, "%sb[%d], ", args, b);
-    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text[i].s, name), name, name, args);
-    fprintf(f, "void run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx) { launch(grid, threads, mode, call_%s, b, ctx); }\n\n", name, name);
+    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text[i].s, name), name, name,
+            args);
+    fprintf(f,
+            "void run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx) { launch(grid, threads, mode, "
+            "call_%s, b, ctx); }\n\n",
+            name, name);
 }
 
 // The shared library of all jobs' kernels; NULL where the emulator cannot be built here.
@@ -36,7 +40,8 @@ static void *emulate(Cx *cx, const Job *j, int n, const char *folder) {
         for (int p = 0; p < j[i].npiece; p++) write_piece(f, cx, &j[i], p);
     fclose(f);
     const char *half = __builtin_cpu_supports("avx") ? "-mf16c" : "";
-    const char *flags = "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
+    const char *flags =
+        "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
     if (system(cx_fmt(cx, "${TVC_CC:-cc} %s %s -I%s/codegen -o %s %s -lm", flags, half, TVC_SOURCE_DIR, so, c)))
         fail(cx, E_INTERNAL, "the C compiler refuses %s", c);
     void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
@@ -127,7 +132,8 @@ static void run_pieces(Cx *cx, const Job *j, void *lib, Memory *m, int mode) {
         int64_t grid[3];
         Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", piece_name(cx, j, i)));
         for (int b = 0; b < j->piece[i]->nbuf; b++) arg[b] = buffer(m, j->piece[i]->buf[b]);
-        for (int d = 0; d < 3; d++) grid[d] = launch_blocks(&j->text[i].launch, d, batches(j->c->used), batches(j->c->max));
+        for (int d = 0; d < 3; d++)
+            grid[d] = launch_blocks(&j->text[i].launch, d, batches(j->c->used), batches(j->c->max));
         run(grid, j->text[i].launch.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
     }
 }

@@ -36,7 +36,8 @@ enum { NCHANGES = sizeof changes / sizeof *changes };
 static const char *replaced(Cx *cx, const char *text, const char *from, const char *to) {
     const char *out = "", *d;
     if (!strstr(text, from)) fail(cx, E_CHECK, "there is no '%s' to change", from);
-    for (; (d = strstr(text, from)); text = d + strlen(from)) out = cx_fmt(cx, "%s%.*s%s", out, (int)(d - text), text, to);
+    for (; (d = strstr(text, from)); text = d + strlen(from))
+        out = cx_fmt(cx, "%s%.*s%s", out, (int)(d - text), text, to);
     return cx_fmt(cx, "%s%s", out, text);
 }
 
@@ -56,7 +57,8 @@ static bool passes(Cx *cx, const Job *j, void *lib) {
     pid_t child = fork();
     if (child == 0) {
         static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-        for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL);      // cmocka's are not for us
+        for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+            signal(deadly[i], SIG_DFL); // cmocka's are not for us
         if (!freopen("/dev/null", "w", stderr)) _exit(2);
         alarm(60);
         _exit(judge(cx, j, lib) <= 1 ? 0 : 1);
@@ -75,7 +77,8 @@ static void check_all(void *arg) {
     remove_folder(cx, folder);
     for (int i = 0; i < NCHANGES; i++) {
         if (passes(cx, &job[i], lib) == changes[i].passes) continue;
-        print_error("%s: '%s' made '%s' %s\n", changes[i].of, changes[i].from, changes[i].to, changes[i].passes ? "fails" : "passes");
+        print_error("%s: '%s' made '%s' %s\n", changes[i].of, changes[i].from, changes[i].to,
+                    changes[i].passes ? "fails" : "passes");
         bad++;
     }
     dlclose(lib);

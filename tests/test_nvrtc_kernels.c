@@ -26,8 +26,10 @@ static void build(void *arg) {
     for (; archs[narch] && narch < MAXARCH; narch++) {
         u[narch] = NEW(cx, CudaUnit, NCASES * MAXPIECES);
         n = units(cx, u[narch]);
-        CudaBuilt b = build_cuda(cx, archs[narch], u[narch], n, false), again = build_cuda(cx, archs[narch], u[narch], n, false);
-        if (again.ncached != again.npart) fail(cx, E_CHECK, "%d of %d parts come from the cache", again.ncached, again.npart);
+        CudaBuilt b = build_cuda(cx, archs[narch], u[narch], n, false),
+                  again = build_cuda(cx, archs[narch], u[narch], n, false);
+        if (again.ncached != again.npart)
+            fail(cx, E_CHECK, "%d of %d parts come from the cache", again.ncached, again.npart);
         for (int i = 0; i < b.npart; i++)
             if (b.part[i].bytes != again.part[i].bytes || memcmp(b.part[i].cubin, again.part[i].cubin, b.part[i].bytes))
                 fail(cx, E_CHECK, "the cache gives back other bytes");
