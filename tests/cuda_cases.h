@@ -95,6 +95,18 @@ static Node *gather(Graph *g, const Case *c) {
     return result(graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){table, at}), c->type);
 }
 
+static Node *random_mask(Graph *g, const Case *c) {            // Dropout's
+    Node *x = leaf(g, "x", c->type, growing(g, c, SHAPE(c->n, c->c)));
+    Attr a = shape_attr(&x->shape);
+    a.f = 3;
+    Node *r = graph_op(g, OP_Random, a, 0, NULL), *zero = node_like(g, x, 0);
+    return result(op3(g, Where, op2(g, Less, r, filled(g, 0.5)), zero, x), c->type);
+}
+
+static Node *running_product(Graph *g, const Case *c) {
+    return result(op1a(g, CumProd, leaf(g, "x", c->type, SHAPE(c->n, c->c)), AXES(1, 0, 1)), c->type);
+}
+
 // ---- windows ----
 
 static Window window(const Case *c) {
@@ -271,6 +283,12 @@ static const Case cases[] = {
     {"integers_i8", "each", integers, DT_I8, 3, 48, .max = 3, .used = 2},
     {"integers_u16", "each", integers, DT_U16, 3, 50},
     {"integers_i64", "each", integers, DT_I64, 3, 50},
+    {"integers_i16", "each", integers, DT_I16, 3, 48},
+    {"integers_u8", "each", integers, DT_U8, 3, 50},
+    {"integers_u32", "each", integers, DT_U32, 3, 52},
+    {"integers_u64", "each", integers, DT_U64, 3, 50},
+    {"random", "each", random_mask, DT_F16, 3, 50, .max = 3, .used = 2},
+    {"running_product", "each", running_product, DT_F64, 3, 20},
     {"compare_f64", "each", compare, DT_F64, 3, 50},
     {"compare_u8", "each", compare, DT_U8, 3, 64},
     {"turn", "each", turn, DT_F32, 6, 9, 10},
@@ -284,6 +302,9 @@ static const Case cases[] = {
     {"global_average_batch", "fold", global_average, DT_F32, 1, 40, 7, 7, .max = 4, .used = 3},
     {"row_max", "fold", row_max, DT_F16, 11, 100},
     {"row_max_i32", "fold", row_max, DT_I32, 3, 77},
+    {"row_max_bool", "fold", row_max, DT_BOOL, 3, 77},
+    {"row_max_f64", "fold", row_max, DT_F64, 3, 77},
+    {"exp_sum_f64", "fold", exp_sum, DT_F64, 3, 77},
     {"row_max_u8", "fold", row_max, DT_U8, 3, 77},
     {"exp_sum", "fold", exp_sum, DT_F32, 3, 1000, .max = 3, .used = 2},
     {"exp_sum_long", "fold", exp_sum, DT_BF16, 3, 5000},

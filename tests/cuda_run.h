@@ -39,7 +39,7 @@ static void *emulate(Cx *cx, const Job *j, int n, const char *folder) {
     for (int i = 0; i < n; i++)
         for (int p = 0; p < j[i].npiece; p++) write_piece(f, cx, &j[i], p);
     fclose(f);
-    const char *half = __builtin_cpu_supports("avx") ? "-mf16c" : "";
+    const char *half = __builtin_cpu_supports("f16c") ? "-mf16c" : "";
     const char *flags =
         "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
     if (system(cx_fmt(cx, "${TVC_CC:-cc} %s %s -I%s/codegen -o %s %s -lm", flags, half, TVC_SOURCE_DIR, so, c)))
@@ -136,6 +136,7 @@ static void run_pieces(Cx *cx, const Job *j, void *lib, Memory *m, int mode) {
             grid[d] = launch_blocks(&j->text[i].launch, d, batches(j->c->used), batches(j->c->max));
         run(grid, j->text[i].launch.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
     }
+    if (bad) fail(cx, E_CHECK, "%s: an index or divisor is out of range", j->c->name);
 }
 
 // The worst error of three thread schedules, in parts of what is allowed: above 1 is wrong.
