@@ -9,6 +9,7 @@
 #define CTX { i64 batch; i32 *error; const u64 *seed; }
 #define SEED(ctx) (ctx)->seed[0]
 #define STEP(ctx) (ctx)->seed[1]
+#define OWN_HALVES
 #include "scalar_prelude.h"
 
 #define TVC_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)

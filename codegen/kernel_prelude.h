@@ -9,30 +9,6 @@ MEM(u8, m_u8); MEM(u16, m_u16); MEM(u32, m_u32); MEM(u64, m_u64); MEM(u8, m_bool
 #define KERNEL(name) __attribute__((visibility("default"))) void name(long lo, long hi, void *const *buf, const Ctx *ctx)
 #define TILE static __attribute__((noinline))
 
-// ---- half precision ----
-HELPER f32 bits_f32(u32 u) { f32 f; __builtin_memcpy(&f, &u, 4); return f; }
-HELPER u32 f32_bits(f32 f) { u32 u; __builtin_memcpy(&u, &f, 4); return u; }
-HELPER f32 bf16_to_f32(u16 h) { return bits_f32((u32)h << 16); }
-HELPER u16 f32_to_bf16(f32 f) {
-    u32 u = f32_bits(f);
-    return (u & 0x7fffffff) > 0x7f800000 ? u >> 16 | 0x40 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
-}
-HELPER f32 f16_to_f32(u16 h) {
-    u32 sign = (u32)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 1023;
-    if (e == 31) return bits_f32(sign | 0x7f800000 | m << 13);
-    if (e) return bits_f32(sign | (e + 112) << 23 | m << 13);
-    f32 f = (f32)m * 0x1p-24f;
-    return sign ? -f : f;
-}
-HELPER u16 f32_to_f16(f32 f) {
-    u32 u = f32_bits(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
-    if (a > 0x7f800000) return sign | 0x7e00;
-    if (a >= 0x477ff000) return sign | 0x7c00;
-    if (a < 0x38800000) return sign | (f32_bits(bits_f32(a) + 0.5f) - 0x3f000000);
-    u32 r = a - (112u << 23);
-    return (sign | (r + 0xfff + (r >> 13 & 1)) >> 13);
-}
-
 // ---- vectors of LANES floats; truth is a mask of all ones ----
 typedef f32 vf __attribute__((vector_size(LANES * 4)));
 typedef i32 vi __attribute__((vector_size(LANES * 4)));

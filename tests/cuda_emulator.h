@@ -119,17 +119,6 @@ static uint64_t (*exchange(const void *mine, size_t n, const char *what))[4] {
 static void shuffle(void *v, size_t n, int m) { memcpy(v, exchange(v, n, "shuffle")[(self->lane ^ m) & 31], n); }
 #define tvc_shfl_xor(v, m) ({ __typeof__(v) v_ = (v); shuffle(&v_, sizeof v_, m); v_; })
 
-// ---- half precision ----
-
-HELPER f32 f16_to_f32(u16 h) { _Float16 f; memcpy(&f, &h, 2); return (f32)f; }
-HELPER u16 f32_to_f16(f32 x) { _Float16 f = (_Float16)x; u16 h; memcpy(&h, &f, 2); return h; }
-HELPER f32 bf16_to_f32(u16 h) { u32 u = (u32)h << 16; f32 f; memcpy(&f, &u, 4); return f; }
-HELPER u16 f32_to_bf16(f32 f) {
-    u32 u;
-    memcpy(&u, &f, 4);
-    return f != f ? 0x7fff : (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
 HELPER f32 tvc_float(u32 u) { f32 f; memcpy(&f, &u, 4); return f; }
 HELPER u32 tvc_bits(f32 f) { u32 u; memcpy(&u, &f, 4); return u; }
 HELPER u32 tvc_tf32(u32 u) { return (u + 0x1000) & ~0x1fffu; }        // half away from zero
@@ -172,6 +161,13 @@ static uint64_t (*fragments(const u32 *a, const u32 *b))[4] {
     return exchange(v, sizeof v, "mma");
 }
 
+static f32 halves[1 << 16];           // every f16 as f32: products are most of the work
+__attribute__((constructor)) static void make_halves(void) {
+    for (u32 h = 0; h < 1 << 16; h++) halves[h] = f16_to_f32((u16)h);
+}
+#define FROM_f16(h) halves[h]
+#define FROM_bf16(h) bf16_to_f32(h)
+
 // m16n8k16: element (row, k) of A is in lane row % 8 * 4 + k % 8 / 2, register row / 8 + k / 8 * 2
 #define MMA_16(T)                                                                                             \
     HELPER void tvc_mma_##T(f32 *d, const u32 *a, const u32 *b) {                                             \
@@ -181,7 +177,7 @@ static uint64_t (*fragments(const u32 *a, const u32 *b))[4] {
             for (int k = 0; k < 16; k++) {                                                                    \
                 const u16 *x = (const u16 *)((const u32 *)s[(row & 7) * 4 + (k & 7) / 2] + (row >> 3) + (k >> 3) * 2); \
                 const u16 *y = (const u16 *)((const u32 *)s[col * 4 + (k & 7) / 2] + 4 + (k >> 3));           \
-                d[i] += T##_to_f32(x[k & 1]) * T##_to_f32(y[k & 1]);                                          \
+                d[i] += FROM_##T(x[k & 1]) * FROM_##T(y[k & 1]);                                              \
             }                                                                                                 \
         }                                                                                                     \
     }

@@ -39,10 +39,9 @@ static void *emulate(Cx *cx, const Job *j, int n, const char *folder) {
     for (int i = 0; i < n; i++)
         for (int p = 0; p < j[i].npiece; p++) write_piece(f, cx, &j[i], p);
     fclose(f);
-    const char *half = __builtin_cpu_supports("f16c") ? "-mf16c" : "";
     const char *flags =
         "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
-    if (system(cx_fmt(cx, "${TVC_CC:-cc} %s %s -I%s/codegen -o %s %s -lm", flags, half, TVC_SOURCE_DIR, so, c)))
+    if (system(cx_fmt(cx, "${TVC_CC:-cc} %s -I%s/codegen -o %s %s -lm", flags, TVC_SOURCE_DIR, so, c)))
         fail(cx, E_INTERNAL, "the C compiler refuses %s", c);
     void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
     if (!lib) fail(cx, E_INTERNAL, "%s", dlerror());
