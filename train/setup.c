@@ -128,11 +128,22 @@ Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *cou
 
 // ---- the program ----
 
+// Small steps would be lost in 16 bits: such a parameter is trained as float32 and rounded where it is used.
+static Node *master(Graph *g, Node *n, void *setup) {
+    bool narrow = n->op == OP_Param && n->name && (n->type == DT_F16 || n->type == DT_BF16);
+    if (!narrow || group_of(setup, n->name) < 0) return NULL;
+    int64_t count = numel(n->shape), size = dtypes[n->type].bytes;
+    float *wide = NEW(g->cx, float, count);
+    for (int64_t i = 0; n->data && i < count; i++) wide[i] = (float)dtype_get_f(n->type, (const char *)n->data + i * size);
+    return node_cast(g, graph_param(g, n->name, DT_F32, n->shape, wide), n->type);
+}
+
 static void compile(Learner *l, Setup *s) {
     const LearnerOptions *o = s->o;
     ImportOptions import = o->import;
     import.max_batch = o->batch;
     Graph *g = model_import(l->model, &import);
+    graph_map(g, master, s);
     TrainOptions t = {.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
                       .clip = o->clip, .ema = o->ema};
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t.nscores);
