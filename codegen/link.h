@@ -27,6 +27,8 @@ typedef struct Life {
 // bytes needed; *bound is the greatest sum of bytes alive at one step.
 int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
 
+void order_units(Cx *cx, Unit *u, int n);        // order.c: in place, before stores
+
 Program *program_of(Graph *g, Unit *u, int nunit);
 
 // target_c.c: the shared object holding every distinct unit, from the cache or the C compiler.

@@ -3,8 +3,8 @@
 usage: grad_models.py TRAIN_TOOL few|all [NAME ...]
 In float64, per tensor, norm(difference) <= 1e-4 norm(gradient); tensors below 1e-9 of the largest are
 skipped. In float32 tvc may be at most FACTOR times as far from the float64 gradient as PyTorch is. A value within
-rounding of a kink of ReLU or MaxPool falls either way, and takes a gradient with it: then another batch decides, of
-TRIES. BatchNorm trains or is frozen, its scale and shift not. resnet20 and densenet: also the gradients stored with them.
+rounding of a kink of ReLU or MaxPool falls either way, and takes a gradient with it: then the median of up
+to TRIES batches decides. BatchNorm trains or is frozen, its scale and shift not. resnet20 and densenet: also the gradients stored with them.
 """
 import os
 import sys
@@ -23,7 +23,7 @@ except ImportError as e:
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.environ.get("TVC_TEST_DATA", os.path.join(HERE, "..", "..", "shared", "data"))
-BATCH, CLASSES, FACTOR, TRIES, LR, MOMENTUM = 8, 10, 3, 4, 0.01, 0.9
+BATCH, CLASSES, FACTOR, TRIES, LR, MOMENTUM = 8, 10, 3, 5, 0.01, 0.9
 # Where both are right to the last digits, their distance says nothing.
 FLOOR = float(np.finfo(np.float32).eps)
 
@@ -104,16 +104,11 @@ def compare64(what, got, loss, grads, after):
     return worst
 
 
-def compare32(what, got, theirs, exact):
-    largest, worst, name_of_worst = max(map(norm, exact.values())), 0.0, ""
-    for name, g in exact.items():
-        if norm(g) < 1e-9 * largest:
-            continue
-        ours = norm(got["momentum/" + name] - g.ravel())
-        bound = max(norm(theirs[name] - g), FLOOR * norm(g))
-        if ours / bound > worst:
-            worst, name_of_worst = ours / bound, name
-    return worst, f"{what}: gradient of {name_of_worst}: {worst:.1f} times as far from float64 as PyTorch's"
+def compare32(got, theirs, exact):
+    """Per tensor, how many times as far from float64 as PyTorch's."""
+    largest = max(map(norm, exact.values()))
+    return {name: norm(got["momentum/" + name] - g.ravel()) / max(norm(theirs[name] - g), FLOOR * norm(g))
+            for name, g in exact.items() if norm(g) >= 1e-9 * largest}
 
 
 # ---- torchvision's ----
@@ -138,13 +133,14 @@ def check_mode(tool, name, net, mode, folder):
     for x in batches:
         exact, theirs = (in_type(net, state, t, mode, x, target)[1] for t in (torch.float64, torch.float32))
         got = step(tool, path, folder, x.numpy(), target.numpy(), BATCH, **options)
-        tried.append(compare32(f"{name} {mode} f32", got, theirs, exact))
-        if tried[-1][0] <= FACTOR:
+        tried.append(compare32(got, theirs, exact))
+        worst32, tensor_of_worst = max((float(np.median([t[k] for t in tried])), k) for k in tried[0])
+        if worst32 <= FACTOR:
             break
     net.float().load_state_dict(state)
-    if tried[-1][0] > FACTOR:
-        raise Wrong(min(tried)[1])
-    print(f"{name} {mode}: float64 {worst64:.1e}; float32 {tried[-1][0]:.2f} times PyTorch's distance (batch {len(tried)})", flush=True)
+    if worst32 > FACTOR:
+        raise Wrong(f"{name} {mode} f32: gradient of {tensor_of_worst}: {worst32:.1f} times as far from float64 as PyTorch's")
+    print(f"{name} {mode}: float64 {worst64:.1e}; float32 {worst32:.2f} times PyTorch's distance ({len(tried)} batches)", flush=True)
 
 
 def check_net(tool, name, folder):
