@@ -120,6 +120,44 @@ static int depth_of(Fuse *f, const Node *n) {
     return most + 1;
 }
 
+// ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
+
+enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6 };          // elements; large operands; unstored nodes above each other
+
+static bool is_costly(const Node *n) {
+    switch (n->op) {
+    case OP_Add: case OP_Sub: case OP_Mul: case OP_Neg: case OP_Relu: case OP_Less: case OP_LessEqual: case OP_Max: case OP_Min:
+    case OP_Where: case OP_Cast: case OP_And: case OP_Or: case OP_Not: case OP_Equal: return false;
+    default: return true;
+    }
+}
+
+// Adds to seen[] the large buffers n's formula reads; too many, or costly work: false.
+static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **seen, int *count) {
+    if (is_costly(n)) return false;
+    for (int k = 0; k < n->nin; k++) {
+        const Node *x = n->in[k];
+        if (numel(x->shape) * 16 <= size || op_is_splat(x)) continue;
+        if (!x->stored && op_is_ewise(x)) {
+            if (!few_reads(f, x, size, seen, count)) return false;
+            continue;
+        }
+        if (!x->stored || f->heavy[x->id]) return false;
+        int i = 0;
+        while (i < *count && seen[i] != x) i++;
+        if (i == *count && (*count)++ == AGAIN) return false;
+        seen[i] = x;
+    }
+    return true;
+}
+
+static bool made_again(const Fuse *f, const Node *n) {
+    const Node *seen[AGAIN + 1];
+    int count = 0;
+    return f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= LARGE && !f->heavy[n->id] &&
+           !f->mixed[n->id] && f->depth[n->id] <= STEEP && few_reads(f, n, numel(n->shape), seen, &count);
+}
+
 static void melt(Fuse *f) {
     Graph *g = f->g;
     for (int i = 0; i < g->norder; i++) {
@@ -131,6 +169,7 @@ static void melt(Fuse *f) {
         take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;
         f->depth[i] = depth_of(f, n);
+        if (made_again(f, n)) n->stored = false;
         if (f->depth[i] > CHAIN && kind != LEAF) n->stored = true;
     }
     for (int i = 0; i < g->nroot; i++) g->root[i].value->stored = true;
