@@ -47,7 +47,6 @@ typedef struct TrainGraph {
     Node **param;
     int nfeature;                     // boundary slots
     Node **feature;                   // the Inputs features.0 ...
-    int64_t saved_bytes;              // activations kept from forward to backward, before fusion
 } TrainGraph;
 
 // g as imported (not expanded), with the model's outputs as roots of FN_FORWARD.
