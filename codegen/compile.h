@@ -8,6 +8,7 @@ typedef struct CompileOptions {
     bool direct;                      // no Winograd convolutions
     bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter
     bool no_cache;                    // compile even what was compiled before
+    int threads;                      // C compilers at once; 0: one per processor
 } CompileOptions;
 
 typedef struct Compiled {

@@ -157,11 +157,11 @@ static int processors(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-static const char *compile(Graph *g, Work *w, Unit *const *u, int n, const char *cc) {
+static const char *compile(Graph *g, Work *w, Unit *const *u, int n, const char *cc, int threads) {
     Cx *cx = g->cx;
     size_t bytes = 0;
     for (int i = 0; i < n; i++) bytes += strlen(u[i]->text.s);
-    int parts = (int)(bytes / PART) + 1, cpus = processors();
+    int parts = (int)(bytes / PART) + 1, cpus = threads ? threads : processors();
     if (parts > cpus) parts = cpus;
     if (parts > MAXPARTS) parts = MAXPARTS;
     const char *argv[MAXFLAGS + MAXPARTS + 8], *object[MAXPARTS];
@@ -198,7 +198,7 @@ Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o) {
     if (path && access(path, R_OK) == 0) return (Built){path, cc, true, 0};
     qsort(distinct, (size_t)n, sizeof *distinct, longer);
     clock_gettime(CLOCK_MONOTONIC, &a);
-    const char *tmp = getenv("TMPDIR"), *so = compile(g, work_new(cx, cache ? cache : tmp && *tmp ? tmp : "/tmp"), distinct, n, cc);
+    const char *tmp = getenv("TMPDIR"), *so = compile(g, work_new(cx, cache ? cache : tmp && *tmp ? tmp : "/tmp"), distinct, n, cc, o->threads);
     if (path && rename(so, path)) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, path), strerror(errno));
     clock_gettime(CLOCK_MONOTONIC, &b);
     return (Built){path ? path : so, cc, false, (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec)};
