@@ -1,7 +1,6 @@
 // cuda_cast.c -- see cuda_tile.h: which axis and which factor plays which part.
 #include "cuda_tile.h"
 
-static bool is_sum(const Expr *e) { return !e->is_index && e->op == K_SUM; }
 static bool is_zero(const Expr *e) { return e->op == K_IMM && e->f == 0; }
 static int64_t extent(Out *o, Expr *v) { return o->k->extent[v->i]; }
 
@@ -122,10 +121,10 @@ static bool guard_product(Out *o, Factor *a, Factor *b, Expr **guard, int n) {
 
 static bool find_factors(Out *o, Tile *t) {
     Kernel *k = o->k;
-    Expr *guard[MAXGUARD], *e = t->sum = k->nout == 1 ? expr_find(k->body, is_sum) : NULL;
+    Expr *guard[MAXGUARD], *e = t->sum = k->nout == 1 ? expr_find(k->body, expr_is_sum) : NULL;
     int n = 0;
     if (!e || e->type != DT_F32) return false;
-    for (; is_sum(e); e = e->a) {
+    for (; expr_is_sum(e); e = e->a) {
         if (t->k.n == MAXDIM * 2) return false;
         join(o, &t->k, e->b);
     }

@@ -1,14 +1,13 @@
 // factors.c -- recognising sums of products.
 #include "factors.h"
 
-static bool is_sum(const Expr *e) { return !e->is_index && e->op == K_SUM; }
 static bool is_factor(const Expr *e) { return e->op == K_LOAD && e->buf->type == DT_F32 && !index_has_data(e->a); }
 
 bool factors_of(Kernel *k, Factors *f) {
-    *f = (Factors){.sum = k->nout == 1 ? expr_find(k->body, is_sum) : NULL};
+    *f = (Factors){.sum = k->nout == 1 ? expr_find(k->body, expr_is_sum) : NULL};
     Expr *e = f->sum;
     if (!e || e->type != DT_F32) return false;
-    for (; is_sum(e); e = e->a) {
+    for (; expr_is_sum(e); e = e->a) {
         if (f->nred == MAXRED) return false;
         f->red[f->nred++] = e->b;
     }

@@ -6,7 +6,6 @@
 // Both are ordinary kernels: to the schedule for products s is one more axis that moves both factors.
 #include "cuda.h"
 
-static bool is_sum(const Expr *e) { return !e->is_index && e->op == K_SUM; }
 
 static bool contiguous_along(Expr *e, Expr *v) {
     if (!e || e->is_index) return false;
@@ -17,8 +16,8 @@ static bool contiguous_along(Expr *e, Expr *v) {
 // The longest variable of the sum along which nothing is contiguous; not one that grows.
 static Expr *longest(Kernel *k, Expr *sum) {
     Expr *term = sum, *best = NULL;
-    while (is_sum(term)) term = term->a;
-    for (Expr *e = sum; is_sum(e); e = e->a)
+    while (expr_is_sum(term)) term = term->a;
+    for (Expr *e = sum; expr_is_sum(e); e = e->a)
         if (!var_is_open(k, e->b) && !contiguous_along(term, e->b) &&
             (!best || k->extent[e->b->i] > k->extent[best->i]))
             best = e->b;
@@ -56,7 +55,7 @@ static Node *workspace(Kernel *k, int64_t parts) {
 static Expr *stretch(Kernel *p, Expr *sum, Expr *v, Expr *s, int64_t chunk) {
     Expr *var[MAXDIM * 2], *e = sum, *r = k_var(p, chunk, false), *at = ix(p, I_ADD, ix_mul(p, s, chunk), r);
     int n = 0;
-    for (; is_sum(e); e = e->a) var[n++] = e->b == v ? r : e->b;
+    for (; expr_is_sum(e); e = e->a) var[n++] = e->b == v ? r : e->b;
     Expr **to = NEW(p->cx, Expr *, p->nvar);
     to[v->i] = at;
     e = k_inside(p, at, p->extent[v->i], expr_subst(p, e, to), k_imm(p, e->type, 0));
@@ -65,7 +64,7 @@ static Expr *stretch(Kernel *p, Expr *sum, Expr *v, Expr *s, int64_t chunk) {
 }
 
 bool kernel_split(Kernel *k, int64_t parts, Kernel **part, Kernel **finish) {
-    Expr *sum = k->nout == 1 ? expr_find(k->body, is_sum) : NULL, *v = sum ? longest(k, sum) : NULL;
+    Expr *sum = k->nout == 1 ? expr_find(k->body, expr_is_sum) : NULL, *v = sum ? longest(k, sum) : NULL;
     if (!v || sum->type != DT_F32 || k->out->shape.n == MAXDIM) return false;
     int64_t chunk = (k->extent[v->i] + parts - 1) / parts;
     Node *ws = workspace(k, parts);

@@ -230,13 +230,6 @@ static size_t node_bytes(Graph *g, const Node *n) {
     return ck_mul(g->cx, (size_t)n->view.room, (size_t)dtypes[n->type].bytes);
 }
 
-static void *splat_data(Graph *g, const Node *n) {
-    void *p = cx_alloc(g->cx, 8);
-    if (dtype_is_float(n->type)) dtype_set_f(n->type, p, n->attr.f);
-    else dtype_set_i(n->type, p, n->attr.i[0]);
-    return p;
-}
-
 typedef struct { void **of; int n; } Values;
 
 static void values_free(void *arg) {
@@ -283,6 +276,6 @@ void graph_eval(Graph *g, int64_t batch, void **result, SeenFn *seen, void *user
     }
     for (int i = 0; i < g->nroot; i++) {
         Node *n = g->root[i].value;
-        result[i] = op_is_splat(n) ? splat_data(g, n) : (void *)(uintptr_t)data_of(g, v, n);
+        result[i] = op_is_splat(n) ? splat_data(g->cx, n) : (void *)(uintptr_t)data_of(g, v, n);
     }
 }

@@ -143,14 +143,6 @@ Node *graph_scalar(Graph *g, DType t, double v) {
     return splat(g, t, (Attr){.f = v});
 }
 
-// A hand-written body reads memory: a literal must lie in some.
-static Node *in_memory(Graph *g, Node *x) {
-    void *p = cx_alloc(g->cx, 8);
-    if (dtype_is_float(x->type)) dtype_set_f(x->type, p, x->attr.f);
-    else dtype_set_i(x->type, p, x->attr.i[0]);
-    return graph_const(g, x->type, x->shape, p);
-}
-
 // Without inputs, and yet another value from call to call.
 static bool varies(Op op) { return op == OP_Input || op == OP_Random || op == OP_BatchSize; }
 
@@ -161,8 +153,10 @@ static Node *make(Graph *g, Op op, Attr at, uint32_t again, int nin, Node *const
         fail(g->cx, E_MALFORMED, "%s takes %d inputs, not %d", optab[op].name, optab[op].nin, nin);
     n->in = NEW(g->cx, Node *, nin);
     if (nin) memcpy(n->in, in, sizeof(Node *) * (size_t)nin);
-    for (int k = 0; k < nin && optab[op].kind == BODY; k++)
-        if (op_is_splat(n->in[k])) n->in[k] = in_memory(g, n->in[k]);
+    for (int k = 0; k < nin && optab[op].kind == BODY; k++) {              // reads memory: a literal must lie in some
+        Node *x = n->in[k];
+        if (op_is_splat(x)) n->in[k] = graph_const(g, x->type, x->shape, splat_data(g->cx, x));
+    }
     int64_t *i = NEW(g->cx, int64_t, at.n);
     if (at.n) memcpy(i, at.i, sizeof *i * (size_t)at.n);
     n->attr.i = i;

@@ -108,6 +108,7 @@ Expr *k_reduce(Kernel *k, KOp op, Expr *var, Expr *body) {
 }
 
 bool expr_is_reduce(const Expr *e) { return !e->is_index && e->op >= K_SUM && e->op <= K_MINIMUM; }
+bool expr_is_sum(const Expr *e) { return !e->is_index && e->op == K_SUM; }
 
 Expr *k_var(Kernel *k, int64_t extent, bool grows) {
     if (extent == 1 && !grows) return ix_imm(k, 0);

@@ -105,6 +105,7 @@ Expr *expr_subst(Kernel *k, Expr *e, Expr **to);
 Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new);   // or with one part replaced
 Kernel *kernel_copy(const Kernel *k);                       // to be rewritten; the original stays as it is
 bool expr_is_reduce(const Expr *e);
+bool expr_is_sum(const Expr *e);
 Expr *expr_find(Expr *e, bool (*is)(const Expr *));         // first (outermost) match in a value, or NULL
 
 // Run the kernel here and now, `batch` in use: constant folding, reference results, the "eval"

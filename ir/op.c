@@ -14,6 +14,13 @@ Op op_find(const char *name, size_t len) {
 
 double splat_value(const Node *n) { return n->attr.n ? (double)n->attr.i[0] : n->attr.f; }
 
+void *splat_data(Cx *cx, const Node *n) {
+    void *p = cx_alloc(cx, 8);
+    if (dtype_is_float(n->type)) dtype_set_f(n->type, p, n->attr.f);
+    else dtype_set_i(n->type, p, n->attr.i[0]);
+    return p;
+}
+
 // The blank cells of the table.
 void infer__(Graph *g, Node *n) { (void)g, (void)n; }
 Node *expand__(Graph *g, Node *n) { (void)g, (void)n; return NULL; }

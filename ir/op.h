@@ -44,6 +44,7 @@ static inline bool op_has_expand(Op o) { return optab[o].expand != expand__; }
 static inline bool op_has_emit(Op o) { return optab[o].emit != emit__; }
 
 double splat_value(const Node *n);                    // of a Const without data
+void *splat_data(Cx *cx, const Node *n);              // its one element, in memory
 
 // ---- movement (ops/move.c) ----
 bool batch_outermost(Shape s);                                               // or there is none
@@ -51,6 +52,11 @@ Node *node_transpose(Graph *g, Node *x, const int64_t *perm);                // 
 Node *node_expand(Graph *g, Node *x, Shape s);
 Node *node_slice(Graph *g, Node *x, int axis, int64_t from, int64_t size);
 Node *node_concat(Graph *g, int axis, int n, Node *const *x);                // n >= 1
+
+// ---- constants and reductions (ops/reduce.c, norm.c) ----
+Node *node_zeros(Graph *g, Node *like);                                      // of like's type and shape
+Node *node_reduce_all(Graph *g, Op reduction, Node *x);                      // over every axis: a scalar
+Node *node_per_channel(Graph *g, Node *v, int rank);                         // [C], to broadcast against [N, C, ..] of that rank
 
 // ---- by index (ops/index.c) ----
 Node *graph_ints(Graph *g, int64_t n, const int64_t *v);                     // a Const vector of i64; v is copied

@@ -15,10 +15,6 @@ static Node *sum_to(Graph *g, Node *d, Shape s) {
     return node_reshape(g, d, s);
 }
 
-static Node *zeros(Graph *g, Node *x) {
-    return op1a(g, Expand, node_like(g, x, 0), shape_attr(&x->shape));
-}
-
 void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
     Graph view = *g;                                      // sorted from the loss alone
     view.root = NULL, view.nroot = 0;
@@ -54,5 +50,5 @@ void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
             flow[x->id] = flow[x->id] ? op2(g, Add, flow[x->id], f) : f;
         }
     }
-    for (int i = 0; i < n; i++) d[i] = id[i] >= 0 && flow[id[i]] ? flow[id[i]] : zeros(g, of[i]);
+    for (int i = 0; i < n; i++) d[i] = id[i] >= 0 && flow[id[i]] ? flow[id[i]] : node_zeros(g, of[i]);
 }

@@ -3,6 +3,7 @@
 #define TVC_BLOCKED_H
 #include "passes.h"
 
+Node *reshape_batch(Graph *g, Node *x, int batch, Shape s);   // to s with axis batch - 1 growing; 0: none
 Node *block(Graph *g, Node *x, int64_t b);                // [N,C,H,W] -> [N,C/b,H,W,b], channels padded by zeros
 Node *unblock(Graph *g, Node *z, int64_t channels);       // and back, padding cut off
 Node *blocked(Graph *g, Node *n);                         // z, if n is unblock(z) of g->lanes; else NULL

@@ -20,7 +20,7 @@ static Node *pad_axis(Graph *g, Node *x, int axis, int64_t size) {
     return graph_op(g, OP_Pad, (Attr){.n = 3 * r, .i = a}, 1, &x);
 }
 
-static Node *reshape(Graph *g, Node *x, int batch, Shape s) {
+Node *reshape_batch(Graph *g, Node *x, int batch, Shape s) {
     s.batch = batch;
     return node_reshape(g, x, s);
 }
@@ -31,14 +31,14 @@ Node *block(Graph *g, Node *x, int64_t b) {
     int64_t c = up(x->shape.d[1], b);
     x = pad_axis(g, x, 1, c);
     const int64_t *d = x->shape.d;
-    return op1a(g, Transpose, reshape(g, x, x->shape.batch, SHAPE(d[0], c / b, b, d[2], d[3])), AXES(0, 1, 3, 4, 2));
+    return op1a(g, Transpose, reshape_batch(g, x, x->shape.batch, SHAPE(d[0], c / b, b, d[2], d[3])), AXES(0, 1, 3, 4, 2));
 }
 
 Node *unblock(Graph *g, Node *z, int64_t channels) {
     const int64_t *d = z->shape.d;
-    Node *x = reshape(g, op1a(g, Transpose, z, AXES(0, 1, 4, 2, 3)), z->shape.batch, SHAPE(d[0], d[1] * d[4], d[2], d[3]));
+    Node *x = reshape_batch(g, op1a(g, Transpose, z, AXES(0, 1, 4, 2, 3)), z->shape.batch, SHAPE(d[0], d[1] * d[4], d[2], d[3]));
     if (d[1] * d[4] == channels) return x;
-    return op1a(g, Slice, x, AXES(0, 0, 0, 0, 1, 1, 1, 1, d[0], channels, d[2], d[3]));
+    return node_slice(g, x, 1, 0, channels);
 }
 
 static bool cuts_channels_only(const Node *s) {
@@ -66,7 +66,7 @@ static Node *pack(Graph *g, Node *w, int64_t b) {
     int64_t B = g->lanes;
     w = pad_axis(g, pad_axis(g, w, 0, up(w->shape.d[0], B)), 1, up(w->shape.d[1], b));
     const int64_t *d = w->shape.d;
-    w = reshape(g, w, 0, SHAPE(d[0] / B, B, d[1] / b, b, d[2], d[3]));
+    w = reshape_batch(g, w, 0, SHAPE(d[0] / B, B, d[1] / b, b, d[2], d[3]));
     return op1(g, Keep, op1a(g, Transpose, w, AXES(0, 2, 4, 5, 3, 1)));
 }
 
@@ -79,15 +79,15 @@ static Node *side_by_side(Graph *g, Node *w, int64_t n, int64_t o) {
     float *same = NEW(g->cx, float, n * n);
     for (int64_t i = 0; i < n; i++) same[i * n + i] = 1;
     Node *mask = graph_const(g, DT_F32, SHAPE(n, 1, n, 1, 1, 1), same);
-    w = reshape(g, w, 0, SHAPE(d[0] / (n * o), n, o, 1, c, d[2], d[3]));
-    return reshape(g, op2(g, Mul, w, mask), 0, SHAPE(d[0], n * c, d[2], d[3]));
+    w = reshape_batch(g, w, 0, SHAPE(d[0] / (n * o), n, o, 1, c, d[2], d[3]));
+    return reshape_batch(g, op2(g, Mul, w, mask), 0, SHAPE(d[0], n * c, d[2], d[3]));
 }
 
 static Node *depthwise(Graph *g, Node *n, const Window *w) {
     int64_t B = g->lanes, c = up(w->group, B);
     Node *f = pad_axis(g, n->in[1], 0, c);
     const int64_t *d = f->shape.d;
-    f = op1(g, Keep, op1a(g, Transpose, reshape(g, f, 0, SHAPE(c / B, B, d[2], d[3])), AXES(0, 2, 3, 1)));
+    f = op1(g, Keep, op1a(g, Transpose, reshape_batch(g, f, 0, SHAPE(c / B, B, d[2], d[3])), AXES(0, 2, 3, 1)));
     return unblock(g, graph_op(g, OP_DepthwiseBlk, n->attr, 2, (Node *[]){block(g, n->in[0], B), f}), w->group);
 }
 
@@ -132,11 +132,11 @@ static Node *conv_dw(Graph *g, Node *n) {
         if (w.group != x->shape.d[1] || w.group != dy->shape.d[1]) return NULL;
         f = graph_op(g, OP_DepthwiseDwBlk, n->attr, 2, (Node *[]){block(g, x, B), block(g, dy, B)});
         const int64_t *d = f->shape.d;
-        return cut(g, reshape(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])), n->shape);
+        return cut(g, reshape_batch(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])), n->shape);
     }
     f = graph_op(g, OP_ConvDwBlk, n->attr, 2, (Node *[]){block(g, x, b), block(g, dy, B)});
     const int64_t *d = f->shape.d;
-    f = reshape(g, op1a(g, Transpose, f, AXES(0, 5, 1, 4, 2, 3)), 0, SHAPE(d[0] * d[5], d[1] * d[4], d[2], d[3]));
+    f = reshape_batch(g, op1a(g, Transpose, f, AXES(0, 5, 1, 4, 2, 3)), 0, SHAPE(d[0] * d[5], d[1] * d[4], d[2], d[3]));
     return cut(g, f, n->shape);
 }
 
@@ -163,15 +163,15 @@ static bool keeps_finite(Graph *g, const Node *n) {
 static Node *operand(Graph *g, Node *x, int64_t channels) {
     int64_t B = g->lanes;
     Shape s = x->shape;
-    if (numel(s) == 1 && !s.batch) return reshape(g, x, 0, (Shape){0});
+    if (numel(s) == 1 && !s.batch) return reshape_batch(g, x, 0, (Shape){0});
     if (blocked(g, x)) return blocked(g, x);
     if (s.n >= 3 && s.n <= 4 && s.d[s.n - 3] == channels && numel(s) == channels && !s.batch) {
-        if (s.n == 4) x = reshape(g, x, 0, SHAPE(channels, 1, 1));
+        if (s.n == 4) x = reshape_batch(g, x, 0, SHAPE(channels, 1, 1));
         Node *padded = pad_axis(g, x, 0, up(channels, B));
-        return reshape(g, padded == x ? x : op1(g, Keep, padded), 0, SHAPE(up(channels, B) / B, 1, 1, B));
+        return reshape_batch(g, padded == x ? x : op1(g, Keep, padded), 0, SHAPE(up(channels, B) / B, 1, 1, B));
     }
     if (s.n == 4 && s.d[1] == channels) return block(g, x, B);
-    if (s.n == 4 && s.d[1] == 1) return reshape(g, x, s.batch, SHAPE(s.d[0], 1, s.d[2], s.d[3], 1));
+    if (s.n == 4 && s.d[1] == 1) return reshape_batch(g, x, s.batch, SHAPE(s.d[0], 1, s.d[2], s.d[3], 1));
     return NULL;
 }
 

@@ -1,16 +1,6 @@
 // losses.c -- see losses.h.
 #include "losses.h"
 
-static Node *sum_all(Graph *g, Node *x) {
-    int64_t axes[MAXDIM] = {0, 1, 2, 3, 4, 5, 6, 7};
-    return node_reshape(g, op1a(g, ReduceSum, x, ((Attr){.n = x->shape.n, .i = axes})), (Shape){0});
-}
-
-static Node *mean_all(Graph *g, Node *x) {
-    int64_t axes[MAXDIM] = {0, 1, 2, 3, 4, 5, 6, 7};
-    return node_reshape(g, op1a(g, ReduceMean, x, ((Attr){.n = x->shape.n, .i = axes})), (Shape){0});
-}
-
 // [N, classes] of 0 and 1
 static Node *one_hot(Graph *g, Node *z, Node *target) {
     Attr a = shape_attr(&z->shape);
@@ -36,23 +26,23 @@ static Node *class_loss(Graph *g, const Loss *l, Node *z, Node *target) {
         t = op2(g, Add, t, node_like(g, z, l->smoothing / (double)z->shape.d[1]));
     }
     if (w) t = op2(g, Mul, t, w), hot = op2(g, Mul, hot, w);
-    Node *total = sum_all(g, op2(g, Mul, t, logp));
-    if (w) return op1(g, Neg, op2(g, Div, total, sum_all(g, hot)));
-    return op1(g, Neg, mean_all(g, op1a(g, ReduceSum, op2(g, Mul, t, logp), AXES(1))));
+    Node *total = node_reduce_all(g, OP_ReduceSum, op2(g, Mul, t, logp));
+    if (w) return op1(g, Neg, op2(g, Div, total, node_reduce_all(g, OP_ReduceSum, hot)));
+    return op1(g, Neg, node_reduce_all(g, OP_ReduceMean, op1a(g, ReduceSum, op2(g, Mul, t, logp), AXES(1))));
 }
 
 // max(z, 0) - z y + log(1 + exp(-|z|))
 static Node *bce(Graph *g, Node *z, Node *y) {
     Node *soft = op1(g, Log1p, op1(g, Exp, op1(g, Neg, op1(g, Abs, z))));
-    return mean_all(g, op2(g, Add, op2(g, Sub, op1(g, Relu, z), op2(g, Mul, z, y)), soft));
+    return node_reduce_all(g, OP_ReduceMean, op2(g, Add, op2(g, Sub, op1(g, Relu, z), op2(g, Mul, z, y)), soft));
 }
 
 Node *loss_node(Graph *g, const Loss *l, Node *z, Node *target) {
     Node *d;
     switch (l->kind) {
     case LOSS_BCE: return bce(g, z, target);
-    case LOSS_MSE: return d = op2(g, Sub, z, target), mean_all(g, op2(g, Mul, d, d));
-    case LOSS_L1: return mean_all(g, op1(g, Abs, op2(g, Sub, z, target)));
+    case LOSS_MSE: return d = op2(g, Sub, z, target), node_reduce_all(g, OP_ReduceMean, op2(g, Mul, d, d));
+    case LOSS_L1: return node_reduce_all(g, OP_ReduceMean, op1(g, Abs, op2(g, Sub, z, target)));
     default: return class_loss(g, l, z, target);
     }
 }

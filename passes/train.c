@@ -60,12 +60,6 @@ static void list_params(Train *t) {
 
 // ---- training forms ----
 
-static Node *per_channel(Graph *g, Node *v, int r) {
-    Shape s = {.n = r};
-    for (int d = 0; d < r; d++) s.d[d] = d == 1 ? numel(v->shape) : 1;
-    return node_reshape(g, v, s);
-}
-
 // How many values a channel's statistics are made of, as a scalar of x's type.
 static Node *values_per_channel(Graph *g, const Node *x) {
     int64_t n = numel(x->shape) / x->shape.d[1];
@@ -95,7 +89,7 @@ static Node *bn_train(Train *t, Node *n) {
     Node *unbiased = op2(g, Div, sum, op2(g, Max, one, op2(g, Sub, count, one)));
     *VEC_PUSH(g->cx, t->stat, t->nstat) = (struct Stat){n->in[3], move_statistic(t, n, n->in[3], mean)};
     *VEC_PUSH(g->cx, t->stat, t->nstat) = (struct Stat){n->in[4], move_statistic(t, n, n->in[4], unbiased)};
-    Node *scale = per_channel(g, node_cast(g, n->in[1], x->type), r), *shift = per_channel(g, node_cast(g, n->in[2], x->type), r);
+    Node *scale = node_per_channel(g, node_cast(g, n->in[1], x->type), r), *shift = node_per_channel(g, node_cast(g, n->in[2], x->type), r);
     Node *inverse = op2(g, Div, one, op1(g, Sqrt, op2(g, Add, var, node_like(g, x, n->attr.f))));
     return op2(g, Add, op2(g, Mul, centred, op2(g, Mul, inverse, scale)), shift);
 }
@@ -209,17 +203,12 @@ static Node *total_loss(Train *t) {
     return total;
 }
 
-static Node *sum_all(Graph *g, Node *x) {
-    int64_t axes[MAXDIM] = {0, 1, 2, 3, 4, 5, 6, 7};
-    return node_reshape(g, op1a(g, ReduceSum, x, ((Attr){.n = x->shape.n, .i = axes})), (Shape){0});
-}
-
 // Sum over all gradients of f(gradient), in f64.
 static Node *over_gradients(Graph *g, Node **d, int n, bool squares) {
     Node *total = graph_scalar(g, DT_F64, 0);
     for (int i = 0; i < n; i++) {
         Node *v = op2(g, Mul, d[i], squares ? d[i] : node_like(g, d[i], 0));
-        total = op2(g, Add, total, node_cast(g, sum_all(g, v), DT_F64));
+        total = op2(g, Add, total, node_cast(g, node_reduce_all(g, OP_ReduceSum, v), DT_F64));
     }
     return total;
 }

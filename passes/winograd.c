@@ -29,11 +29,6 @@ bool winograd_pays(Graph *g, const Node *n) {
     return fits && w[0] % g->lanes == 0 && w[1] % g->lanes == 0 && w[1] >= 64;
 }
 
-static Node *reshape(Graph *g, Node *x, int batch, Shape s) {
-    s.batch = batch;
-    return node_reshape(g, x, s);
-}
-
 Node *winograd(Graph *g, Node *n, Node *x) {
     const int64_t *y = n->shape.d;
     int64_t C = g->lanes, N = y[0], O = y[1] / C, I = x->shape.d[1], th = (y[2] + M - 1) / M, tw = (y[3] + M - 1) / M;
@@ -41,15 +36,15 @@ Node *winograd(Graph *g, Node *n, Node *x) {
     Node *B = table(g, bt, K, K), *A = table(g, at, M, K), *G = table(g, gw, K, 3);
     Node *v = op1a(g, Tiles, x, AXES(M, K, 1, th, tw));
     v = mix(g, mix(g, v, 5, B), 4, B);                                     // [N, I, th, tw, 6, 6, C]
-    v = reshape(g, op1a(g, Transpose, v, AXES(4, 5, 1, 0, 2, 3, 6)), b * 3, SHAPE(K * K, I, N * th * tw, C));
+    v = reshape_batch(g, op1a(g, Transpose, v, AXES(4, 5, 1, 0, 2, 3, 6)), b * 3, SHAPE(K * K, I, N * th * tw, C));
 
     Node *u = mix(g, mix(g, n->in[1], 3, G), 2, G);
-    u = reshape(g, u, 0, SHAPE(O, C, I, C, K, K));
-    u = reshape(g, op1a(g, Transpose, u, AXES(4, 5, 0, 2, 3, 1)), 0, SHAPE(K * K, O, I, C, C));
+    u = reshape_batch(g, u, 0, SHAPE(O, C, I, C, K, K));
+    u = reshape_batch(g, op1a(g, Transpose, u, AXES(4, 5, 0, 2, 3, 1)), 0, SHAPE(K * K, O, I, C, C));
 
     Node *m = op2(g, MatMulBlk, op1(g, Keep, v), op1(g, Keep, u));
-    m = reshape(g, m, b * 4, SHAPE(K, K, O, N, th, tw, C));
+    m = reshape_batch(g, m, b * 4, SHAPE(K, K, O, N, th, tw, C));
     m = mix(g, mix(g, m, 1, A), 0, A);                                     // [4, 4, O, N, th, tw, C]
-    m = reshape(g, op1a(g, Transpose, m, AXES(3, 2, 4, 0, 5, 1, 6)), b, SHAPE(N, O, th * M, tw * M, C));
+    m = reshape_batch(g, op1a(g, Transpose, m, AXES(3, 2, 4, 0, 5, 1, 6)), b, SHAPE(N, O, th * M, tw * M, C));
     return op1a(g, Slice, m, AXES(0, 0, 0, 0, 0, 1, 1, 1, 1, 1, N, O, y[2], y[3], C));
 }

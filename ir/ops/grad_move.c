@@ -44,23 +44,16 @@ GRADIENT(pad) {
 }
 
 GRADIENT(concat) {
-    int64_t axis = n->attr.i[0], a[3 * MAXDIM];
-    int r = n->shape.n;
-    for (int k = 0; k < 2; k++) {
-        for (int d = 0; d < r; d++) a[d] = 0, a[r + d] = 1, a[2 * r + d] = n->in[k]->shape.d[d];
-        if (k) a[axis] = X->shape.d[axis];
-        dx[k] = graph_op(g, OP_Slice, (Attr){.n = 3 * r, .i = a}, 1, &dy);
-    }
-}
-
-static Node *zeros(Graph *g, const Node *like) {
-    return op1a(g, Expand, node_like(g, (Node *)(uintptr_t)like, 0), shape_attr(&like->shape));
+    int axis = (int)n->attr.i[0];
+    int64_t cut = X->shape.d[axis];
+    dx[0] = node_slice(g, dy, axis, 0, cut);
+    dx[1] = node_slice(g, dy, axis, cut, n->shape.d[axis] - cut);
 }
 
 enum { ADD = 1 };                     // how ScatterElements meets what is there
 
 GRADIENT(gather_elements) {
-    dx[0] = graph_op(g, OP_ScatterElements, AXES(n->attr.i[0], ADD), 3, (Node *[]){zeros(g, X), n->in[1], dy});
+    dx[0] = graph_op(g, OP_ScatterElements, AXES(n->attr.i[0], ADD), 3, (Node *[]){node_zeros(g, X), n->in[1], dy});
 }
 
 // Gather is GatherElements with the indices spread over the other axes: both are brought to rank
@@ -86,7 +79,7 @@ GRADIENT(cum_sum) {
     dx[0] = graph_op(g, OP_CumSum, AXES(n->attr.i[0], n->attr.i[1], !n->attr.i[2]), 1, &dy);
 }
 
-GRADIENT(reduce_sum) { dx[0] = op1a(g, Expand, dy, shape_attr(&X->shape)); }
+GRADIENT(reduce_sum) { dx[0] = node_expand(g, dy, X->shape); }
 
 // y / x where x is not 0; where it is, the product of the others is not to be had from y
 GRADIENT(reduce_prod) {

@@ -8,7 +8,7 @@ static Node *swapped(Graph *g, Node *x) {               // the last two axes
     int64_t perm[MAXDIM];
     for (int d = 0; d < x->shape.n; d++) perm[d] = d;
     perm[x->shape.n - 2] = x->shape.n - 1, perm[x->shape.n - 1] = x->shape.n - 2;
-    return graph_op(g, OP_Transpose, (Attr){.n = x->shape.n, .i = perm}, 1, &x);
+    return node_transpose(g, x, perm);
 }
 
 // A matrix that all rows share sums over all of them: the rows become one axis.

@@ -2,7 +2,7 @@
 #include "../op.h"
 
 // A vector over the channels (axis 1), shaped to broadcast against rank r.
-static Node *per_channel(Graph *g, Node *v, int r) {
+Node *node_per_channel(Graph *g, Node *v, int r) {
     Shape s = {.n = r - 1};
     for (int d = 0; d < s.n; d++) s.d[d] = d ? 1 : numel(v->shape);
     return node_reshape(g, v, s);
@@ -18,7 +18,7 @@ Node *expand_batch_norm(Graph *g, Node *n) {
     Node *s = op2(g, Div, scale, op1(g, Sqrt, op2(g, Add, var, node_like(g, var, n->attr.f))));
     Node *t = op2(g, Sub, shift, op2(g, Mul, mean, s));
     s = node_cast(g, s, x->type), t = node_cast(g, t, x->type);
-    return op2(g, Add, op2(g, Mul, x, per_channel(g, s, x->shape.n)), per_channel(g, t, x->shape.n));
+    return op2(g, Add, op2(g, Mul, x, node_per_channel(g, s, x->shape.n)), node_per_channel(g, t, x->shape.n));
 }
 
 // What only training does, passes/train.c puts in the place of Dropout.

@@ -78,3 +78,10 @@ Expr *emit_cum_prod(Kernel *k, Node *n, Expr **at) {
     Expr *x = k_inside(k, ix_add(k, behind, -n->attr.i[1]), X->shape.d[axis], pull(k, X, in), k_imm(k, n->type, 1));
     return k_reduce(k, K_PROD, r, x);
 }
+
+Node *node_zeros(Graph *g, Node *like) { return node_expand(g, node_like(g, like, 0), like->shape); }
+
+Node *node_reduce_all(Graph *g, Op reduction, Node *x) {
+    int64_t axes[MAXDIM] = {0, 1, 2, 3, 4, 5, 6, 7};
+    return node_reshape(g, graph_op(g, reduction, (Attr){.n = x->shape.n, .i = axes}, 1, &x), (Shape){0});
+}
