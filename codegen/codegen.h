@@ -3,6 +3,7 @@
 #ifndef TVC_CODEGEN_H
 #define TVC_CODEGEN_H
 #include "../ir/op.h"
+#include "../runtime/program.h"
 
 // A kernel on its way to text. "$" in the text stands for the kernel's name: link.c names
 // kernels by their content, so that equal ones exist once.
@@ -25,7 +26,13 @@ typedef struct Out {
     bool per_batch;                   // the slowest part of a unit's number is the batch axis
 } Out;
 
-typedef struct Text { char *s; int64_t units; bool per_batch; const char *schedule; } Text;
+typedef struct Text {
+    const char *s;
+    int64_t units;
+    bool per_batch;
+    const char *schedule;
+    Grid grid;                        // CUDA (cuda.h): how it is started, instead of units
+} Text;
 Text render(Cx *cx, Kernel *k, int lanes, int isa);
 
 // ---- printing (print.c) ----

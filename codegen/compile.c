@@ -190,7 +190,7 @@ static Compiled *compile(Graph *g, const CompileOptions *o) {
     int n = kernels(g, &u);
     if (interpret) c->formulas = code_all(g, u, n);
     else c->distinct = print_all(g, u, n);
-    c->program = program_of(g, u, n);
+    c->program = program_of(g, u, n, NULL);
     if (!interpret) {
         Built b = build_c(g, u, n, o);
         c->program->code_path = b.path;

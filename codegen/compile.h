@@ -4,6 +4,7 @@
 #include "../ir/graph.h"
 
 typedef struct CompileOptions {
+    const char *target;               // NULL or "cpu": this processor; "cuda:sm_90", "cuda:compute_90": as in program.h
     int isa;                          // ISA_* to compile for; -1: the best this machine has
     bool direct;                      // no Winograd convolutions
     bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter

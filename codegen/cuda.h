@@ -5,23 +5,12 @@
 #define TVC_CUDA_H
 #include "codegen.h"
 
-// How a kernel is started: blocks along x, y, z, each of `threads` threads. Along an axis that grows,
-// items are those of the maximum batch.
-typedef struct Launch {
-    struct { int64_t items, per_block; bool grows; } grid[3];
-    int threads, shared;              // bytes of shared memory, all of it static
-} Launch;
-
-int64_t launch_blocks(const Launch *l, int axis, int64_t batch, int64_t max_batch);
-
 typedef struct CudaOptions {
     bool tf32;                        // products of f32 on tensor cores keep 11 bits; else 22 (three products)
 } CudaOptions;
 
-typedef struct CudaText { const char *s, *schedule; Launch launch; } CudaText;
-
 // Parameters of the kernel: k's buffers in order, then a Ctx by value (cuda_prelude.h).
-CudaText render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
+Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
 
 // ---- rewriting (merge.c, split.c) ----
 Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
@@ -31,7 +20,7 @@ Kernel *kernel_merged(Kernel *k);                     // the same kernel with as
 bool kernel_split(Kernel *k, int64_t parts, Kernel **part, Kernel **finish);
 
 // ---- what schedules share (cuda_render.c) ----
-typedef bool CudaSchedule(Out *o, Launch *l, const CudaOptions *options);
+typedef bool CudaSchedule(Out *o, Grid *l, const CudaOptions *options);
 CudaSchedule cuda_tile, cuda_fold, cuda_each;
 
 int cuda_axes(Out *o, Expr **v);                      // the output's: what grows first, what is contiguous last

@@ -17,14 +17,14 @@ static int vector_of(Out *o, Expr *v) {
     return 1;
 }
 
-bool cuda_each(Out *o, Launch *l, const CudaOptions *options) {
+bool cuda_each(Out *o, Grid *l, const CudaOptions *options) {
     (void)options;
     Expr *v[MAXDIM];
     int n = cuda_axes(o, v), vec = vector_of(o, n ? v[n - 1] : NULL);
     int64_t size = vars_size(o->k, v, n);
     bool grows = vars_grow(o->k, v, n);
     l->threads = THREADS;
-    l->grid[0].items = size, l->grid[0].per_block = THREADS * vec, l->grid[0].grows = grows;
+    l->axis[0].items = size, l->axis[0].per_block = THREADS * vec, l->axis[0].grows = grows;
     line(o, "const %s u = ((%s)blockIdx.x * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, vec);
     line(o, "if (u >= %s) return;", size_text(o, size, grows));
     unflatten(o, v, n, "u");

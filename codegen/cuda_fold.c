@@ -133,7 +133,7 @@ static void join_lanes(Out *o, Fold *f) {
 }
 
 // Across warps, through shared memory. `lanes` results of each warp meet.
-static void join_warps(Out *o, Fold *f, Launch *l, int lanes) {
+static void join_warps(Out *o, Fold *f, Grid *l, int lanes) {
     const char *lane = lanes == 1 ? "0" : "lane";
     for (int i = 0; i < f->nof; i++) {
         line(o, "__shared__ %s part%d[%d][%d];", type(f->of[i]), i, WARPS, lanes);
@@ -151,7 +151,7 @@ static void join_warps(Out *o, Fold *f, Launch *l, int lanes) {
     end(o);
 }
 
-bool cuda_fold(Out *o, Launch *l, const CudaOptions *options) {
+bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
     (void)options;
     static const char *const number[] = {
         [WARP] = "blockIdx.x * 8u + warp", [BLOCK] = "blockIdx.x", [COLUMNS] = "blockIdx.x * 32u + lane"};
@@ -161,7 +161,7 @@ bool cuda_fold(Out *o, Launch *l, const CudaOptions *options) {
     int64_t size = vars_size(o->k, f.out, f.nout);
     bool grows = vars_grow(o->k, f.out, f.nout);
     l->threads = 32 * WARPS;
-    l->grid[0].items = size, l->grid[0].per_block = per_block[f.share], l->grid[0].grows = grows;
+    l->axis[0].items = size, l->axis[0].per_block = per_block[f.share], l->axis[0].grows = grows;
     line(o, "const unsigned lane = threadIdx.x & 31u, warp = threadIdx.x >> 5;");
     line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows),
          o->index, number[f.share]);

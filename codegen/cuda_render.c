@@ -7,12 +7,6 @@ static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
     {"each", cuda_each},
 };
 
-int64_t launch_blocks(const Launch *l, int axis, int64_t batch, int64_t max_batch) {
-    int64_t n = l->grid[axis].items;
-    if (l->grid[axis].grows) n = n / max_batch * batch;
-    return (n + l->grid[axis].per_block - 1) / l->grid[axis].per_block;
-}
-
 // ---- variables ----
 
 int64_t vars_size(const Kernel *k, Expr **v, int n) {
@@ -111,9 +105,9 @@ static void forget_names(Kernel *k) {
     for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
 }
 
-CudaText render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
+Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     Out o = {0};
-    Launch l;
+    Grid l;
     int i = 0;
     for (int r = 0; r < k->nout; r++) assert(padded_from(k->outs[r]) == k->outs[r]->shape.n);
     k = kernel_merged(k);
@@ -121,10 +115,10 @@ CudaText render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     for (;; i++) {
         forget_names(k);
         o = (Out){.cx = cx, .k = k, .index = index, .before = "", .text = "", .depth = 1};
-        l = (Launch){.grid = {{1, 1, false}, {1, 1, false}, {1, 1, false}}};
+        l = (Grid){.axis = {{.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}};
         line(&o, "const Ctx *const ctx = &run;");
         if (schedules[i].fn(&o, &l, options)) break;
     }
     const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n%s}\n", l.threads, parameters(k), o.text);
-    return (CudaText){s, schedules[i].name, l};
+    return (Text){.s = s, .units = 1, .schedule = schedules[i].name, .grid = l};
 }

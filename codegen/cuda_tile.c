@@ -235,13 +235,13 @@ static void epilogue(Out *o, Tile *t) {
     end(o), end(o), end(o);
 }
 
-static void start(Out *o, Tile *t, Launch *l) {
+static void start(Out *o, Tile *t, Grid *l) {
     const char *type = memory_type(t->type);
     int warps = t->bm / t->wm, na = STAGES * t->bm * t->bk, nb = STAGES * t->bn * t->bk;
     Group *g[] = {&t->m, &t->n, &t->z};
     int per[] = {t->bm, t->bn, 1};
     for (int i = 0; i < 3; i++)
-        if (g[i]->n) l->grid[i].items = g[i]->size, l->grid[i].per_block = per[i], l->grid[i].grows = g[i]->grows;
+        if (g[i]->n) l->axis[i].items = g[i]->size, l->axis[i].per_block = per[i], l->axis[i].grows = g[i]->grows;
     l->threads = t->threads, l->shared = (na + nb) * dtypes[t->type].bytes;
     line(o, "__shared__ __align__(16) %s Sa[%d], Sb[%d];", type, na, nb);
     line(o, "const int lane = (int)(threadIdx.x & 31), warp = (int)(threadIdx.x >> 5);");
@@ -251,7 +251,7 @@ static void start(Out *o, Tile *t, Launch *l) {
     line(o, "f32 acc[%d][%d][4] = {{{0}}};", t->wm / 16, t->wn / 8);
 }
 
-bool cuda_tile(Out *o, Launch *l, const CudaOptions *options) {
+bool cuda_tile(Out *o, Grid *l, const CudaOptions *options) {
     Tile t;
     if (!tile_cast(o, &t)) return false;
     start(o, &t, l);

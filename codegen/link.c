@@ -4,7 +4,7 @@
 // A buffer lives in WEIGHT if it is a frozen leaf, in KEEP if it outlives a call (made by `init` for
 // others, trained, stored into; inputs and outputs too, where there are several functions), in ARENA
 // otherwise. Functions never run at once, so their ARENA parts overlap: a tensor that two of them
-// compute has a buffer in each. Inputs are written after `init` has run.
+// compute has a buffer in each. Inputs are written after `init` has run. A kernel for a GPU brings its Grid.
 #include "link.h"
 
 typedef struct Link {
@@ -204,6 +204,7 @@ static void set_kind(Link *k, Step *s, const Unit *u) {
     } else {
         s->kind = STEP_CODE, s->entry = text_add(k, u->name);
         s->units = u->text.units, s->per_batch = u->text.per_batch;
+        if (p->target) s->grid = p->ngrid, *VEC_PUSH(k->cx, p->grids, p->ngrid) = u->text.grid;
     }
 }
 
@@ -232,11 +233,12 @@ static void ranges(Link *k) {
     }
 }
 
-Program *program_of(Graph *g, Unit *u, int nunit) {
+Program *program_of(Graph *g, Unit *u, int nunit, const char *target) {
     Cx *cx = g->cx;
     Link k = {.g = g, .cx = cx, .p = NEW(cx, Program, 1), .u = u, .nunit = nunit, .nfn = g->nfn};
     Program *p = k.p;
     *p = (Program){.max_batch = g->max_batch, .isa = g->isa, .lanes = g->lanes, .ntext = 1, .text = NEW(cx, char, 1)};
+    p->target = text_add(&k, target);
     ranges(&k);
     for (int i = 0; i < nunit; i++)
         for (int b = 0; b < u[i].k->nbuf; b++) owner(u[i].k->buf[b])->buffer = -1;

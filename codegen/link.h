@@ -29,7 +29,8 @@ int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
 
 void order_units(Cx *cx, Unit *u, int n);        // order.c: in place, before stores
 
-Program *program_of(Graph *g, Unit *u, int nunit);
+// target: NULL for the CPU, else as in program.h; then each unit has its grid, the binary that holds it included.
+Program *program_of(Graph *g, Unit *u, int nunit, const char *target);
 
 // target_c.c: the shared object holding every distinct unit, from the cache or the C compiler.
 typedef struct Built { const char *path, *compiler; bool cached; double seconds; } Built;

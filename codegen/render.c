@@ -18,12 +18,13 @@ static void forget_names(Kernel *k) {
 Text render(Cx *cx, Kernel *k, int lanes, int isa) {
     Out o = {0};
     int i = 0;
-    if (numel(k->out->shape) == 0) return (Text){"KERNEL($) {}\n", 0, false, "empty"};
+    if (numel(k->out->shape) == 0) return (Text){.s = "KERNEL($) {}\n", .schedule = "empty"};
     for (;; i++) {
         forget_names(k);
         o = (Out){.cx = cx, .k = k, .lanes = lanes, .isa = isa, .index = "long", .before = "", .text = "", .depth = 1, .units = 1};
         locals(&o);
         if (schedules[i].fn(&o)) break;
     }
-    return (Text){cx_fmt(cx, "%sKERNEL($) {\n%s}\n", o.before, o.text), o.units, o.per_batch, schedules[i].name};
+    const char *s = cx_fmt(cx, "%sKERNEL($) {\n%s}\n", o.before, o.text);
+    return (Text){.s = s, .units = o.units, .per_batch = o.per_batch, .schedule = schedules[i].name};
 }

@@ -111,7 +111,7 @@ void program_save(Cx *cx, const char *path, const Program *p, const char *meta, 
     if (program_check(p, &f)) fail(cx, f.code, "%s", f.text);
     Saving s = {.cx = cx, .p = p, .slots = NEW(cx, Slot, p->nslot), .header = {
         .magic = PACKAGE_MAGIC, .order = PACKAGE_ORDER, .version = PACKAGE_VERSION, .machine = (int32_t)machine_host(),
-        .isa = p->isa, .lanes = p->lanes, .arena_bytes = p->arena_bytes, .keep_bytes = p->keep_bytes,
+        .target = p->target, .isa = p->isa, .lanes = p->lanes, .arena_bytes = p->arena_bytes, .keep_bytes = p->keep_bytes,
         .max_batch = p->max_batch,
     }};
     if (p->nslot) memcpy(s.slots, p->slots, sizeof(Slot) * (size_t)p->nslot);

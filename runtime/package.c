@@ -12,8 +12,8 @@
 #include <xxhash.h>
 
 // The format is the memory layout of these; a change needs another PACKAGE_VERSION.
-_Static_assert(sizeof(PackageHeader) == 240 && sizeof(Step) == 88 && sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 &&
-               sizeof(Slot) == 112 && sizeof(Function) == 32, "the records of a package have moved");
+_Static_assert(sizeof(PackageHeader) == 272 && sizeof(Step) == 88 && sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 &&
+               sizeof(Slot) == 112 && sizeof(Function) == 32 && sizeof(Grid) == 96 && sizeof(Part) == 16, "the records of a package have moved");
 
 static Err check_header(const PackageHeader *h, int64_t n, Fault *f) {
     if (n < (int64_t)sizeof *h + PACKAGE_HASH_BYTES || memcmp(h->magic, PACKAGE_MAGIC, sizeof h->magic))
@@ -51,7 +51,7 @@ static Err find_arrays(Package *p, const PackageHeader *h, Fault *f) {
             return fault(f, E_MALFORMED, "damaged: section %d lies outside of the file", i);
     *r = (Program){
         .arena_bytes = h->arena_bytes, .keep_bytes = h->keep_bytes,
-        .max_batch = h->max_batch, .isa = h->isa, .lanes = h->lanes,
+        .max_batch = h->max_batch, .target = h->target, .isa = h->isa, .lanes = h->lanes,
         .code = section_at(h, PACKAGE_CODE), .code_bytes = h->section[PACKAGE_CODE].bytes,
     };
     int64_t n;
@@ -91,7 +91,7 @@ static Err find_weights(Package *p, const PackageHeader *h, Fault *f) {
 }
 
 static Err check_machine(const PackageHeader *h, Fault *f) {
-    if (!h->section[PACKAGE_CODE].bytes) return E_OK;
+    if (!h->section[PACKAGE_CODE].bytes || h->target) return E_OK;
     const char *made_for = machine_name(h->machine), *lack = isa_lacking(h->isa);
     if (!made_for) return fault(f, E_MALFORMED, "damaged: unknown machine %d", h->machine);
     if (h->machine != (int32_t)machine_host())

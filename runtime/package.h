@@ -11,7 +11,7 @@
 #include "program.h"
 
 #define PACKAGE_MAGIC "\x89TVC\r\n\x1a\n"                     // damaged by anything that takes it for text
-enum { PACKAGE_VERSION = 2, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 };
+enum { PACKAGE_VERSION = 3, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 };
 
 //    name       Program's array, its count
 #define PACKAGE_SECTIONS(X)            \
@@ -22,6 +22,8 @@ enum { PACKAGE_VERSION = 2, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16 
     X(PARAMS,    params,    nparam)    \
     X(SLOTS,     slots,     nslot)     \
     X(FUNCTIONS, functions, nfunction) \
+    X(GRIDS,     grids,     ngrid)     \
+    X(PARTS,     parts,     npart)     \
     X(TEXT,      text,      ntext)
 
 typedef enum PackageSectionNumber {
@@ -39,7 +41,7 @@ typedef struct PackageSection { int64_t offset, bytes; } PackageSection;
 typedef struct PackageHeader {
     char magic[8];
     uint32_t order, version;
-    int32_t machine, isa, lanes, pad_;               // machine: what the code is for (isa.h)
+    int32_t machine, isa, lanes, target;             // machine: what the code is for (isa.h)
     int64_t file_bytes, arena_bytes, keep_bytes, max_batch;
     PackageSection section[PACKAGE_NSECTIONS];
 } PackageHeader;

@@ -28,6 +28,12 @@ int program_function(const Program *p, const char *name) {
     return -1;
 }
 
+int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch) {
+    const GridAxis *a = &g->axis[axis];
+    int64_t n = a->grows ? a->items / max_batch * batch : a->items;
+    return n / a->per_block + (n % a->per_block != 0);
+}
+
 static bool text_ok(const Program *p, int32_t at) { return at >= 0 && at < p->ntext; }
 
 static bool range_ok(int64_t from, int64_t n, int64_t all) { return from >= 0 && n >= 0 && from <= all && n <= all - from; }
@@ -47,6 +53,7 @@ static Err check_sizes(const Program *p, Fault *f) {
         {"steps", p->nstep, p->steps},       {"buffers", p->nbuffer, p->buffers}, {"references", p->nref, p->refs},
         {"references", p->nref, p->descs},   {"parameters", p->nparam, p->params}, {"slots", p->nslot, p->slots},
         {"functions", p->nfunction, p->functions}, {"text", p->ntext, p->text},   {"code", p->code_bytes, p->code},
+        {"grids", p->ngrid, p->grids},       {"binaries", p->npart, p->parts},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].n < 0 || (arrays[i].n && !arrays[i].at))
@@ -56,6 +63,8 @@ static Err check_sizes(const Program *p, Fault *f) {
     if (p->max_batch < 1) return fault(f, E_MALFORMED, "a batch of at most %lld", (long long)p->max_batch);
     if (p->arena_bytes < 0 || p->arena_bytes > most_bytes || p->keep_bytes < 0 || p->keep_bytes > most_bytes)
         return fault(f, E_MALFORMED, "a session of %lld + %lld bytes", (long long)p->arena_bytes, (long long)p->keep_bytes);
+    if (!text_ok(p, p->target) || (p->target && strncmp(program_text(p, p->target), "cuda:", 5)))
+        return fault(f, E_MALFORMED, "unknown target");
     if (p->isa < ISA_GENERIC || p->isa > ISA_AVX512) return fault(f, E_MALFORMED, "unknown instruction set %d", p->isa);
     return E_OK;
 }
@@ -108,6 +117,30 @@ static Err check_step_refs(const Program *p, const Step *s, const char *label, F
     return E_OK;
 }
 
+static Err check_part(const Program *p, int i, Fault *f) {
+    const Part *a = &p->parts[i];
+    bool ok = range_ok(a->offset, a->bytes, p->code_bytes) && a->offset % TVC_ALIGN == 0 && a->bytes > 0;
+    return ok ? E_OK : fault(f, E_MALFORMED, "binary %d lies outside of the code", i);
+}
+
+// What every GPU can start.
+static Err check_grid(const Program *p, int i, Fault *f) {
+    static const int64_t most[3] = {INT32_MAX, 65535, 65535};
+    const Grid *g = &p->grids[i];
+    bool ok = g->threads > 0 && g->threads <= 1024 && g->shared >= 0 && g->shared <= 48 << 10 &&
+              g->part >= 0 && g->part < p->npart;
+    for (int d = 0; d < 3 && ok; d++) {
+        const GridAxis *a = &g->axis[d];
+        ok = a->items >= 0 && a->per_block > 0 && (a->grows == 0 || (a->grows == 1 && a->items % p->max_batch == 0)) &&
+             grid_blocks(g, d, p->max_batch, p->max_batch) <= most[d];
+    }
+    return ok ? E_OK : fault(f, E_MALFORMED, "grid %d makes no sense", i);
+}
+
+static bool code_ok(const Program *p, const Step *s) {
+    return p->target ? s->grid >= 0 && s->grid < p->ngrid : p->code || p->code_path;
+}
+
 static Err check_step(const Program *p, int i, Fault *f) {
     const Step *s = &p->steps[i];
     if (!text_ok(p, s->label) || !text_ok(p, s->entry)) return fault(f, E_MALFORMED, "step %d has no name", i);
@@ -117,7 +150,7 @@ static Err check_step(const Program *p, int i, Fault *f) {
               range_ok(s->ref, s->nref, p->nref) && s->nwritten >= 0 && s->nwritten <= s->nref &&
               (s->kind != STEP_BODY || range_ok(s->param, s->nparam, p->nparam)) &&
               (s->kind != STEP_FORMULA || range_ok(s->formula, s->nformula, p->nparam)) &&
-              (s->kind != STEP_CODE || p->code || p->code_path);
+              (s->kind != STEP_CODE || code_ok(p, s));
     return ok ? check_step_refs(p, s, label, f) : fault(f, E_MALFORMED, "step %d '%s' makes no sense", i, label);
 }
 
@@ -128,7 +161,7 @@ static Err check_function(const Program *p, int i, Fault *f) {
     return ok ? E_OK : fault(f, E_MALFORMED, "function %d names steps that are not there", i);
 }
 
-// check(p, i, f) for every i below n; references, slots, buffers, steps: each relies on the last.
+// check(p, i, f) for every i below n; references, slots, buffers, parts, grids, steps: each relies on the last.
 static Err check_each(const Program *p, int n, Err (*check)(const Program *, int, Fault *), Fault *f) {
     for (int i = 0; i < n; i++) {
         Err e = check(p, i, f);
@@ -142,6 +175,8 @@ Err program_check(const Program *p, Fault *f) {
     if (!e) e = check_each(p, p->nref, check_ref, f);
     if (!e) e = check_each(p, p->nslot, check_slot, f);
     if (!e) e = check_each(p, p->nbuffer, check_buffer, f);
+    if (!e) e = check_each(p, p->npart, check_part, f);
+    if (!e) e = check_each(p, p->ngrid, check_grid, f);
     if (!e) e = check_each(p, p->nstep, check_step, f);
     if (!e) e = check_each(p, p->nfunction, check_function, f);
     return e;

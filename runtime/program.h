@@ -4,6 +4,9 @@
 // other by number, strings by offset into `text`. It holds no weights: those are Slots with a
 // borrowed pointer (a mapped model file, or the package's own weight section).
 //
+// A program is for one target: the CPU, or a kind of GPU. For a GPU, STEP_CODE names a kernel in one of
+// the program's binaries (`parts` of its code) and has a Grid; bodies run on the host in any case.
+//
 // Memory of a session has three spaces:
 //   ARENA   scratch. Laid out by codegen/plan; buffers share room when not alive together.
 //           Inputs and outputs of functions live here too.
@@ -73,10 +76,29 @@ typedef struct Step {
     int32_t ref, nref, nwritten;      // buffers: refs[ref .. ref+nref), written ones first
     int32_t param, nparam;            // BODY: params[..]; descs follow the refs one to one
     int32_t formula, nformula;        // FORMULA: bytecode in params[..]
-    int32_t pad_;
+    int32_t grid;                     // CODE for a GPU: how its kernel is started
     double flops, bytes;              // at maximum batch: for profiles
     double f, f2;                     // BODY: attributes
 } Step;
+
+// How a kernel of a GPU is started: blocks along x, y, z, each of `threads` threads. Along an axis that
+// grows, items are those of the maximum batch.
+typedef struct GridAxis {
+    int64_t items, per_block;
+    int32_t grows, pad_;
+} GridAxis;
+
+typedef struct Grid {
+    GridAxis axis[3];
+    int32_t threads, shared;          // shared: bytes of shared memory, all of it static
+    int32_t part;                     // the binary that holds the kernel
+    int32_t registers, spilled;       // per thread; bytes stored for want of registers or on a stack: for reports
+    int32_t pad_;
+} Grid;
+
+int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch);    // program.c
+
+typedef struct Part { int64_t offset, bytes; } Part;      // of the code: one binary for a GPU
 
 typedef enum SlotRole {
     SLOT_INPUT, SLOT_OUTPUT,          // written, read by the caller
@@ -106,7 +128,7 @@ typedef struct Function {             // steps[from .. to)
 typedef struct Program {
     int64_t arena_bytes, keep_bytes;  // of a session at maximum batch; of all functions the most
     int64_t max_batch;                // 1: fixed
-    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction;
+    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction, ngrid, npart;
     int64_t ntext;
     Step *steps;
     Buffer *buffers;
@@ -115,9 +137,12 @@ typedef struct Program {
     int64_t *params;
     Slot *slots;
     Function *functions;              // functions[0] is `init`
+    Grid *grids;
+    Part *parts;
     char *text;                       // NUL-terminated strings; text[0] is ""
-    int32_t isa;                      // ISA_* the code needs
-    int32_t lanes;                    // vector width in floats the code was made for
+    int32_t target;                   // text: "" for the CPU, "cuda:sm_90" or (PTX) "cuda:compute_90" for a GPU
+    int32_t isa;                      // CPU: ISA_* the code needs
+    int32_t lanes;                    // CPU: vector width in floats the code was made for
     const void **weights;             // per slot: the bytes of WEIGHT, PARAM and STATE slots, or NULL: zeros
     const char *code_path;            // shared object to dlopen, or NULL
     const void *code;                 // or its bytes (a package)

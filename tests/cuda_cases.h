@@ -364,7 +364,7 @@ typedef struct Job {                  // a case on its way
     const Case *c;
     Kernel *k;                        // as written; the judge evaluates this one
     Kernel *piece[MAXPIECES];         // what is run: k itself, or what it was split into
-    CudaText text[MAXPIECES];
+    Text text[MAXPIECES];
     int npiece;
 } Job;
 

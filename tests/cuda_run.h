@@ -132,8 +132,8 @@ static void run_pieces(Cx *cx, const Job *j, void *lib, Memory *m, int mode) {
         Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", piece_name(cx, j, i)));
         for (int b = 0; b < j->piece[i]->nbuf; b++) arg[b] = buffer(m, j->piece[i]->buf[b]);
         for (int d = 0; d < 3; d++)
-            grid[d] = launch_blocks(&j->text[i].launch, d, batches(j->c->used), batches(j->c->max));
-        run(grid, j->text[i].launch.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
+            grid[d] = grid_blocks(&j->text[i].grid, d, batches(j->c->used), batches(j->c->max));
+        run(grid, j->text[i].grid.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
     }
     if (bad) fail(cx, E_CHECK, "%s: an index or divisor is out of range", j->c->name);
 }
