@@ -90,7 +90,7 @@ static void fill_kept(Session *s) {
 
 static Device *open_device(const SessionOptions *o, Fault *f) {
     const char *name = o->device ? o->device : "cpu";
-    if (!strcmp(name, "cpu")) return dev_cpu(o->threads, f);
+    if (!strcmp(name, "cpu") || !strcmp(name, "auto")) return dev_cpu(o->threads, f);
     if (!strcmp(name, "null")) return dev_null(o->threads, f);
     fault(f, E_USAGE, "there is no device '%s': cpu, null", name);
     return NULL;

@@ -10,7 +10,7 @@
 typedef struct Session Session;
 
 typedef struct SessionOptions {       // all zero: the defaults
-    const char *device;               // "cpu" (also NULL) or "null"
+    const char *device;               // "cpu" (also NULL), "null", or "auto": the best there is
     int threads;                      // 0: one per processor this process may use
     bool profile;                     // measure every step
     uint64_t seed;                    // for random operators

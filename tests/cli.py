@@ -15,7 +15,8 @@ import tempfile
 TVC, SOURCE = sys.argv[1], sys.argv[2]
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
-COMMANDS = ["inspect", "edit", "compile", "run", "verify", "compare", "bench", "data", "completion", "man"]
+COMMANDS = ["inspect", "edit", "compile", "run", "verify", "compare", "bench", "train", "eval", "predict", "data",
+            "completion", "man"]
 bad = done = 0
 
 

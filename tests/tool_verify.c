@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
     bool quiet = false;
     for (; from < argc && argv[from][0] == '-'; from++) {
         if (!strcmp(argv[from], "-q")) quiet = true;
-        else if (!strcmp(argv[from], "-c")) j.run = case_run_cpu;
+        else if (!strcmp(argv[from], "-c")) j.run = case_run_compiled;
         else if (!strcmp(argv[from], "-b") && from + 1 < argc) j.max_batch = atoi(argv[++from]);
         else if (!strcmp(argv[from], "-a") && from + 1 < argc) j.atol = atof(argv[++from]);
         else if (!strcmp(argv[from], "-m") && from + 1 < argc) only = argv[++from];

@@ -98,17 +98,20 @@ int asked_isa(const Args *a) {
     return -1;
 }
 
-bool asked_eval(const Args *a, int which) {
+static const char *asked_device(const Args *a, int which) {
     const char *device = "cpu", *s;
     for (int at = 0; which >= 0 && (s = arg_next(a, OPT_DEVICE, &at)); which--) device = s;
-    return strcmp(device, "eval") == 0;
+    return device;
 }
+
+bool asked_eval(const Args *a, int which) { return strcmp(asked_device(a, which), "eval") == 0; }
 
 EngineOptions asked_engine(const Args *a, int which) {
     return (EngineOptions){
         .eval = asked_eval(a, which),
         .compile = {.isa = asked_isa(a)},
-        .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
+        .session = {.device = asked_eval(a, which) ? NULL : asked_device(a, which),
+                    .threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
     };
 }
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 const Command commands[NCOMMANDS] = {
-#define COMMAND(id, arguments, summary, about, examples) {#id, arguments, summary, about, examples, run_##id},
+#define COMMAND(id, name, arguments, summary, about, examples) {name, arguments, summary, about, examples, run_##id},
 #include "table.h"
 };
 

@@ -1,7 +1,5 @@
 // suite.c -- see suite.h.
 #include "suite.h"
-#include "../codegen/compile.h"
-#include "../runtime/exec.h"
 #include "../ir/eval.h"
 #include <dirent.h>
 #include <sys/stat.h>
@@ -140,17 +138,22 @@ void case_run_eval(void *user, Graph *g, int64_t batch, void **result) {
 
 static void session_let_go(void *s) { session_free(s); }
 
-void case_run_cpu(void *user, Graph *g, int64_t batch, void **result) {
-    Compiled *c = graph_compile(g, user);
+void case_run_compiled(void *user, Graph *g, int64_t batch, void **result) {
+    const EngineOptions *o = user;
+    Compiled *c = graph_compile(g, o ? &o->compile : NULL);
     Fault f;
-    Session *s = session_new(c->program, NULL, &f);
+    Session *s = session_new(c->program, o ? &o->session : NULL, &f);
     if (!s) fail(g->cx, f.code, "%s", f.text);
     cx_defer(g->cx, session_let_go, s);
     if (session_set_batch(s, batch, &f)) fail(g->cx, f.code, "%s", f.text);
     for (int i = 0; i < g->ninput; i++) session_write(s, i, g->input[i]->data);   // inputs are the first slots
     if (session_call(s, 1, &f)) fail(g->cx, f.code, "%s", f.text);
     int first = c->program->nslot - g->nroot;                                    // and outputs the last
-    for (int i = 0; i < g->nroot; i++) result[i] = session_data(s, first + i);
+    for (int i = 0; i < g->nroot; i++) {
+        TensorDesc d = session_desc(s, first + i);
+        result[i] = cx_alloc(g->cx, (size_t)desc_bytes(&d));
+        session_read(s, first + i, result[i]);
+    }
     if (c->formulas) fail(g->cx, E_CHECK, "%d kernels were left to the interpreter", c->formulas);
 }
 

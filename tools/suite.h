@@ -4,7 +4,7 @@
 // beside it, whose inputs are all float32 arange(n) / n. A suite is a folder of these, at any depth.
 #ifndef TVC_SUITE_H
 #define TVC_SUITE_H
-#include "../frontend/import.h"
+#include "engine.h"
 
 typedef struct Case {
     const char *name;                 // as shown
@@ -19,8 +19,8 @@ int suite_find(Cx *cx, const char *path, Case **cases);
 // use), root i's elements go to result[i], in g->cx. May fail().
 typedef void CaseRun(void *user, Graph *g, int64_t batch, void **result);
 CaseRun case_run_eval;                // by the evaluator; user is not used
-// Compiled; user: a CompileOptions, or NULL. A kernel left to the interpreter fails the case
-CaseRun case_run_cpu;
+// Compiled; user: an EngineOptions, or NULL. A kernel left to the interpreter fails the case
+CaseRun case_run_compiled;
 
 typedef struct Judge {
     double rtol, atol;

@@ -1,7 +1,7 @@
 // Every command and every option of tvc, one entry each. Parsing, --help, completion and the
 // manual page all come of this page. Included twice, for commands and for options.
 //
-//   COMMAND(id, arguments, summary, about, examples)
+//   COMMAND(id, "name", arguments, summary, about, examples)
 //   GROUP(id, heading)
 //   OPTION(ID, "long-name", letter or 0, argument or NULL, group, commands, help)
 //
@@ -9,48 +9,48 @@
 // may repeat where the help says so; otherwise the last one counts.
 
 #ifdef COMMAND
-COMMAND(inspect, "MODEL", "what is in a model, and where its head is",
+COMMAND(inspect, "inspect", "MODEL", "what is in a model, and where its head is",
         "Layers with their shapes, parameters and FLOPs (two per multiply-add of convolutions and matrix products), "
         "the opset, the preparation of pictures and the labels found in the file, and the classifying layers with "
         "the reason why they were taken for that.",
         "tvc inspect resnet50.onnx\n"
         "tvc inspect resnet50.onnx --json | jq .head\n"
         "tvc inspect resnet50.onnx --dot | dot -Tsvg -o resnet50.svg\n")
-COMMAND(edit, "MODEL", "change a model and write it back as ONNX",
+COMMAND(edit, "edit", "MODEL", "change a model and write it back as ONNX",
         "What no option touches stays as it was, byte for byte. OUT may be MODEL itself.",
         "tvc edit resnet50.onnx --replace-head 10 -o mine.onnx\n"
         "tvc edit vgg16.onnx --replace-head 10 --head-hidden 512 --head-dropout 0.5 --head-scope module -o mine.onnx\n"
         "tvc edit resnet50.onnx --input-channels 4 --freeze backbone -o rgbd.onnx\n"
         "tvc edit resnet50.onnx --cut /Flatten_output_0 -o features.onnx\n")
-COMMAND(compile, "MODEL", "compile a model, edited on the way, into the cache or a package",
+COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into the cache or a package",
         "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
         "take packages only from where you would take a program.",
         "tvc compile resnet50.onnx\n"
         "tvc compile resnet50.onnx --replace-head 10 -o mine.tvc\n"
         "tvc compile resnet50.onnx --batch 1..32 --target cpu:avx2 -o mine.tvc\n")
-COMMAND(run, "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
+COMMAND(run, "run", "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
         "Pictures are prepared as the model's file says, or as the options say. With --input instead of pictures, "
         "arrays go in as they are.",
         "tvc run resnet50.onnx cat.jpg\n"
         "tvc run mine.tvc pictures/*.jpg --top 1 --json\n"
         "tvc run resnet50.onnx cat.jpg --mean 0.5 --std 0.5 --crop 224\n"
         "tvc run resnet50.onnx --input input=x.npy --values '*' --dump values/\n")
-COMMAND(verify, "MODEL|CASE|SUITE ...", "check models against expected outputs",
+COMMAND(verify, "verify", "MODEL|CASE|SUITE ...", "check models against expected outputs",
         "A CASE is a folder with model.onnx and test_data_set_*, or NAME.onnx with NAME_output_0.pb beside it (its "
         "inputs are then arange(n)/n). A SUITE is a folder of these, at any depth. A MODEL is taken with the data "
         "beside it. The last line counts what passed, failed and was skipped.",
         "tvc verify onnx/backend/test/data/node\n"
         "tvc verify models/resnet20 --rtol 1e-3 --atol 1e-4\n")
-COMMAND(compare, "MODEL [MODEL]", "the same input through two models or devices",
+COMMAND(compare, "compare", "MODEL [MODEL]", "the same input through two models or devices",
         "Values are compared node by node where names agree. With one model, the device is compared with the evaluator.",
         "tvc compare a.onnx b.onnx\n"
         "tvc compare a.onnx --device cpu --device eval\n")
-COMMAND(bench, "MODEL|PACKAGE", "time a model",
+COMMAND(bench, "bench", "MODEL|PACKAGE", "time a model",
         "With --serve it waits for lines on stdin: for each `run` one inference is made and its milliseconds are "
         "printed; `quit` ends it.",
         "tvc bench resnet50.onnx --threads 2\n"
         "tvc bench resnet50.onnx --batch 8 --profile\n")
-COMMAND(train, "MODEL PHOTOS", "teach a model new classes, from photos in folders",
+COMMAND(train, "train", "MODEL PHOTOS", "teach a model new classes, from photos in folders",
         "The head is replaced by one of as many classes as PHOTOS has, unless they are the model's own. PHOTOS is as for "
         "`tvc data check`. What is not said is chosen by the recipe and printed. --recipe head (the default) trains the new "
         "head alone, which takes seconds; finetune then goes on with everything, the earlier layers slower; full trains "
@@ -59,26 +59,26 @@ COMMAND(train, "MODEL PHOTOS", "teach a model new classes, from photos in folder
         "tvc train resnet50.onnx photos/ --recipe finetune --epochs 15 -o mine.onnx\n"
         "tvc train resnet18.onnx photos/ --freeze 'conv1*,layer1*' --lr 1e-3 --schedule cosine -o mine.onnx\n"
         "tvc train --resume mine.run\n")
-COMMAND(eval, "MODEL PHOTOS", "how good a model is on photos",
+COMMAND(eval, "eval", "MODEL PHOTOS", "how good a model is on photos",
         "The validation split of PHOTOS counts, or --split NAME, or all of a folder of class folders. Folders are matched "
         "to the model's labels by name.",
         "tvc eval mine.onnx photos/\n"
         "tvc eval mine.onnx photos/ --split test --json\n")
-COMMAND(predict, "MODEL IMAGE|FOLDER ...", "what pictures show, one line each",
+COMMAND(predict, "predict", "MODEL IMAGE|FOLDER ...", "what pictures show, one line each",
         "Prepared as the model's file says, or as the options say. Pictures that cannot be read are left out, with a note.",
         "tvc predict mine.onnx holiday/\n"
         "tvc predict mine.onnx *.jpg --csv > shown.csv\n")
-COMMAND(data, "check PHOTOS", "look over a dataset before anything is learned from it",
+COMMAND(data, "data", "check PHOTOS", "look over a dataset before anything is learned from it",
         "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
         ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
         "are both in train and in val, and what else is worth knowing; the exit code is 1 if something should be mended.",
         "tvc data check photos/\n"
         "tvc data check photos/ --json | jq .unreadable\n")
-COMMAND(completion, "bash|zsh|fish", "print a completion script for a shell",
+COMMAND(completion, "completion", "bash|zsh|fish", "print a completion script for a shell",
         "Source what it prints from the shell's start-up file.",
         "tvc completion bash > ~/.local/share/bash-completion/completions/tvc\n"
         "tvc completion fish > ~/.config/fish/completions/tvc.fish\n")
-COMMAND(man, "", "print the manual page",
+COMMAND(man, "man", "", "print the manual page",
         "In roff, for man.",
         "tvc man | man -l -\n")
 #undef COMMAND
@@ -187,8 +187,8 @@ OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 
 OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run | C_eval | C_predict, "names of the classes, one a line")
 OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
-OPTION(DEVICE, "device", 0, "cpu|eval", RUNNING, C_run | C_verify | C_compare | C_bench,
-       "compiled kernels, or the reference evaluator; for compare twice: of the first and the second")
+OPTION(DEVICE, "device", 0, "auto|cpu|cuda|eval", RUNNING, C_SESSIONS | C_verify | C_compare,
+       "where compiled kernels run, or eval: the reference evaluator; for compare twice: of the first and the second")
 OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
        "the processor to compile for (default: this one)")
 OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval | C_predict,

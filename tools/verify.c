@@ -18,8 +18,8 @@ static json_t *case_json(Cx *cx, const Case *c, CaseResult r, const char *why) {
 Err run_verify(const Args *a) {
     arg_count(a, 1, -1);
     bool json = arg_given(a, OPT_JSON);
-    CompileOptions compile = {.isa = asked_isa(a)};
-    Judge judge = {.rtol = arg_float(a, OPT_RTOL, 1e-3), .atol = arg_float(a, OPT_ATOL, 1e-7), .run = case_run_cpu, .user = &compile};
+    EngineOptions engine = asked_engine(a, 0);
+    Judge judge = {.rtol = arg_float(a, OPT_RTOL, 1e-3), .atol = arg_float(a, OPT_ATOL, 1e-7), .run = case_run_compiled, .user = &engine};
     if (asked_eval(a, 0)) judge.run = case_run_eval;
     json_t *list = json_array(), *o = json_start(a->cx);
     json_put(o, "cases", list);
