@@ -5,6 +5,7 @@
 // itself. Found under that name, nothing is compiled. The compiler is started without a shell.
 #define _GNU_SOURCE                   // sched_getaffinity
 #include "link.h"
+#include "../ir/leftover.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -100,30 +101,36 @@ static const char *key_of(Graph *g, const Unit *u, int n, const char *cc) {
 // ---- files ----
 
 typedef struct Work {                 // a folder that goes away with the request
-    char path[512];
     int n;
-    char file[2 * MAXPARTS + 1][24];
+    Leftover name[2 * MAXPARTS + 2];  // the folder, then its files
 } Work;
+
+static const char *work_add(Work *w, const char *path) {
+    w->name[w->n] = (Leftover){.folder = AT_FDCWD, .name = path};
+    leftover_add(&w->name[w->n++]);
+    return path;
+}
 
 static void work_remove(void *arg) {
     Work *w = arg;
-    char path[600];
-    if (getenv("TVC_KEEP")) return;
-    for (int i = 0; i < w->n; i++) snprintf(path, sizeof path, "%s/%s", w->path, w->file[i]), unlink(path);
-    rmdir(w->path);
+    while (w->n) {
+        Leftover *l = &w->name[--w->n];
+        if (!getenv("TVC_KEEP")) remove(l->name);
+        leftover_drop(l);
+    }
 }
 
 static Work *work_new(Cx *cx, const char *under) {
     Work *w = NEW(cx, Work, 1);
-    snprintf(w->path, sizeof w->path, "%s/tvc-XXXXXX", under);
-    if (!mkdtemp(w->path)) fail(cx, E_IO, "cannot make a folder in %s: %s", cx_show(cx, under), strerror(errno));
+    char *path = cx_fmt(cx, "%s/tvc-XXXXXX", under);
+    if (!mkdtemp(path)) fail(cx, E_IO, "cannot make a folder in %s: %s", cx_show(cx, under), strerror(errno));
     cx_defer(cx, work_remove, w);
+    work_add(w, path);
     return w;
 }
 
 static const char *work_file(Cx *cx, Work *w, const char *name) {
-    snprintf(w->file[w->n], sizeof w->file[0], "%s", name);
-    return cx_fmt(cx, "%s/%s", w->path, w->file[w->n++]);
+    return work_add(w, cx_fmt(cx, "%s/%s", w->name[0].name, name));
 }
 
 static void put_named(FILE *f, const char *text, const char *name) {

@@ -1,5 +1,6 @@
 // file.c -- see file.h.
 #include "file.h"
+#include "leftover.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -67,6 +68,7 @@ struct OutFile {
     int fd, folder; // fd: -1 once committed or given up
     const char *base, *shown;
     char temporary[32];
+    Leftover leftover;
     uint64_t written;
     size_t held; // bytes waiting in the buffer
     uint8_t buffer[BUFFER];
@@ -81,6 +83,7 @@ static void give_up(void *file) {
     if (f->fd < 0) return;
     close(f->fd);
     unlinkat(f->folder, f->temporary, 0);
+    leftover_drop(&f->leftover);
 }
 
 static void check_target(OutFile *f) {
@@ -92,16 +95,24 @@ static void check_target(OutFile *f) {
     }
 }
 
+static bool create_temporary(OutFile *f, unsigned k) {
+    snprintf(f->temporary, sizeof f->temporary, ".tvc-%d-%u.tmp", (int)getpid(), k);
+    leftover_add(&f->leftover);
+    f->fd = openat(f->folder, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int why = errno;
+    if (f->fd < 0) leftover_drop(&f->leftover);
+    errno = why;
+    return f->fd >= 0;
+}
+
 OutFile *file_create_at(Cx *cx, int folder, const char *base, const char *shown) {
     OutFile *f = NEW(cx, OutFile, 1);
     *f = (OutFile){.cx = cx, .fd = -1, .folder = folder, .base = base, .shown = shown};
     check_target(f);
+    f->leftover = (Leftover){.folder = folder, .name = f->temporary};
     cx_defer(cx, give_up, f);
-    for (unsigned k = 0; f->fd < 0; k++) {
-        snprintf(f->temporary, sizeof f->temporary, ".tvc-%d-%u.tmp", (int)getpid(), k);
-        f->fd = openat(folder, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (f->fd < 0 && (errno != EEXIST || k > 9999)) write_failed(f, "cannot be created");
-    }
+    for (unsigned k = 0; !create_temporary(f, k); k++)
+        if (errno != EEXIST || k > 9999) write_failed(f, "cannot be created");
     return f;
 }
 
@@ -146,6 +157,7 @@ void file_sync(OutFile *f) {
 void file_commit(OutFile *f) {
     file_sync(f);
     if (renameat(f->folder, f->temporary, f->folder, f->base)) write_failed(f, "cannot be put in place");
+    leftover_drop(&f->leftover);
     int fd = f->fd;
     f->fd = -1;
     if (close(fd)) write_failed(f, "cannot be closed");

@@ -8,11 +8,15 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
-TVC, SOURCE = sys.argv[1], sys.argv[2]
+from onnx_bytes import entry, exit_, node, sparse_model
+
+TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
 COMMANDS = ["inspect", "edit", "compile", "run", "verify", "compare", "bench", "train", "eval", "predict", "data",
@@ -126,6 +130,36 @@ def files(folder):
     check("nothing else is left", sorted(os.listdir(folder)) == ["in.onnx", "out.onnx"], os.listdir(folder))
 
 
+# ---- stopped ----
+def stop_when(folder, begun, number, *args, **env):
+    """Send the signal once begun() holds; True if it came before the end."""
+    p = subprocess.Popen([TVC, *map(str, args)], cwd=folder, env={**os.environ, **env}, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    while p.poll() is None and not begun():
+        time.sleep(0.001)
+    p.send_signal(number)
+    p.communicate(timeout=60)
+    return p.returncode == -number
+
+
+def stopped(folder):
+    """A large file is being written; the C compiler is at work: neither leaves anything behind when stopped."""
+    sparse_model(f"{folder}/big.onnx", node("Gemm", ["x", "w"], ["y"]) + entry("x") + exit_("y"), [("w", [1 << 14, 1 << 12])])
+    os.mkdir(f"{folder}/cache")
+    with open(f"{folder}/cc", "w") as f:
+        f.write("#!/bin/sh\nexec sleep 3\n")
+    os.chmod(f"{folder}/cc", 0o700)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        half_written = lambda: glob.glob(f"{folder}/.tvc-*")
+        edit = ["edit", "big.onnx", "-o", "out.onnx"]
+        check(f"{number!r} ends an edit", any(stop_when(folder, half_written, number, *edit) for _ in range(10)))
+        check(f"{number!r} leaves no file", not half_written() and not os.path.exists(f"{folder}/out.onnx"))
+        compiling = lambda: glob.glob(f"{folder}/cache/*/0.c")
+        ended = stop_when(folder, compiling, number, "compile", MODEL, TVC_CACHE=f"{folder}/cache", TVC_CC=f"{folder}/cc")
+        check(f"{number!r} ends a compilation", ended)
+        check(f"{number!r} leaves no folder", os.listdir(f"{folder}/cache") == [], os.listdir(f"{folder}/cache"))
+
+
 # ---- JSON ----
 def has_keys(what, o, keys):
     check(f"{what} has {keys}", all(k in o for k in keys), [k for k in keys if k not in o])
@@ -197,7 +231,7 @@ def main():
     usage()
     shells()
     streams()
-    for part in (files, json_keys, pictures):
+    for part in (files, stopped, json_keys, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
     print(f"{done - bad} of {done} checks hold")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from onnx_bytes import FLOAT, entry, exit_, node, num, part, tensor, varint
+from onnx_bytes import FLOAT, entry, exit_, node, sparse_model
 
 TVC = os.path.abspath(sys.argv[1])
 MB = 1 << 20
@@ -41,22 +41,7 @@ def vgg():
 def write(path):
     """The model, its weights as holes; returns its size."""
     nodes, weights = vgg()
-    small = nodes + entry("x", FLOAT, [1, 3, 224, 224]) + exit_("f2", FLOAT, [1, 1000])
-    heads = []
-    for name, dims in weights:
-        size = 4
-        for d in dims:
-            size *= d
-        head = tensor(name, FLOAT, dims, None) + varint(9 << 3 | 2) + varint(size)
-        heads.append((varint(5 << 3 | 2) + varint(len(head) + size) + head, size))
-    total = len(small) + sum(len(h) + size for h, size in heads)
-    with open(path, "wb") as f:
-        f.write(num(1, 8) + part(8, part(1, "") + num(2, 17)) + varint(7 << 3 | 2) + varint(total) + small)
-        for head, size in heads:
-            f.write(head)
-            f.seek(size, os.SEEK_CUR)
-        f.truncate(f.tell())
-        return f.tell()
+    return sparse_model(path, nodes + entry("x", FLOAT, [1, 3, 224, 224]) + exit_("f2", FLOAT, [1, 1000]), weights)
 
 
 def resident(*args):

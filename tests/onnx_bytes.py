@@ -1,4 +1,6 @@
 """ONNX files by hand, well-formed or not, without any library."""
+import math
+import os
 import struct
 
 FLOAT, INT64 = 1, 7
@@ -45,6 +47,23 @@ def tensor(name, kind, dims, raw, more=b""):
 
 def init(*args, **kw):
     return part(5, tensor(*args, **kw))
+
+
+def sparse_model(path, graph, weights):
+    """A model whose weights, (name, dims), are holes of a sparse file; returns its size."""
+    heads = []
+    for name, dims in weights:
+        size = 4 * math.prod(dims)
+        head = tensor(name, FLOAT, dims, None) + varint(9 << 3 | 2) + varint(size)
+        heads.append((varint(5 << 3 | 2) + varint(len(head) + size) + head, size))
+    total = len(graph) + sum(len(h) + size for h, size in heads)
+    with open(path, "wb") as f:
+        f.write(num(1, 8) + part(8, part(1, "") + num(2, 17)) + varint(7 << 3 | 2) + varint(total) + graph)
+        for head, size in heads:
+            f.write(head)
+            f.seek(size, os.SEEK_CUR)
+        f.truncate(f.tell())
+        return f.tell()
 
 
 def floats(*v):

@@ -1,4 +1,5 @@
 // tvc.c -- one request: parse, guard, run, say what went wrong, exit with its code.
+#include "../ir/leftover.h"
 #include "commands.h"
 #include "print.h"
 
@@ -21,8 +22,23 @@ static void serve(void *arg) {
     else fail(r->cx, E_USAGE, "which command? `tvc --help` lists them");
 }
 
+// Stopped: what is half written goes, and the signal ends the process as it would have.
+static void on_signal(int number) {
+    leftovers_remove();
+    raise(number);
+}
+
+static void clean_up_when_stopped(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+    struct sigaction before;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN) sigaction(signals[i], &a, NULL);
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);                    // a reader who leaves is noticed when stdout ends
+    clean_up_when_stopped();
     Cx *cx = cx_new();
     if (!cx) {
         print_error("out of memory");

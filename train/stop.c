@@ -1,5 +1,6 @@
 // stop.c -- see stop.h.
 #include "stop.h"
+#include "../ir/leftover.h"
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,7 +10,9 @@ static const int signals[] = {SIGINT, SIGTERM};
 
 // Files are written under temporary names, so that ending at any moment leaves whole ones.
 static void on_signal(int number) {
-    if (atomic_exchange(&asked, number)) _exit(128 + number);
+    if (!atomic_exchange(&asked, number)) return;
+    leftovers_remove();
+    _exit(128 + number);
 }
 
 const atomic_int *stop_watch(void) {
