@@ -61,6 +61,9 @@ typedef struct DocNode {
     int index;                        // place in Model.node; -1 once removed
 } DocNode;
 
+// The newest versions whose operators and fields are known; a file of newer ones is read with a note.
+enum { NEWEST_IR = 14, NEWEST_OPSET = 28 };
+
 typedef struct OpsetId { const char *domain; int64_t version; } OpsetId;
 typedef struct FunctionId { const char *domain, *name; } FunctionId;
 typedef struct Meta { const char *key, *value; } Meta;

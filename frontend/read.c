@@ -130,6 +130,17 @@ static bool read_top(Document *d, Model *m, const Wire *whole, Field *graph) {
     return found;
 }
 
+static void note_newer(const Model *m) {
+    const char *file = cx_show(m->cx, m->path);
+    int64_t opset = model_opset(m, "");
+    if (m->ir_version > NEWEST_IR)
+        cx_note(m->cx, "%s: is of IR version %lld; versions up to %d are known, so something in it may go unread", file,
+                (long long)m->ir_version, NEWEST_IR);
+    if (opset > NEWEST_OPSET)
+        cx_note(m->cx, "%s: is of opset %lld; operators are computed as in opset %d, the newest known", file,
+                (long long)opset, NEWEST_OPSET);
+}
+
 // ---- GraphProto ----
 
 static ValueInfo *read_value_part(Document *d, const Wire *w, const Field *f, Part *part, const char *name) {
@@ -221,6 +232,7 @@ Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes) {
     Field graph;
     if (!read_top(d, m, &w, &graph))
         fail(cx, E_MALFORMED, "%s: holds no graph: is it an ONNX model?", cx_show(cx, path));
+    note_newer(m);
     Wire g = wire_into(&w, &graph, "graph");
     read_graph(d, m, &g);
     check_names(m);

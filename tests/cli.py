@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from onnx_bytes import entry, exit_, node, sparse_model
+from onnx_bytes import entry, exit_, model, node, save, sparse_model
 
 TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
@@ -108,6 +108,15 @@ def streams():
     with open("/dev/full", "w") as full:
         r = subprocess.run([TVC, "man"], stdout=full, stderr=subprocess.PIPE)
         check("a full disk is one", r.returncode == 5, r.stderr)
+
+
+def newer(folder):
+    """Files of versions that did not exist when tvc was made are read, with a note."""
+    graph = [node("Relu", ["x"], ["y"]), entry("x"), exit_("y")]
+    for name, versions, says in [("known", {"opset": 28, "ir": 14}, ""), ("opset", {"opset": 29}, "opset 29"),
+                                 ("ir", {"ir": 15}, "IR version 15")]:
+        r = tvc("inspect", save(f"{folder}/{name}.onnx", model(*graph, **versions)))
+        check(f"a newer {name}", r.returncode == 0 and r.stderr.count("note: ") == bool(says) and says in r.stderr, r.stderr)
 
 
 # ---- files ----
@@ -231,7 +240,7 @@ def main():
     usage()
     shells()
     streams()
-    for part in (files, stopped, json_keys, pictures):
+    for part in (newer, files, stopped, json_keys, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
     print(f"{done - bad} of {done} checks hold")
