@@ -127,11 +127,13 @@ static bool seen_before(const char **seen, int bits, const char *name, uint64_t 
     return false;
 }
 
+static Text print_c(Graph *g, Unit *u) { return render(g->cx, u->k, g->lanes, g->isa); }
+
 // The text of a kernel, and nothing else that printing it took: of hundreds of kernels that would add up.
-static void print_unit(Graph *g, Unit *u) {
+static void print_unit(Graph *g, Unit *u, PrintFn *print) {
     Kernel before = *u->k;
     CxMark mark_ = cx_mark(g->cx);
-    Text t = render(g->cx, u->k, g->lanes, g->isa);
+    Text t = print(g, u);
     XXH128_hash_t h = XXH3_128bits(t.s, strlen(t.s));
     snprintf(u->name, sizeof u->name, "k%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     u->hash = h.low64;
@@ -144,14 +146,14 @@ static void print_unit(Graph *g, Unit *u) {
     free(copy);
 }
 
-static int print_all(Graph *g, Unit *u, int n) {
+int print_all(Graph *g, Unit *u, int n, PrintFn *print) {
     int distinct = 0, bits = 4;
     while (n * 2 >= 1 << bits) bits++;
     const char **seen = NEW(g->cx, const char *, (size_t)1 << bits);
     for (int i = 0; i < n; i++) {
         if (u[i].k->hand) continue;
         CxMark mark_ = cx_mark(g->cx);
-        print_unit(g, &u[i]);
+        print_unit(g, &u[i], print);
         if (debug() >= 4) fprintf(stderr, "%s", u[i].text.s);
         u[i].again = seen_before(seen, bits, u[i].name, u[i].hash);
         distinct += !u[i].again;
@@ -175,27 +177,42 @@ static int count_unfused(Graph *g) {
     return n;
 }
 
+// For the CPU: bytecode or C.
+static void target_cpu(Graph *g, Compiled *c, const CompileOptions *o, bool interpret) {
+    g->isa = interpret ? ISA_GENERIC : o->isa < 0 ? isa_host() : o->isa;
+    g->lanes = interpret ? 1 : lanes_of(g->isa);
+    g->direct = o->direct || interpret;
+    c->target = cx_fmt(g->cx, "cpu:%s", isa_name(g->isa));
+}
+
+static void target_gpu(Graph *g, Compiled *c, const CompileOptions *o) {
+    g->isa = ISA_GENERIC, g->lanes = 1, g->gpu = true;
+    c->target = o->target;
+}
+
+static void build(Graph *g, Unit *u, int n, Compiled *c, const CompileOptions *o) {
+    Built b = build_c(g, u, n, o);
+    c->program->code_path = b.path;
+    c->cached = b.cached, c->cc_seconds = b.seconds, c->compiler = b.compiler;
+}
+
 static Compiled *compile(Graph *g, const CompileOptions *o) {
     double start = now();
     Compiled *c = NEW(g->cx, Compiled, 1);
-    bool interpret = o->no_compiler || !find_compiler(g->cx);
-    g->isa = interpret ? ISA_GENERIC : o->isa < 0 ? isa_host() : o->isa;
-    g->lanes = interpret ? 1 : lanes_of(g->isa);
-    c->target = cx_fmt(g->cx, "cpu:%s", isa_name(g->isa));
+    bool gpu = cuda_arch(o) != NULL, interpret = !gpu && (o->no_compiler || !find_compiler(g->cx));
+    if (gpu) target_gpu(g, c, o);
+    else target_cpu(g, c, o, interpret);
     expand_ops(g);
     c->kernels_unfused = count_unfused(g);
-    g->direct = o->direct || interpret;
     run_passes(g);
     Unit *u = NULL;
     int n = kernels(g, &u);
-    if (interpret) c->formulas = code_all(g, u, n);
-    else c->distinct = print_all(g, u, n);
-    c->program = program_of(g, u, n, NULL);
-    if (!interpret) {
-        Built b = build_c(g, u, n, o);
-        c->program->code_path = b.path;
-        c->cached = b.cached, c->cc_seconds = b.seconds, c->compiler = b.compiler;
-    }
+    if (gpu) compile_cuda(g, u, n, o, c);
+    else if (interpret) c->formulas = code_all(g, u, n);
+    else c->distinct = print_all(g, u, n, print_c);
+    c->program = program_of(g, u, n, gpu ? c->target : NULL);
+    if (gpu) link_cuda(g->cx, c);
+    else if (!interpret) build(g, u, n, c, o);
     c->kernels_init = c->program->functions[0].to;
     c->kernels = c->program->functions[1].to - c->kernels_init;
     c->seconds = now() - start;

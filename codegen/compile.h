@@ -21,7 +21,9 @@ typedef struct Compiled {
     bool cached;                      // the code was found in the cache
     double seconds, cc_seconds;       // all of it; the C compiler alone
     const char *compiler;             // its name, or NULL: none was found
-    const char *target;               // "cpu:avx512"
+    const char *target;               // "cpu:avx512", "cuda:sm_90"
+    const struct CudaBuilt *cuda;     // for a GPU: its binaries (target_cuda.h); also in program->parts
+    int spilled;                      // kernels for a GPU that want for registers
 } Compiled;
 
 // Consumes the graph: it is rewritten on the way. Function 0 is `init`, 1 `forward`.

@@ -1,7 +1,7 @@
 // link.h -- the steps between kernels and a Program; private to codegen/.
 #ifndef TVC_LINK_H
 #define TVC_LINK_H
-#include "codegen.h"
+#include "cuda.h"
 #include "compile.h"
 #include "formula.h"
 
@@ -36,5 +36,15 @@ Program *program_of(Graph *g, Unit *u, int nunit, const char *target);
 typedef struct Built { const char *path, *compiler; bool cached; double seconds; } Built;
 Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o);
 const char *find_compiler(Cx *cx);
+
+// compile_cuda.c: text, grid and machine code of every unit with a formula, for the architecture of
+// "cuda:ARCH"; c->cuda and counts. Then the binaries go into c->program.
+void compile_cuda(Graph *g, Unit *u, int nunit, const CompileOptions *o, Compiled *c);
+void link_cuda(Cx *cx, Compiled *c);
+const char *cuda_arch(const CompileOptions *o);  // "sm_90", or NULL: the target is no GPU
+
+// Was this text seen before? Names units by their text; returns how many are different (compile.c).
+typedef Text PrintFn(Graph *g, Unit *u);
+int print_all(Graph *g, Unit *u, int n, PrintFn *print);
 
 #endif

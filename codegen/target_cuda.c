@@ -34,6 +34,8 @@ typedef struct Nvrtc {                // as in nvrtc.h; 0 is success everywhere
     int (*GetProgramLog)(void *p, char *log);
     int (*GetCUBINSize)(void *p, size_t *n);
     int (*GetCUBIN)(void *p, char *cubin);
+    int (*GetPTXSize)(void *p, size_t *n);
+    int (*GetPTX)(void *p, char *ptx);
     int (*DestroyProgram)(void **p);
 } Nvrtc;
 
@@ -57,7 +59,7 @@ static Nvrtc nvrtc_open(Cx *cx) {
              OLDEST);
     static const char *const name[] = {"Version", "GetNumSupportedArchs", "GetSupportedArchs", "CreateProgram",
                                        "CompileProgram", "GetProgramLogSize", "GetProgramLog", "GetCUBINSize",
-                                       "GetCUBIN", "DestroyProgram"};
+                                       "GetCUBIN", "GetPTXSize", "GetPTX", "DestroyProgram"};
     void *fn[sizeof name / sizeof *name];
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (!(fn[i] = dlsym(lib, cx_fmt(cx, "nvrtc%s", name[i]))))
@@ -74,7 +76,8 @@ static const char *known_archs(Cx *cx, const Nvrtc *v, const char *arch, bool *k
     if (v->GetNumSupportedArchs(&n) || n < 1 || n > MAXARCHS || v->GetSupportedArchs(a)) return "unknown";
     for (int i = 0; i < n; i++) {
         list = cx_fmt(cx, "%s%ssm_%d", list, i ? ", " : "", a[i]);
-        *known |= !strcmp(arch, cx_fmt(cx, "sm_%d", a[i])) || !strcmp(arch, cx_fmt(cx, "sm_%da", a[i]));
+        *known |= !strcmp(arch, cx_fmt(cx, "sm_%d", a[i])) || !strcmp(arch, cx_fmt(cx, "sm_%da", a[i])) ||
+                  !strcmp(arch, cx_fmt(cx, "compute_%d", a[i]));
     }
     return list;
 }
@@ -105,6 +108,7 @@ typedef struct Crew {
     const Nvrtc *v;
     const char *options[4];
     int noption, nwork;
+    bool ptx;                         // not for a real architecture: text for the driver to translate
     Work *work;
     atomic_int next;
 } Crew;
@@ -116,8 +120,9 @@ static void compile(const Crew *c, Work *w) {
     if ((w->error = v->CreateProgram(&p, w->text, "kernels.cu", NHEADERS, headers, header_names))) return;
     w->error = v->CompileProgram(p, c->noption, c->options);
     if (!v->GetProgramLogSize(p, &n) && (w->log = calloc(1, n + 1))) v->GetProgramLog(p, w->log);
-    if (!w->error && !(w->error = v->GetCUBINSize(p, &w->bytes)) && (w->cubin = malloc(w->bytes + 1)))
-        w->error = v->GetCUBIN(p, w->cubin);
+    if (!w->error && !(w->error = (c->ptx ? v->GetPTXSize : v->GetCUBINSize)(p, &w->bytes)) &&
+        (w->cubin = malloc(w->bytes + 1)))
+        w->error = (c->ptx ? v->GetPTX : v->GetCUBIN)(p, w->cubin);
     v->DestroyProgram(&p);
     if (!w->error && (!w->log || !w->cubin)) w->error = -1;
 }
@@ -234,7 +239,8 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
     Crew *c = NEW(cx, Crew, 1);
     *c = (Crew){.v = &v,
                 .options = {cx_fmt(cx, "--gpu-architecture=%s", arch), "--ptxas-options=-v", "--disable-warnings"},
-                .noption = 3};
+                .noption = 3,
+                .ptx = !strncmp(arch, "compute_", 8)};
     c->work = NEW(cx, Work, b.npart), c->nwork = b.npart;
     cx_defer(cx, work_free, c);
     for (int i = 0; i < b.npart; i++) {

@@ -17,7 +17,7 @@ typedef struct CudaBuilt {
     int npart, ncached;               // parts, and how many of them were found in the cache
 } CudaBuilt;
 
-// Compile units for an architecture ("sm_90"). Fails with E_DEVICE where NVRTC is missing, too old, or
+// Compile units for an architecture ("sm_90"; "compute_90": PTX, NUL included). Fails with E_DEVICE where NVRTC is missing, too old, or
 // does not know the architecture.
 CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache);
 

@@ -88,6 +88,7 @@ typedef struct Graph {
     int lanes;             // floats per vector of the target: the block of blocked layouts
     int isa;               // ISA_* the code is for
     bool direct;           // no Winograd convolutions
+    bool gpu;              // for a grid of threads: no blocks, channels last
     Root *root;
     int nroot;
     const char *const *fn; // names of the program's functions; [0] is "init"

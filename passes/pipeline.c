@@ -6,7 +6,7 @@ static const struct Pass {
     const char *name;
     void (*run)(Graph *g);
     const char *doc;
-} passes[] = {
+} cpu_passes[] = {
     {"expand",   expand_ops, "operators into primitives"},
     {"simplify", simplify,   "algebra: rules.c until nothing matches"},
     {"fold",     fold,       "operators on constants into constants"},
@@ -15,6 +15,16 @@ static const struct Pass {
     {"layout",   layout,     "blocked channels around convolutions, pushed outwards"},
     {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
+    {0},
+}, gpu_passes[] = {
+    {"expand",   expand_ops, "operators into primitives"},
+    {"simplify", simplify,   "algebra: rules.c until nothing matches"},
+    {"fold",     fold,       "operators on constants into constants"},
+    {"simplify", simplify,   "again, with the new constants"},
+    {"scale",    scale,      "per-channel factors into convolution weights"},
+    {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
+    {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
+    {0},
 };
 
 // What must hold between any two passes.
@@ -33,13 +43,13 @@ static void check(Graph *g) {
 
 void run_passes(Graph *g) {
     const char *dump = getenv("TVC_DUMP");
-    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+    for (const struct Pass *p = g->gpu ? gpu_passes : cpu_passes; p->name; p++) {
         int before = g->norder;
-        passes[i].run(g);
+        p->run(g);
         check(g);
-        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes, %3zu MB   %s\n", passes[i].name, before, g->norder, g->cx->used >> 20, passes[i].doc);
-        if (dump && (!strcmp(dump, passes[i].name) || !strcmp(dump, "all"))) {
-            fprintf(stderr, "# after %s\n", passes[i].name);
+        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes, %3zu MB   %s\n", p->name, before, g->norder, g->cx->used >> 20, p->doc);
+        if (dump && (!strcmp(dump, p->name) || !strcmp(dump, "all"))) {
+            fprintf(stderr, "# after %s\n", p->name);
             graph_print(g, stderr);
         }
     }
