@@ -5,7 +5,7 @@
 #include <time.h>
 #include <xxhash.h>
 
-static double now(void) {
+double seconds_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -197,7 +197,7 @@ static void build(Graph *g, Unit *u, int n, Compiled *c, const CompileOptions *o
 }
 
 static Compiled *compile(Graph *g, const CompileOptions *o) {
-    double start = now();
+    double start = seconds_now();
     Compiled *c = NEW(g->cx, Compiled, 1);
     bool gpu = cuda_arch(o) != NULL, interpret = !gpu && (o->no_compiler || !find_compiler(g->cx));
     if (gpu) target_gpu(g, c, o);
@@ -215,7 +215,7 @@ static Compiled *compile(Graph *g, const CompileOptions *o) {
     else if (!interpret) build(g, u, n, c, o);
     c->kernels_init = c->program->functions[0].to;
     c->kernels = c->program->functions[1].to - c->kernels_init;
-    c->seconds = now() - start;
+    c->seconds = seconds_now() - start;
     return c;
 }
 

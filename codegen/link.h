@@ -43,6 +43,8 @@ void compile_cuda(Graph *g, Unit *u, int nunit, const CompileOptions *o, Compile
 void link_cuda(Cx *cx, Compiled *c);
 const char *cuda_arch(const CompileOptions *o);  // "sm_90", or NULL: the target is no GPU
 
+double seconds_now(void);                        // compile.c
+
 // Was this text seen before? Names units by their text; returns how many are different (compile.c).
 typedef Text PrintFn(Graph *g, Unit *u);
 int print_all(Graph *g, Unit *u, int n, PrintFn *print);

@@ -81,3 +81,7 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(train_loop train.py $<TARGET_FILE:tvc> train_loop)
   set_tests_properties(train_hymenoptera resume frozen train_loop PROPERTIES TIMEOUT 1200)
 endif()
+
+# Whole models for a GPU, compiled by NVRTC: no GPU is needed.
+add_executable(cuda_tool cuda_tool.c)
+target_link_libraries(cuda_tool PRIVATE tvccore)
