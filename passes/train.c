@@ -5,7 +5,7 @@
 #include "train.h"
 #include "autodiff.h"
 
-static const char *const functions[] = {"init", "forward", "train_step", "features"};
+static const char *const functions[] = {"init", "forward", "train_step", "features", "apply"};
 
 typedef struct Train {
     Graph *g;
@@ -230,24 +230,47 @@ static void clip(Train *t, Node **d) {
     for (int i = 0; i < t->t->nparam; i++) d[i] = op2(g, Mul, d[i], node_cast(g, by, d[i]->type));
 }
 
-static void average(Train *t, Node *p, Node *next, Node *ok) {
+// Adds gradients to the sums of the group's batches before (with tvc.keep 0: begins anew), unless a sum would be no
+// number; d becomes what apply finds: their means.
+static Node *accumulate(Train *t, Node *loss, Node **d) {
+    Graph *g = t->g;
+    Node *keep = scalar_input(g, "tvc.keep"), *weight = scalar_input(g, "tvc.weight"), *total = scalar_input(g, "tvc.total");
+    Node **sum = NEW(g->cx, Node *, t->t->nparam);
+    for (int i = 0; i < t->t->nparam; i++) {
+        Node *p = t->t->param[i];
+        sum[i] = graph_param(g, cx_fmt(g->cx, "acc/%s", p->name), p->type, p->shape, NULL);
+        sum[i]->train = true;
+        Node *before = op2(g, Mul, sum[i], node_cast(g, keep, p->type));
+        d[i] = op2(g, Add, before, op2(g, Mul, d[i], node_cast(g, weight, p->type)));
+    }
+    Node *ok = all_finite(t, loss, d);
+    for (int i = 0; i < t->t->nparam; i++) {
+        graph_root(g, sum[i]->name, op3(g, Where, ok, d[i], sum[i]), sum[i], FN_TRAIN_STEP);
+        d[i] = op2(g, Div, sum[i], node_cast(g, total, sum[i]->type));
+    }
+    return ok;
+}
+
+static void average(Train *t, Node *p, Node *next, Node *ok, int fn) {
     Graph *g = t->g;
     Node *e = graph_param(g, cx_fmt(g->cx, "ema/%s", p->name), p->type, p->shape, p->data);
     e->train = true;
     Node *mixed = op2(g, Add, op2(g, Mul, e, node_like(g, e, t->o->ema)), op2(g, Mul, next, node_like(g, e, 1 - t->o->ema)));
-    graph_root(g, e->name, op3(g, Where, ok, mixed, e), e, FN_TRAIN_STEP);
+    graph_root(g, e->name, op3(g, Where, ok, mixed, e), e, fn);
 }
 
 static void updates(Train *t, Node *loss, Node **d) {
     Graph *g = t->g;
     Rates *r = rates(g, t->o->ngroup);
-    Node *ok = all_finite(t, loss, d);
+    bool later = t->o->accumulate;
+    int fn = later ? FN_APPLY : FN_TRAIN_STEP;
+    Node *ok = later ? accumulate(t, loss, d) : all_finite(t, loss, d), *now = later ? graph_scalar(g, DT_BOOL, 1) : ok;
     graph_root(g, "tvc.loss", loss, NULL, FN_TRAIN_STEP);
     graph_root(g, "tvc.finite", node_cast(g, ok, DT_F32), NULL, FN_TRAIN_STEP);
     clip(t, d);
     for (int i = 0; i < t->t->nparam; i++) {
-        Node *p = t->t->param[i], *next = optimizer_step(g, &t->o->optimizer, &r[t->group[i]], p, d[i], ok, FN_TRAIN_STEP);
-        if (t->o->ema > 0) average(t, p, next, ok);
+        Node *p = t->t->param[i], *next = optimizer_step(g, &t->o->optimizer, &r[t->group[i]], p, d[i], now, fn);
+        if (t->o->ema > 0) average(t, p, next, now, fn);
     }
     for (int i = 0; i < t->nstat; i++)
         graph_root(g, t->stat[i].leaf->name, op3(g, Where, ok, t->stat[i].value, t->stat[i].leaf), t->stat[i].leaf, FN_TRAIN_STEP);
@@ -279,7 +302,7 @@ static void expand_all(Train *t, Node **loss) {
 TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
     Train t = {.g = g, .o = o, .t = NEW(g->cx, TrainGraph, 1), .first_score = g->nroot};
     Node *loss;
-    g->fn = functions, g->nfn = 4;
+    g->fn = functions, g->nfn = o->accumulate ? FN_APPLY + 1 : FN_APPLY;
     for (int i = 0; i < o->nscores; i++) graph_root(g, "", o->scores[i], NULL, FN_TRAIN_STEP);
     mark_params(&t);
     graph_refreeze(g);

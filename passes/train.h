@@ -9,6 +9,9 @@
 //   features    from the inputs to where the first trained parameter stands; what it finds is kept in
 //               the slots features.0 ..., where forward and train_step begin. Empty if nothing is
 //               frozen before the first trained parameter.
+//   apply       only with `accumulate`: train_step then only adds a batch's gradients, times tvc.weight, to sums
+//               (state acc/NAME, of which tvc.keep is 0 for the first batch of a group, else 1), and apply updates
+//               by these sums divided by tvc.total
 //
 // Inputs (slots) besides the model's: tvc.target, and f64 scalars tvc.step (1 for the first),
 // lr.K, momentum.K, weight_decay.K for each group K. Outputs of train_step: tvc.loss, tvc.finite (1 or
@@ -18,7 +21,7 @@
 #include "losses.h"
 #include "optimizers.h"
 
-enum { FN_INIT, FN_FORWARD, FN_TRAIN_STEP, FN_FEATURES };
+enum { FN_INIT, FN_FORWARD, FN_TRAIN_STEP, FN_FEATURES, FN_APPLY };
 
 typedef enum BnMode {
     BN_AUTO,                          // fully frozen where its scale or shift is frozen; else trained
@@ -40,6 +43,7 @@ typedef struct TrainOptions {
     double aux_weight;
     double clip;                      // > 0: of the norm of all gradients together
     double ema;                       // > 0: an average of each parameter, kept as ema/NAME
+    bool accumulate;                  // gradients of several batches make one update
 } TrainOptions;
 
 typedef struct TrainGraph {

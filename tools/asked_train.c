@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { MOST_EPOCHS = 1000000, MOST_BATCH = 65536, DEFAULT_BATCH = 32, DEFAULT_SAVE_EVERY = 30 };
+enum { MOST_EPOCHS = 1000000, MOST_BATCH = 65536, DEFAULT_BATCH = 32, MOST_ACCUMULATE = 65536, DEFAULT_SAVE_EVERY = 30 };
 
 // What a recipe chooses. `head_part`: the share of the epochs in which the head learns alone.
 typedef struct Choice {
@@ -211,6 +211,7 @@ void asked_job(const Args *a, TrainJob *job) {
     l->compile = e.compile, l->session = e.session;
     job->seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX);
     job->workers = asked_workers(a);
+    job->accumulate = arg_int(a, OPT_ACCUMULATE, 1, 1, MOST_ACCUMULATE);
     job->balance = arg_given(a, OPT_BALANCE);
     job->features = asked_features(a);
     job->patience = arg_int(a, OPT_PATIENCE, 0, 1, MOST_EPOCHS);
@@ -222,7 +223,8 @@ void asked_job(const Args *a, TrainJob *job) {
 uint64_t asked_settings(const Args *a) {
     static const OptionId matter[] = {
         OPT_RECIPE, OPT_LR, OPT_OPTIMIZER, OPT_MOMENTUM, OPT_WEIGHT_DECAY, OPT_SCHEDULE, OPT_WARMUP_EPOCHS, OPT_GROUP, OPT_UNFREEZE_AT,
-        OPT_LOSS, OPT_LABEL_SMOOTHING, OPT_CLASS_WEIGHTS, OPT_BN, OPT_DROPOUT, OPT_CLIP, OPT_EMA, OPT_AUX_WEIGHT, OPT_KEEP_HEAD,
+        OPT_LOSS, OPT_LABEL_SMOOTHING, OPT_CLASS_WEIGHTS, OPT_BN, OPT_DROPOUT, OPT_CLIP, OPT_ACCUMULATE, OPT_EMA, OPT_AUX_WEIGHT, OPT_KEEP_HEAD,
+        OPT_HEAD, OPT_HEAD_SCOPE, OPT_HEAD_HIDDEN, OPT_HEAD_DROPOUT, OPT_VAL_SPLIT, OPT_CLASSES,
         OPT_FREEZE, OPT_AUGMENT, OPT_BALANCE, OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN,
         OPT_STD, OPT_EXIF};
     uint64_t h = 0;

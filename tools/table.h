@@ -109,11 +109,11 @@ OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_compile,
        "a new classifying layer for N classes; a feature extractor gets one appended")
 OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_train,
        "the node, value or weight that is the head, instead of the one found")
-OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile,
+OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile | C_train,
        "replace the last layer (default), or every layer back to the features")
-OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile,
+OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C_train,
        "hidden layers of these sizes before the new last layer, each followed by ReLU")
-OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile,
+OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_train,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
 OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_train | C_eval, "seed of everything random (default 0)")
@@ -147,18 +147,22 @@ OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_train, "of cross 
 OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_train, "of the loss; auto: the rarer the heavier")
 OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_train,
        "BatchNorm: auto freezes those whose scale or shift is frozen and trains the others")
-OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_train, "Dropout with this probability before the new head")
+OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_train, "Dropout with this probability before the new head, as --head-dropout")
 OPTION(CLIP, "clip", 0, "X", TRAINING, C_train, "greatest norm of all gradients together")
+OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_train,
+       "the gradients of N batches make one update, as one batch N times as large would")
 OPTION(EMA, "ema", 0, "X", TRAINING, C_train, "keep averages of the weights, this share of them each step, and use those")
 OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_train, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
 OPTION(KEEP_HEAD, "keep-head", 0, NULL, TRAINING, C_train, "go on with the head there is")
+OPTION(INIT, "init", 0, "FILE", TRAINING, C_train,
+       "start from the weights of this ONNX file of the same structure, by their names")
 OPTION(PATIENCE, "patience", 0, "N", TRAINING, C_train, "end after N epochs without a better one")
 OPTION(CACHE_FEATURES, "cache-features", 0, "auto|off|K", TRAINING, C_train,
        "what the frozen part makes of every picture is computed once and kept; K augmented views of it")
 OPTION(RUN_DIR, "run-dir", 0, "DIR", TRAINING, C_train, "folder of checkpoints and reports (default: OUT with .run for .onnx)")
 OPTION(RESUME, "resume", 0, "DIR", TRAINING, C_train, "go on with the run in this folder")
 OPTION(SAVE_EVERY, "save-every", 0, "SECONDS", TRAINING, C_train, "between checkpoints (default 30; 0: every step)")
-OPTION(STOP_AT, "stop-at", 0, "N", TRAINING, C_train, "stop after N steps in all, as Ctrl-C does")
+OPTION(STOP_AT, "stop-at", 0, "N", TRAINING, C_train, "stop after N batches in all, as Ctrl-C does")
 
 OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_PHOTOS, "how pictures are prepared, as a whole")
 OPTION(RESIZE, "resize", 0, "S", PICTURES, C_PHOTOS, "scale the shorter side to S pixels")

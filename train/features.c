@@ -27,24 +27,29 @@ static char *place(const Features *f, int view, int64_t sample) {
 }
 
 static void keep(Features *f, Learner *l, int view, const Batch *b) {
+    CxMark mark = cx_mark(l->cx);
     size_t from = 0;
     for (int i = 0; i < l->nfeature; i++) {
         size_t each = bytes_each(l, l->feature[i]);
-        const char *data = session_data(l->session, l->feature[i]);
+        const char *data = slot_peek(l, l->feature[i]);
         for (int k = 0; k < b->n; k++) memcpy(place(f, view, b->sample[k]) + from, data + (size_t)k * each, each);
         from += each;
     }
+    cx_release(l->cx, mark);
     for (int k = 0; k < b->n; k++) f->have[(size_t)view * (size_t)f->n + (size_t)b->sample[k]] = true;
 }
 
 void features_load(const Features *f, Learner *l, int view, int n, const int64_t *sample) {
+    CxMark mark = cx_mark(l->cx);
     size_t from = 0;
     for (int i = 0; i < l->nfeature; i++) {
         size_t each = bytes_each(l, l->feature[i]);
-        char *data = session_data(l->session, l->feature[i]);
+        char *there = session_data(l->session, l->feature[i]), *data = there ? there : NEW(l->cx, char, each * (size_t)n);
         for (int k = 0; k < n; k++) memcpy(data + (size_t)k * each, place(f, view, sample[k]) + from, each);
+        if (!there) session_write(l->session, l->feature[i], data);
         from += each;
     }
+    cx_release(l->cx, mark);
 }
 
 // One pass over the examples: epoch `view`, in order.

@@ -10,6 +10,15 @@ const char *slot_name(const Learner *l, int slot) { return program_text(l->progr
 
 int64_t slot_bytes(const Learner *l, int slot) { return desc_bytes(&l->program->slots[slot].desc); }
 
+const void *slot_peek(Learner *l, int slot) {
+    const void *there = session_data(l->session, slot);
+    if (there) return there;
+    TensorDesc d = session_desc(l->session, slot);
+    void *copy = cx_alloc(l->cx, (size_t)desc_bytes(&d));
+    session_read(l->session, slot, copy);
+    return copy;
+}
+
 static void call(Learner *l, int fn) {
     Fault f;
     if (session_call(l->session, fn, &f)) fail(l->cx, f.code, "%s", f.text);
@@ -49,27 +58,49 @@ static double read_number(Learner *l, int slot) {
 }
 
 static const double *read_scores(Learner *l, int slot) {
+    CxMark mark = cx_mark(l->cx);
     TensorDesc d = session_desc(l->session, slot);
-    const char *from = session_data(l->session, slot);
+    const char *from = slot_peek(l, slot);
     int64_t n = desc_elements(&d);
     for (int64_t i = 0; i < n; i++) l->scored[i] = dtype_get_f(d.type, from + i * dtypes[d.type].bytes);
+    cx_release(l->cx, mark);
     return l->scored;
 }
 
-StepResult learner_step(Learner *l, int64_t number, double lr_factor, double momentum) {
-    double step = (double)number;
-    session_write(l->session, l->step, &step);
+static void write_number(Learner *l, int slot, double v) { session_write(l->session, slot, &v); }
+
+static void write_pace(Learner *l, const Pace *p) {
+    write_number(l, l->step, (double)p->update);
     for (int k = 0; k < l->ngroup; k++) {
-        double lr = l->group[k].lr * lr_factor, mu = momentum < 0 ? l->group[k].momentum : momentum;
-        session_write(l->session, l->lr[k], &lr);
-        session_write(l->session, l->momentum[k], &mu);
-        session_write(l->session, l->decay[k], &l->group[k].decay);
+        write_number(l, l->lr[k], l->group[k].lr * p->lr_factor);
+        write_number(l, l->momentum[k], p->momentum < 0 ? l->group[k].momentum : p->momentum);
+        write_number(l, l->decay[k], l->group[k].decay);
     }
+}
+
+static StepResult call_step(Learner *l, int64_t number) {
     session_set_step(l->session, (uint64_t)number);
     call(l, FN_TRAIN_STEP);
     StepResult r = {.loss = read_number(l, l->loss), .finite = read_number(l, l->finite) != 0};
     r.scores = read_scores(l, l->scores);
     return r;
+}
+
+StepResult learner_step(Learner *l, int64_t number, const Pace *pace) {
+    write_pace(l, pace);
+    return call_step(l, number);
+}
+
+StepResult learner_gather(Learner *l, int64_t number, double weight, bool first) {
+    write_number(l, l->keep, first ? 0 : 1);
+    write_number(l, l->weight, weight);
+    return call_step(l, number);
+}
+
+void learner_apply(Learner *l, double total, const Pace *pace) {
+    write_pace(l, pace);
+    write_number(l, l->total, total);
+    call(l, FN_APPLY);
 }
 
 const double *learner_scores(Learner *l) {
@@ -78,11 +109,13 @@ const double *learner_scores(Learner *l) {
 }
 
 static bool all_finite(Learner *l, int slot) {
+    CxMark mark = cx_mark(l->cx);
     TensorDesc d = session_desc(l->session, slot);
-    const char *from = session_data(l->session, slot);
-    for (int64_t i = 0; from && i < desc_elements(&d); i++)
-        if (!isfinite(dtype_get_f(d.type, from + i * dtypes[d.type].bytes))) return false;
-    return true;
+    const char *from = slot_peek(l, slot);
+    bool all = true;
+    for (int64_t i = 0; all && i < desc_elements(&d); i++) all = isfinite(dtype_get_f(d.type, from + i * dtypes[d.type].bytes));
+    cx_release(l->cx, mark);
+    return all;
 }
 
 const char *learner_blame(Learner *l) {
@@ -95,11 +128,13 @@ const char *learner_blame(Learner *l) {
     return all_finite(l, l->loss) ? "a gradient" : "the loss";
 }
 
-static void swap_bytes(char *a, char *b, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        char x = a[i];
-        a[i] = b[i], b[i] = x;
-    }
+static void swap_slots(Learner *l, int a, int b) {
+    CxMark mark = cx_mark(l->cx);
+    void *held = cx_alloc(l->cx, (size_t)slot_bytes(l, a));
+    session_read(l->session, a, held);
+    session_write(l->session, a, slot_peek(l, b));
+    session_write(l->session, b, held);
+    cx_release(l->cx, mark);
 }
 
 void learner_swap_ema(Learner *l) {
@@ -107,6 +142,6 @@ void learner_swap_ema(Learner *l) {
         const char *name = slot_name(l, l->kept[i]);
         if (strncmp(name, "ema/", 4) != 0) continue;
         int of = session_slot(l->session, name + 4);
-        if (of >= 0) swap_bytes(session_data(l->session, of), session_data(l->session, l->kept[i]), slot_bytes(l, of));
+        if (of >= 0) swap_slots(l, of, l->kept[i]);
     }
 }

@@ -27,6 +27,7 @@ typedef struct LearnerOptions {
     bool by_depth;                    // the backbone learns slower the earlier a layer stands
     BnMode bn;
     double clip, ema;                 // 0: none
+    bool accumulate;                  // batches in groups: learner_gather and learner_apply instead of learner_step
     double aux_weight;                // negative: 0.4 for one auxiliary head, 0.3 for more
     ImportOptions import;
     CompileOptions compile;
@@ -45,11 +46,12 @@ typedef struct Learner {
     int ngroup;
     ParamGroup *group;                // the rates of every group of the program
     int input, target, step, loss, finite, scores, eval;          // slots
+    int keep, weight, total;          // slots, with accumulation
     int *lr, *momentum, *decay;       // slots, per group
     int nfeature, *feature;           // slots; none: there is no frozen prefix
     int nkept, *kept;                 // slots of all that steps change
     double *scored;                   // [batch][nclass], what the functions below return
-    void *typed;                      // room for a batch in the type of input or target
+    void *typed;                      // room for a batch of inputs or targets in their types
 } Learner;
 
 // The scores of an imported graph that a loss is taken of: those of the head (by name, or NULL), then those of auxiliary
@@ -65,8 +67,15 @@ void learner_batch(Learner *l, int n);
 void learner_pixels(Learner *l, const float *pixels);     // and their features
 void learner_labels(Learner *l, const int64_t *label, const float *target);   // target: for losses of numbers
 typedef struct StepResult { double loss; bool finite; const double *scores; } StepResult;
-// `number`: of the step, 1 for the first; factors multiply every group's own rates (momentum: negative: leave).
-StepResult learner_step(Learner *l, int64_t number, double lr_factor, double momentum);
+typedef struct Pace {
+    int64_t update;                   // its number, 1 for the first
+    double lr_factor, momentum;       // times every group's own rate; instead of its own, negative: leave it
+} Pace;
+// `number`: of the batch, for random numbers.
+StepResult learner_step(Learner *l, int64_t number, const Pace *pace);
+// A group of batches as if it were one: each weighs as much as its loss's divisor, `total` is their sum.
+StepResult learner_gather(Learner *l, int64_t number, double weight, bool first);
+void learner_apply(Learner *l, double total, const Pace *pace);
 const double *learner_scores(Learner *l);                 // of the batch, as inference gives them
 const char *learner_blame(Learner *l);                    // after a step that was not finite: what is not
 
@@ -75,5 +84,7 @@ void learner_swap_ema(Learner *l);
 
 const char *slot_name(const Learner *l, int slot);
 int64_t slot_bytes(const Learner *l, int slot);
+// What a slot holds: where it lies, or on a device with its own memory a copy in the arena.
+const void *slot_peek(Learner *l, int slot);
 
 #endif

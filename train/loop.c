@@ -96,7 +96,7 @@ static void compile_phase(Run *r, int phase) {
     LearnerOptions o = r->job->learner;
     const Phase *p = &r->job->phase[phase];
     o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
-    o.session.seed = r->job->seed;
+    o.session.seed = r->job->seed, o.accumulate = r->job->accumulate > 1;
     r->l = learner_new(r->job->model, &o);
     if (r->l->nclass != r->job->data->ntarget)
         fail(r->cx, E_DATASET, "the model gives %d scores, '%s' has %d %s", r->l->nclass, cx_show(r->cx, r->job->data->path),
@@ -109,7 +109,7 @@ static void carry_state(Learner *to, Learner *from) {
     for (int i = 0; i < to->nkept; i++) {
         int old = session_slot(from->session, slot_name(to, to->kept[i]));
         if (old >= 0 && !model_init(to->model, slot_name(to, to->kept[i])) && slot_bytes(to, to->kept[i]) == slot_bytes(from, old))
-            session_write(to->session, to->kept[i], session_data(from->session, old));
+            session_write(to->session, to->kept[i], slot_peek(from, old));
     }
 }
 
@@ -174,11 +174,50 @@ _Noreturn static void diverged(Run *r, double loss) {
          cx_show(r->cx, checkpoint_path(r)));
 }
 
-static double step(Run *r, const Portion *b) {
-    double momentum, factor = schedule_factor(r->cx, &r->job->schedule, &r->p.plateau, b->epoch, b->step, &momentum);
-    learner_labels(r->l, b->label, b->target);
-    StepResult s = learner_step(r->l, r->p.number + 1, factor, momentum);
+static Pace pace_at(const Run *r, int64_t epoch, int64_t step) {
+    Pace p = {.update = r->p.updates + 1};
+    p.lr_factor = schedule_factor(r->cx, &r->job->schedule, &r->p.plateau, epoch, step / r->job->accumulate, &p.momentum);
+    return p;
+}
+
+// What the mean of a batch's loss was divided by.
+static double weight_of(const Run *r, const Portion *b) {
+    const double *weights = r->job->learner.loss.class_weights;
+    double sum = 0;
+    for (int i = 0; i < b->n; i++) sum += weights ? weights[b->label[i]] : 1;
+    return sum;
+}
+
+// The group that ends with batch number `step` of the epoch: one update.
+static void apply_group(Run *r, int64_t epoch, int64_t step) {
+    Pace pace = pace_at(r, epoch, step);
+    learner_apply(r->l, r->p.group, &pace);
+    r->p.updates++, r->p.group = 0;
+}
+
+// A batch none of whose images can be read does not come: its group may end before it.
+static StepResult gather(Run *r, const Portion *b) {
+    int64_t every = r->job->accumulate;
+    if (r->p.group > 0 && (r->p.step - 1) / every != b->step / every) apply_group(r, b->epoch, r->p.step - 1);
+    double weight = weight_of(r, b);
+    StepResult s = learner_gather(r->l, r->p.number + 1, weight, r->p.group == 0);
     if (!s.finite) diverged(r, s.loss);
+    r->p.group += weight;
+    if ((b->step + 1) % every == 0) apply_group(r, b->epoch, b->step);
+    return s;
+}
+
+static StepResult update(Run *r, const Portion *b) {
+    Pace pace = pace_at(r, b->epoch, b->step);
+    StepResult s = learner_step(r->l, r->p.number + 1, &pace);
+    if (!s.finite) diverged(r, s.loss);
+    r->p.updates++;
+    return s;
+}
+
+static void step(Run *r, const Portion *b) {
+    learner_labels(r->l, b->label, b->target);
+    StepResult s = r->l->o.accumulate ? gather(r, b) : update(r, b);
     for (int i = 0; i < b->n; i++) {
         Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
                           b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
@@ -186,7 +225,6 @@ static double step(Run *r, const Portion *b) {
         tally_add(&r->p.train, &v);
     }
     r->p.number++, r->p.step = b->step + 1, r->met += b->n;
-    return factor;
 }
 
 // False: stopped before its end.
@@ -195,11 +233,12 @@ static bool train_epoch(Run *r) {
     if (asked_to_stop(r)) return false;
     source_start(r->train, r->p.epoch, r->p.step);
     while (source_next(r->train, &b)) {
-        double factor = step(r, &b);
-        tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, factor * r->job->learner.rates.lr);
+        step(r, &b);
+        tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, pace_at(r, b.epoch, b.step).lr_factor * r->job->learner.rates.lr);
         if (asked_to_stop(r)) return false;
         if (now() - r->saved >= r->job->save_every) save(r);
     }
+    if (r->p.group > 0 && !asked_to_stop(r)) apply_group(r, r->p.epoch, r->p.step - 1);
     return !asked_to_stop(r);
 }
 
@@ -245,8 +284,7 @@ static double value_of(const Run *r, const Tally *t) {
 
 static void end_epoch(Run *r, const Judged *j) {
     Progress *p = &r->p;
-    double momentum, value = value_of(r, &j->tally), lr = r->job->learner.rates.lr;
-    lr *= schedule_factor(r->cx, &r->job->schedule, &p->plateau, p->epoch, r->steps - 1, &momentum);
+    double value = value_of(r, &j->tally), lr = r->job->learner.rates.lr * pace_at(r, p->epoch, r->steps - 1).lr_factor;
     bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
     EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),

@@ -23,9 +23,10 @@ typedef struct TrainJob {
     const Preparer *prepare;
     const Augment *augment;           // NULL: none
     LearnerOptions learner;           // freeze, thaw and by_depth are the phases'
-    Schedule schedule;                // epochs and warmup are filled in
+    Schedule schedule;                // epochs and warmup are filled in; its steps are updates
     int nphase;
     const Phase *phase;               // the first one from epoch 0
+    int64_t accumulate;               // batches that make one update together; at least 1
     uint64_t seed;
     int workers;
     bool balance;

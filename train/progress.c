@@ -19,7 +19,7 @@ static void add_best(Cx *cx, Checkpoint *c, const Progress *p) {
     add(cx, c, "judged/loss", array(DT_F64, 1, p->judged.n, 0), p->judged.loss);
 }
 
-bool progress_save(const Progress *p, const Learner *l, const Identity *id, const char *path, Fault *f) {
+bool progress_save(const Progress *p, Learner *l, const Identity *id, const char *path, Fault *f) {
     Cx *cx = l->cx;
     CxMark mark = cx_mark(cx);
     Checkpoint c = {0};
@@ -33,7 +33,7 @@ bool progress_save(const Progress *p, const Learner *l, const Identity *id, cons
     add_best(cx, &c, p);
     for (int i = 0; i < l->nkept; i++)
         add(cx, &c, cx_fmt(cx, "slot/%s", slot_name(l, l->kept[i])), l->program->slots[l->kept[i]].desc,
-            session_data(l->session, l->kept[i]));
+            slot_peek(l, l->kept[i]));
     bool ok = checkpoint_write(path, &c, f);
     cx_release(cx, mark);
     return ok;

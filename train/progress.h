@@ -10,7 +10,9 @@
 #define PROGRESS_NUMBERS(X)                                                                              \
     X(I64, epoch)            /* the one under way; `epochs` when all are done */                         \
     X(I64, step)             /* the next within it */                                                    \
-    X(I64, number)           /* of steps done in all */                                                  \
+    X(I64, number)           /* of steps (batches) done in all */                                        \
+    X(I64, updates)          /* made by them: fewer where gradients are accumulated */                   \
+    X(F64, group)            /* weight of the batches gathered for the next one */                       \
     X(I64, done)             /* 1: finished, early or not */                                             \
     X(I64, train.count) X(I64, train.top1) X(I64, train.top5) X(F64, train.loss) X(F64, train.weight)    \
     X(F64, plateau.best) X(F64, plateau.factor) X(I64, plateau.bad)                                      \
@@ -25,11 +27,11 @@ typedef struct EpochRow {             // all numbers are f64, so that the rows a
 } EpochRow;
 
 typedef struct Progress {
-    int64_t epoch, step, number, done;
+    int64_t epoch, step, number, updates, done;
     Tally train;                      // of the epoch under way
     Plateau plateau;
     int64_t best_epoch;
-    double best_value, best_loss, seconds;        // value: the more the better; the loss decides between equal ones
+    double group, best_value, best_loss, seconds; // value: the more the better; the loss decides between equal ones
     int nrow;
     EpochRow *row;                    // epochs done
     Weights best;                     // weights of the best epoch; n 0: none yet
@@ -44,7 +46,7 @@ typedef struct Identity {
 } Identity;
 
 // Writes everything; false with *f where that failed, and the file there before stays.
-bool progress_save(const Progress *p, const Learner *l, const Identity *id, const char *path, Fault *f);
+bool progress_save(const Progress *p, Learner *l, const Identity *id, const char *path, Fault *f);
 
 // Only the numbers: which epoch, before there is a learner. Fails with E_MALFORMED, naming what differs.
 void progress_numbers(Cx *cx, Progress *p, const Checkpoint *c, const Identity *id, const char *path);

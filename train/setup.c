@@ -145,7 +145,7 @@ static void compile(Learner *l, Setup *s) {
     Graph *g = model_import(l->model, &import);
     graph_map(g, master, s);
     TrainOptions t = {.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
-                      .clip = o->clip, .ema = o->ema};
+                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate};
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t.nscores);
     t.scores = scores;
     t.aux_weight = o->aux_weight >= 0 ? o->aux_weight : t.nscores == 2 ? 0.4 : 0.3;
@@ -183,6 +183,7 @@ static void find_slots(Learner *l) {
     l->input = 0;                                         // the picture is the first input
     l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
     l->finite = slot(l, "tvc.finite"), l->scores = slot(l, "tvc.scores"), l->eval = slot(l, "tvc.eval");
+    if (l->o.accumulate) l->keep = slot(l, "tvc.keep"), l->weight = slot(l, "tvc.weight"), l->total = slot(l, "tvc.total");
     l->lr = NEW(l->cx, int, 3 * l->ngroup), l->momentum = l->lr + l->ngroup, l->decay = l->momentum + l->ngroup;
     for (int k = 0; k < l->ngroup; k++) {
         l->lr[k] = slot(l, cx_fmt(l->cx, "lr.%d", k));
