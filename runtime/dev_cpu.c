@@ -63,6 +63,7 @@ static Err cpu_launch(Device *d, const Launch *given) {
         pool_run(c->pool, run_body, launch.units > 0, &job);
     else
         pool_run(c->pool, run_kernel, launch.units, &job);
+    d->culprit = launch.step;
     return c->error ? E_MALFORMED : E_OK;
 }
 
@@ -81,6 +82,7 @@ static Err find_entry(Cpu *c, int i, Fault *f) {
 
 static Err cpu_load(Device *d, const Program *p, Fault *f) {
     Cpu *c = (Cpu *)d;
+    if (p->target) return fault(f, E_DEVICE, "compiled for %s, not for the CPU", program_text(p, p->target));
     c->program = p;
     c->entry = calloc((size_t)p->nstep + 1, sizeof *c->entry);
     c->room = calloc((size_t)p->nref + 1, sizeof *c->room);
@@ -105,9 +107,10 @@ static void cpu_free(Device *d, void *mem, int64_t bytes) {
     munmap(mem, (size_t)bytes + TVC_ALIGN);
 }
 
-static void cpu_copy(Device *d, Copy way, void *to, const void *from, int64_t bytes) {
+static Err cpu_copy(Device *d, Copy way, void *to, const void *from, int64_t bytes) {
     (void)d, (void)way;
     memcpy(to, from, (size_t)bytes);
+    return E_OK;
 }
 
 static Err cpu_sync(Device *d) { return (void)d, E_OK; }

@@ -16,9 +16,10 @@ static void null_free(Device *d, void *mem, int64_t bytes) {
     free(mem);
 }
 
-static void null_copy(Device *d, Copy way, void *to, const void *from, int64_t bytes) {
+static Err null_copy(Device *d, Copy way, void *to, const void *from, int64_t bytes) {
     (void)d, (void)way;
     memcpy(to, from, (size_t)bytes);
+    return E_OK;
 }
 
 static Err null_load(Device *d, const Program *p, Fault *f) { return (void)d, (void)p, (void)f, E_OK; }

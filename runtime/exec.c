@@ -3,7 +3,9 @@
 // Device memory of a session, each part at a multiple of TVC_ALIGN:
 //     KEEP | ARENA | zeros, for weights that have no bytes | copies of weights, on devices that need them
 #include "exec.h"
+#include "cuda_driver.h"
 #include "device.h"
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +19,8 @@ struct Session {
     int64_t memory_bytes, zeros_at;
     int64_t batch;
     uint64_t seed, step;
+    int running;                      // the function that was started, or -1
+    void **mirror;                    // per slot: its copy in the host's memory, once it was looked at
     void **buf;                       // per ref
     TensorDesc *desc;                 // per ref, at the batch in use
     int64_t *weight_at;               // per slot: offset in memory of the copied weight, or -1
@@ -64,7 +68,9 @@ static Err lay_out(Session *s, Fault *f) {
         if (p->slots[i].role == SLOT_WEIGHT) s->weight_at[i] = place(&end, desc_bytes(&p->slots[i].desc));
     s->memory = end < most_memory ? s->device->alloc(s->device, end) : NULL;
     s->memory_bytes = end;
-    return s->memory ? E_OK : fault(f, E_LIMIT, "no memory: the model needs %lld MB", (long long)(end >> 20) + 1);
+    const char *why = s->device->trouble;
+    return s->memory ? E_OK : fault(f, E_LIMIT, "no memory: the model needs %lld MB%s%s", (long long)(end >> 20) + 1,
+                                    *why ? "; " : "", why);
 }
 
 // Pointers of all steps, and on other devices the weights themselves.
@@ -88,30 +94,32 @@ static void fill_kept(Session *s) {
 
 // ---- Opening and closing.
 
-static Device *open_device(const SessionOptions *o, Fault *f) {
-    const char *name = o->device ? o->device : "cpu";
-    if (!strcmp(name, "cpu") || !strcmp(name, "auto")) return dev_cpu(o->threads, f);
+static Device *open_device(const Program *p, const SessionOptions *o, Fault *f) {
+    const char *name = o->device && strcmp(o->device, "auto") ? o->device : p->target ? "cuda" : "cpu";
+    if (!strcmp(name, "cpu")) return dev_cpu(o->threads, f);
     if (!strcmp(name, "null")) return dev_null(o->threads, f);
-    fault(f, E_USAGE, "there is no device '%s': cpu, null", name);
+    if (cuda_ordinal(name) >= 0) return dev_cuda(cuda_ordinal(name), f);
+    fault(f, E_USAGE, "there is no device '%s': cpu, cuda, cuda:1 ...", name);
     return NULL;
 }
 
 // One block for the session and its arrays; the arrays hold at least one element.
 static Session *session_block(const Program *p, const SessionOptions *o) {
     size_t nref = (size_t)p->nref + 1, nslot = (size_t)p->nslot + 1, nstep = o->profile ? (size_t)p->nstep + 1 : 0;
-    Session *s = calloc(1, sizeof *s + nref * (sizeof *s->desc + sizeof *s->buf) + nslot * sizeof *s->weight_at +
-                               nstep * sizeof *s->seconds);
+    Session *s = calloc(1, sizeof *s + nref * (sizeof *s->desc + sizeof *s->buf) +
+                               nslot * (sizeof *s->weight_at + sizeof *s->mirror) + nstep * sizeof *s->seconds);
     if (!s) return NULL;
-    s->p = p, s->seed = o->seed;
+    s->p = p, s->seed = o->seed, s->running = -1;
     s->desc = (TensorDesc *)(s + 1);
     s->buf = (void **)(s->desc + nref);
     s->weight_at = (int64_t *)(s->buf + nref);
-    s->seconds = nstep ? (double *)(s->weight_at + nslot) : NULL;
+    s->mirror = (void **)(s->weight_at + nslot);
+    s->seconds = nstep ? (double *)(s->mirror + nslot) : NULL;
     return s;
 }
 
 static Err start(Session *s, const SessionOptions *o, Fault *f) {
-    s->device = open_device(o, f);
+    s->device = open_device(s->p, o, f);
     if (!s->device || s->device->load(s->device, s->p, f) || lay_out(s, f)) return f->code;
     fill_kept(s);
     return session_init_again(s, f);
@@ -132,6 +140,8 @@ Session *session_new(const Program *p, const SessionOptions *o, Fault *f) {
 
 void session_free(Session *s) {
     if (!s) return;
+    for (int i = 0; i < s->p->nslot; i++) free(s->mirror[i]);
+    if (s->running >= 0) s->device->sync(s->device);
     if (s->memory) s->device->free(s->device, s->memory, s->memory_bytes);
     if (s->device) s->device->close(s->device);
     free(s);
@@ -186,13 +196,24 @@ static int64_t slot_bytes(const Session *s, int slot) {
 }
 
 void session_write(Session *s, int slot, const void *from) {
+    Device *d = s->device;
     void *to = slot_data(s, slot);
-    if (to) s->device->copy(s->device, COPY_UP, to, from, slot_bytes(s, slot));
+    bool ahead = to && d->ahead && s->p->slots[slot].role == SLOT_INPUT;
+    if (ahead) d->ahead(d, slot, to, from, slot_bytes(s, slot));
+    else if (to) d->copy(d, COPY_UP, to, from, slot_bytes(s, slot));
 }
 
 void session_read(Session *s, int slot, void *to) {
     const void *from = slot_data(s, slot);
     if (from) s->device->copy(s->device, COPY_DOWN, to, from, slot_bytes(s, slot));
+}
+
+const void *session_view(Session *s, int slot) {
+    const void *from = slot_data(s, slot);
+    if (!from || s->device->host) return from;
+    void **mirror = &s->mirror[slot];
+    if (!*mirror && !(*mirror = malloc((size_t)desc_bytes(&s->p->slots[slot].desc) + 1))) return NULL;
+    return s->device->copy(s->device, COPY_DOWN, *mirror, from, slot_bytes(s, slot)) ? NULL : *mirror;
 }
 
 // ---- Calls.
@@ -214,20 +235,50 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static KernelCtx ctx_of(const Session *s) { return (KernelCtx){.batch = s->batch, .seed = s->seed, .step = s->step}; }
+
+// Launch and wait; the least time of all runs counts.
+static Err measure(Session *s, int i, const Launch *l) {
+    Device *d = s->device;
+    double began = now(), took;
+    Err e = d->timed ? d->timed(d, l, &took) : d->launch(d, l);
+    if (!d->timed) {
+        if (!e) e = d->sync(d);
+        took = now() - began;
+    }
+    if (!e && (s->seconds[i] == 0 || took < s->seconds[i])) s->seconds[i] = took;
+    return e;
+}
+
 static Err run_step(Session *s, int i) {
     const Step *step = &s->p->steps[i];
-    double began = s->seconds ? now() : 0;
-    Err e = s->device->launch(s->device, &(Launch){
+    Launch l = {
         .step = i,
         .units = step->per_batch ? step->units / s->p->max_batch * s->batch : step->units,
         .buf = s->buf + step->ref,
         .desc = s->desc + step->ref,
-        .ctx = {.batch = s->batch, .seed = s->seed, .step = s->step},
-    });
-    if (s->seconds && !e) {
-        e = s->device->sync(s->device);
-        double took = now() - began;
-        if (s->seconds[i] == 0 || took < s->seconds[i]) s->seconds[i] = took;
+        .ctx = ctx_of(s),
+    };
+    return s->seconds ? measure(s, i, &l) : s->device->launch(s->device, &l);
+}
+
+static Err run_steps(Session *s, const Function *fn) {
+    Err e = E_OK;
+    for (int i = fn->from; i < fn->to && !e; i++) e = run_step(s, i);
+    return e;
+}
+
+// Devices that record functions are asked before and after; what is measured is not recorded.
+static Err run_function(Session *s, int function) {
+    Device *d = s->device;
+    const Function *fn = &s->p->functions[function];
+    KernelCtx ctx = ctx_of(s);
+    if (!d->begin || s->seconds) return run_steps(s, fn);
+    Err e = E_OK;
+    bool again = !d->begin(d, function, &ctx);
+    while (again && !e) {
+        e = run_steps(s, fn);
+        again = d->end(d);
     }
     return e;
 }
@@ -248,19 +299,36 @@ static void move_updates(Session *s, const Function *fn) {
     }
 }
 
-Err session_call(Session *s, int function, Fault *f) {
-    if (function < 0 || function >= s->p->nfunction) return fault(f, E_USAGE, "there is no function %d", function);
-    const Function *fn = &s->p->functions[function];
-    Err e = E_OK;
-    int i = fn->from;
-    for (; i < fn->to && !e; i++) e = run_step(s, i);
-    if (!e) e = s->device->sync(s->device);
+static Err explain(const Session *s, Err e, Fault *f) {
+    const Device *d = s->device;
     if (e == E_MALFORMED)
         return fault(f, e, "%s: an index or a divisor in the data is out of range",
-                     i > fn->from ? program_text(s->p, s->p->steps[i - 1].label) : "");
-    if (e) return fault(f, e, "the device '%s' failed", s->device->name);
-    move_updates(s, fn);
+                     program_text(s->p, s->p->steps[d->culprit].label));
+    return fault(f, e, "the device '%s' failed%s%s", d->name, *d->trouble ? ": " : "", d->trouble);
+}
+
+Err session_start(Session *s, int function, Fault *f) {
+    if (function < 0 || function >= s->p->nfunction) return fault(f, E_USAGE, "there is no function %d", function);
+    if (s->running >= 0) return fault(f, E_USAGE, "function %d is still running", s->running);
+    Err e = run_function(s, function);
+    if (e) return explain(s, e, f);
+    s->running = function;
     return E_OK;
+}
+
+Err session_wait(Session *s, Fault *f) {
+    if (s->running < 0) return E_OK;
+    Err e = s->device->sync(s->device);
+    int function = s->running;
+    s->running = -1;
+    if (e) return explain(s, e, f);
+    move_updates(s, &s->p->functions[function]);
+    return E_OK;
+}
+
+Err session_call(Session *s, int function, Fault *f) {
+    Err e = session_start(s, function, f);
+    return e ? e : session_wait(s, f);
 }
 
 const double *session_seconds(const Session *s) { return s->seconds; }

@@ -2,7 +2,8 @@
 //
 // A Session serves one thread at a time; different Sessions are independent, and those on one
 // Program share its loaded code. The Program, its weights included, must outlive it.
-// Two allocations when it opens (bookkeeping, device memory), none in any call.
+// Two allocations when it opens (bookkeeping, device memory), none in any call; a GPU has a few more of
+// its own then, and where a function meets a batch size for the second time it is recorded.
 #ifndef TVC_EXEC_H
 #define TVC_EXEC_H
 #include "program.h"
@@ -10,7 +11,7 @@
 typedef struct Session Session;
 
 typedef struct SessionOptions {       // all zero: the defaults
-    const char *device;               // "cpu" (also NULL), "null", or "auto": the best there is
+    const char *device;               // "cpu", "cuda", "cuda:1" ..., "null"; NULL or "auto": what the program is for
     int threads;                      // 0: one per processor this process may use
     bool profile;                     // measure every step
     uint64_t seed;                    // for random operators
@@ -30,6 +31,9 @@ int session_slot(const Session *s, const char *name);     // its number, or -1
 TensorDesc session_desc(const Session *s, int slot);      // at the batch in use
 void *session_data(Session *s, int slot);                 // where it lies; NULL: in no buffer, or not in this memory.
                                                           // That of a WEIGHT slot must not be written
+const void *session_view(Session *s, int slot);           // its contents until the next call: where it lies, or a copy
+                                                          // (the first view of a slot allocates). NULL: in no buffer, no
+                                                          // memory, or the device failed, as the next call will say
 void session_write(Session *s, int slot, const void *from);   // desc_bytes(session_desc()) of them
 void session_read(Session *s, int slot, void *to);
 
@@ -39,6 +43,11 @@ void session_set_step(Session *s, uint64_t step);         // for random operator
 // Run a function, then move what it computed for slots with an `update` there. E_MALFORMED if
 // data asked for something out of range: outputs are then undefined, and no slot was updated.
 Err session_call(Session *s, int function, Fault *f);
+
+// The same in two halves: in between a device may still be computing, and inputs that lie in KEEP (those
+// of training programs) may be written already for the next call.
+Err session_start(Session *s, int function, Fault *f);
+Err session_wait(Session *s, Fault *f);                   // E_OK also where nothing was started
 
 const double *session_seconds(const Session *s);          // per step, the least of its runs; NULL: not profiled
 

@@ -85,3 +85,10 @@ endif()
 # Whole models for a GPU, compiled by NVRTC: no GPU is needed.
 add_executable(cuda_tool cuda_tool.c)
 target_link_libraries(cuda_tool PRIVATE tvccore)
+# Stand-ins for NVIDIA's driver and compiler library: what tvc does for a GPU, on any x86-64 machine.
+foreach(name driver nvrtc)
+  add_library(standin_${name} MODULE standin/${name}.c)
+  set_target_properties(standin_${name} PROPERTIES C_VISIBILITY_PRESET default)
+  target_compile_definitions(standin_${name} PRIVATE TVC_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_link_libraries(standin_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+endforeach()
