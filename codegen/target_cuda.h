@@ -23,4 +23,8 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
 
 bool nvrtc_found(void);
 
+// What to compile for a GPU of architecture `arch` (90) under a driver for CUDA `driver` (13000): "cuda:sm_90",
+// or "cuda:compute_90" where NVRTC only knows older ones. `compiles`: NVRTC is needed. E_DEVICE, *f says why not.
+Err cuda_target(int arch, int driver, bool compiles, char target[32], Fault *f);
+
 #endif

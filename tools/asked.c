@@ -89,32 +89,6 @@ Labels asked_labels(const Args *a, const Model *m) {
     return file ? labels_read(a->cx, file) : labels_of_model(a->cx, m);
 }
 
-// ---- devices ----
-int asked_isa(const Args *a) {
-    static const char *const name[] = {[ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
-    const char *s = arg_text(a, OPT_TARGET, "cpu");
-    for (int i = ISA_GENERIC; i <= ISA_AVX512; i++)
-        if (strcmp(s, name[i]) == 0) return i;
-    return -1;
-}
-
-static const char *asked_device(const Args *a, int which) {
-    const char *device = "cpu", *s;
-    for (int at = 0; which >= 0 && (s = arg_next(a, OPT_DEVICE, &at)); which--) device = s;
-    return device;
-}
-
-bool asked_eval(const Args *a, int which) { return strcmp(asked_device(a, which), "eval") == 0; }
-
-EngineOptions asked_engine(const Args *a, int which) {
-    return (EngineOptions){
-        .eval = asked_eval(a, which),
-        .compile = {.isa = asked_isa(a)},
-        .session = {.device = asked_eval(a, which) ? NULL : asked_device(a, which),
-                    .threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
-    };
-}
-
 Recipe asked_recipe(const Args *a) {
     static const OptionId ids[] = {OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER,
                                    OPT_SCALE, OPT_MEAN, OPT_STD, OPT_EXIF};

@@ -13,8 +13,8 @@ ImportOptions asked_import(const Args *a);                        // --shape, --
 Surgery asked_surgery(const Args *a);
 // The edits, done; the labels of a head that is gone are gone too.
 SurgeryResult asked_edits(const Args *a, Model *m);
-int asked_isa(const Args *a);                                     // --target, or -1
-bool asked_eval(const Args *a, int which);                        // is the which-th --device (the last counts on) the evaluator?
+CompileOptions asked_compile(const Args *a, int which);            // the which-th --target; this processor without any
+// By the which-th --device (the last counts on) and --target. Without --device: a GPU if there is one, else the CPU.
 EngineOptions asked_engine(const Args *a, int which);
 Recipe asked_recipe(const Args *a);                               // what the options say of the preparation of pictures
 Labels asked_labels(const Args *a, const Model *m);               // --labels, else the model's

@@ -102,7 +102,8 @@ Err run_compile(const Args *a) {
     RunMeta run = meta_of_model(cx, m);
     const char *meta = meta_json(cx, m, &run);
     ImportOptions import = asked_import(a);
-    CompileOptions o = {.isa = asked_isa(a), .threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096)};
+    CompileOptions o = asked_compile(a, 0);
+    o.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
     Compiled *c = graph_compile(model_import(m, &import), &o);
     if (!c->compiler) cx_note(cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
     if (out) program_save(cx, out, c->program, meta, strlen(meta));

@@ -50,7 +50,7 @@ Engine *engine_of_graph(Graph *g, const EngineOptions *o) {
 // ---- packages ----
 static void close_package(void *p) { package_close(p); }
 
-static bool starts_as_package(const char *path) {
+bool is_package(const char *path) {
     char magic[8] = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;
@@ -60,7 +60,7 @@ static bool starts_as_package(const char *path) {
 }
 
 Package *package_of_file(Cx *cx, const char *path) {
-    if (!starts_as_package(path)) return NULL;
+    if (!is_package(path)) return NULL;
     Package *p = NEW(cx, Package, 1);
     cx_defer(cx, close_package, p);
     Fault f;
@@ -117,5 +117,8 @@ void engine_run(Engine *e) {
 }
 
 const void *engine_read(const Engine *e, int i) {
-    return e->graph ? e->result[i] : session_data(e->session, e->slot[e->ninput + i]);
+    if (e->graph) return e->result[i];
+    const void *data = session_view(e->session, e->slot[e->ninput + i]);
+    if (!data) fail(e->cx, E_DEVICE, "'%s' cannot be read from the device", cx_show(e->cx, engine_output_name(e, i)));
+    return data;
 }

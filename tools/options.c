@@ -67,11 +67,11 @@ static OptionId letter_find(Cx *cx, const Command *c, char letter) {
 // ---- reading ----
 bool option_has_choices(const Option *o) { return o->argument && o->argument[0] >= 'a' && o->argument[0] <= 'z'; }
 
-// Is value one of the words of "a|b|c"? A word that is no choice itself ("GLOB,...") admits anything.
+// Is value one of the words of "a|b|c"? Capitals stand for anything: "GLOB,...", "cuda:N".
 static bool choice_holds(const char *choices, const char *value) {
     for (const char *p = choices; *p;) {
-        size_t n = strcspn(p, "|");
-        if (*p >= 'A' && *p <= 'Z') return true;
+        size_t n = strcspn(p, "|"), fixed = strcspn(p, "|ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        if (fixed < n && strncmp(value, p, fixed) == 0) return true;
         if (strlen(value) == n && memcmp(p, value, n) == 0) return true;
         p += n + (p[n] == '|');
     }

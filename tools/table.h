@@ -191,10 +191,11 @@ OPTION(TOP, "top", 0, "K", RUNNING, C_run, "how many classes are shown (default 
 OPTION(LABELS, "labels", 0, "FILE", RUNNING, C_edit | C_compile | C_run | C_eval | C_predict, "names of the classes, one a line")
 OPTION(VALUES, "values", 0, "GLOB", RUNNING, C_run, "inner values to keep, with --dump; may repeat")
 OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, as .npy")
-OPTION(DEVICE, "device", 0, "auto|cpu|cuda|eval", RUNNING, C_SESSIONS | C_verify | C_compare,
-       "where compiled kernels run, or eval: the reference evaluator; for compare twice: of the first and the second")
-OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
-       "the processor to compile for (default: this one)")
+OPTION(DEVICE, "device", 0, "auto|cpu|cuda|cuda:N|eval", RUNNING, C_SESSIONS | C_verify | C_compare,
+       "where compiled kernels run (default: a GPU if there is one), or eval: the reference evaluator; for compare twice: "
+       "of the first and the second")
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
+       "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
 OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval | C_predict,
        "N pictures at once, or up to N where the model's batch is free")
 OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VERSION = 99, OUT_OF_MEMORY = 1, INVALID_INPUT = 3, INVALID_OPTION = 5, COMPILATION = 6 };
+enum { OUT_OF_MEMORY = 1, INVALID_INPUT = 3, INVALID_OPTION = 5, COMPILATION = 6 };
 static const int archs[] = {75, 80, 86, 89, 90, 100, 120};
 enum { NARCHS = sizeof archs / sizeof *archs };
 
@@ -18,7 +18,11 @@ typedef struct Prog {
     char *code;                       // image.bytes of them
 } Prog;
 
-int nvrtcVersion(int *major, int *minor) { return *major = VERSION, *minor = 0; }
+// No real version: what the cache keeps must not be taken for NVRTC's.
+int nvrtcVersion(int *major, int *minor) {
+    const char *own = getenv("STANDIN_NVRTC");
+    return *major = own ? atoi(own) : 13, *minor = 99, 0;
+}
 
 int nvrtcGetNumSupportedArchs(int *n) { return *n = NARCHS, 0; }
 

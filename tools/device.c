@@ -1,0 +1,83 @@
+// device.c -- where compiled kernels run: what --device and --target ask for, what this machine has.
+#include "../codegen/target_cuda.h"
+#include "../runtime/cuda_driver.h"
+#include "../runtime/isa.h"
+#include "asked.h"
+
+// ---- targets ----
+static bool is_gpu(const char *target) { return strncmp(target, "cuda:", 5) == 0; }
+
+// "cuda:sm_90", "cuda:sm_90a", "cuda:compute_90"; whether NVRTC knows the number is its business.
+static bool names_arch(const char *target) {
+    const char *s = target + 5;
+    size_t word = strncmp(s, "sm_", 3) == 0 ? 3 : strncmp(s, "compute_", 8) == 0 ? 8 : 0, n = strspn(s + word, "0123456789");
+    return word && n >= 2 && n <= 3 && (!s[word + n] || (s[word + n] == 'a' && !s[word + n + 1]));
+}
+
+static CompileOptions target_options(Cx *cx, const char *target) {
+    static const char *const name[] = {[ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
+    CompileOptions o = {.isa = -1, .target = is_gpu(target) ? target : NULL};
+    if (o.target && !names_arch(target))
+        fail(cx, E_USAGE, "--target %s: an architecture is named as in cuda:sm_90", cx_show(cx, target));
+    for (int i = ISA_GENERIC; i <= ISA_AVX512; i++)
+        if (strcmp(target, name[i]) == 0) o.isa = i;
+    return o;
+}
+
+static const char *nth(const Args *a, OptionId id, int which) {
+    const char *last = NULL, *s;
+    for (int at = 0; which >= 0 && (s = arg_next(a, id, &at)); which--) last = s;
+    return last;
+}
+
+CompileOptions asked_compile(const Args *a, int which) {
+    const char *target = nth(a, OPT_TARGET, which);
+    return target_options(a->cx, target ? target : "cpu");
+}
+
+// ---- devices ----
+
+// What to compile for the GPU of that number; *f says why it cannot be used.
+static const char *gpu_target(Cx *cx, int ordinal, bool compiles, Fault *f) {
+    char *target = NEW(cx, char, 32);
+    CudaInfo info;
+    const CudaDriver *d = cuda_driver(f);
+    if (!d) return NULL;
+    if (ordinal >= cuda_count(d)) {
+        fault(f, E_DEVICE, "there is no GPU %d: this machine has %d", ordinal, cuda_count(d));
+        return NULL;
+    }
+    if (cuda_info(d, ordinal, &info, f)) return NULL;
+    Err e = cuda_target(info.major * 10 + info.minor, cuda_version(d), compiles, target, f);
+    return e ? NULL : target;
+}
+
+// The device by name, and what to compile for it, in o.
+static void choose(const Args *a, const char *device, const char *target, EngineOptions *o) {
+    Cx *cx = a->cx;
+    bool automatic = !device || strcmp(device, "auto") == 0;
+    int ordinal = automatic ? 0 : cuda_ordinal(device);
+    Fault f = {0};
+    if (target) o->compile = target_options(cx, target);
+    if (target && automatic) o->session.device = o->compile.target ? "cuda" : "cpu";
+    if (target && !automatic && (ordinal >= 0) != is_gpu(target))
+        fail(cx, E_USAGE, "--device %s does not run what --target %s makes", device, cx_show(cx, target));
+    if (ordinal < 0 && !automatic && strcmp(device, "cpu") != 0) fail(cx, E_USAGE, "--device %s: see `tvc devices`", cx_show(cx, device));
+    if (!automatic) o->session.device = device;
+    if (target || ordinal < 0) return;
+    bool compiles = a->npos == 0 || !is_package(a->pos[0]);
+    o->compile.target = gpu_target(cx, ordinal, compiles, &f);
+    if (!o->compile.target && !automatic) fail(cx, f.code, "--device %s: %s", device, f.text);
+    if (!o->compile.target && device) cx_note(cx, "--device auto: %s: the CPU is used", f.text);
+}
+
+EngineOptions asked_engine(const Args *a, int which) {
+    const char *device = nth(a, OPT_DEVICE, which);
+    EngineOptions o = {
+        .eval = device && strcmp(device, "eval") == 0,
+        .compile = {.isa = -1},
+        .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
+    };
+    if (!o.eval) choose(a, device, arg_text(a, OPT_TARGET, NULL), &o);
+    return o;
+}
