@@ -20,8 +20,9 @@ static bool as_one(Seen *s, Expr *e) {
 }
 
 static bool fit(Kernel *k, Expr *u, Expr *v) {
+    if (u->op != I_VAR || v->op != I_VAR || u == v) return false;
     Seen s = {NEW(k->cx, bool, k->nexpr), u, v, k->extent[v->i]};
-    bool one = u->op == I_VAR && v->op == I_VAR && u != v && !var_is_open(k, v);
+    bool one = !var_is_open(k, v);
     for (int i = 0; i < k->nout && one; i++) one = as_one(&s, k->bodies[i]);
     for (int i = 0; i < k->nout && one; i++) one = moves_as_one(&s, ix_view(k, k->outs[i], k->axis));
     return one;
