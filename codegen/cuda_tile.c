@@ -236,6 +236,7 @@ static void epilogue(Out *o, Tile *t) {
 }
 
 static void start(Out *o, Tile *t, Grid *l) {
+    static const char *const how[] = {[COPIED] = "copied", [COMPUTED] = "computed", [SCALAR] = "scalar"};
     const char *type = memory_type(t->type);
     int warps = t->bm / t->wm, na = STAGES * t->bm * t->bk, nb = STAGES * t->bn * t->bk;
     Group *g[] = {&t->m, &t->n, &t->z};
@@ -243,6 +244,8 @@ static void start(Out *o, Tile *t, Grid *l) {
     for (int i = 0; i < 3; i++)
         if (g[i]->n) l->axis[i].items = g[i]->size, l->axis[i].per_block = per[i], l->axis[i].grows = g[i]->grows;
     l->threads = t->threads, l->shared = (na + nb) * dtypes[t->type].bytes;
+    line(o, "// %lld by %lld by %lld; a %s by %d, b %s by %d", LL(t->m.size), LL(t->n.size), LL(t->k.size), how[t->a.how],
+         t->a.vec, how[t->b.how], t->b.vec);
     line(o, "__shared__ __align__(16) %s Sa[%d], Sb[%d];", type, na, nb);
     line(o, "const int lane = (int)(threadIdx.x & 31), warp = (int)(threadIdx.x >> 5);");
     line(o, "const int wm = warp %% %d * %d, wn = warp / %d * %d;", warps, t->wm, warps, t->wn);

@@ -247,10 +247,12 @@ static void share_halos(Graph *g) {
     }
 }
 
-static void views(Graph *g) {
+static void views(Fuse *f) {
+    Graph *g = f->g;
+    for (int i = 0; i < g->norder; i++) view_set(g->order[i]);
+    if (g->gpu) channels_last(g, f->plain);
     for (int i = g->norder - 1; i >= 0; i--) {
         Node *x = g->order[i], *c = x->home;
-        view_set(x);
         if (!c || op_is_leaf(c)) continue;
         int64_t axis = c->attr.i[0];
         x->view = c->view;
@@ -330,6 +332,6 @@ void fuse(Graph *g) {
     halos(&f);
     slices(&f);
     share_halos(g);
-    views(g);
+    views(&f);
     pack_operands(g);
 }

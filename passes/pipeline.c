@@ -23,6 +23,7 @@ static const struct Pass {
     {"simplify", simplify,   "again, with the new constants"},
     {"scale",    scale,      "per-channel factors into convolution weights"},
     {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
+    {"channels", keep_images, "weights and images of leaves with their channels last"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
     {0},
 };

@@ -1,0 +1,93 @@
+// channels.c -- images with their channels last, as kernels for a GPU read them.
+//
+// No operator changes: a view decides where an element lies, and formulas go by views. Two passes:
+//     keep_images     what contractions read of leaves, and weights, get a buffer of their own (fuse gives
+//                     it a view; for frozen weights it is init that fills it)
+//     channels_last   called by fuse: which stored nodes lie channels last
+#include "passes.h"
+
+static bool is_window(const Node *n) {
+    switch (n->op) {
+    case OP_Conv: case OP_ConvDx: case OP_ConvDw: case OP_MaxPool: case OP_MaxPoolTap: case OP_SumPool: case OP_SumPoolDx:
+    case OP_MaxPoolDx: return n->shape.n > 3;
+    default: return false;
+    }
+}
+
+static bool is_conv(const Node *n) { return n->op == OP_Conv || n->op == OP_ConvDw; }
+
+static int64_t image_size(Shape s) {
+    int64_t size = 1;
+    for (int d = 2; d < s.n; d++) size *= s.d[d];
+    return size;
+}
+
+// A leaf, or one turned, lies as its owner had it; without image axes that is as good.
+static Node *kept(Graph *g, Node *x) {
+    Node *leaf = x;
+    while (op_kind(leaf) == MOVE && leaf->op != OP_Keep) leaf = leaf->in[0];
+    return op_is_leaf(leaf) && !op_is_splat(leaf) && image_size(x->shape) > 1 ? op1(g, Keep, x) : x;
+}
+
+static Node *keep_one(Graph *g, Node *n, void *env) {
+    (void)env;
+    if (!is_conv(n) || n->shape.n < 4) return NULL;
+    Node *in[] = {kept(g, n->in[0]), kept(g, n->in[1])};
+    return in[0] == n->in[0] && in[1] == n->in[1] ? NULL : graph_op(g, n->op, n->attr, 2, in);
+}
+
+void keep_images(Graph *g) { graph_map(g, keep_one, NULL); }
+
+// ---- views ----
+
+// Same places, element by element: the two may as well lie alike.
+static bool alike(const Node *a, const Node *b) { return a->shape.n == b->shape.n && a->shape.d[1] == b->shape.d[1]; }
+
+static bool passes_on(const Node *n) {
+    switch (n->op) {
+    case OP_Concat: case OP_Slice: case OP_Pad: case OP_Keep: case OP_ReduceSum: case OP_ReduceMax: case OP_ReduceMin: return true;
+    default: return op_is_ewise(n);
+    }
+}
+
+// Every node that a chain of element-wise operators connects with a window.
+static bool spread(Graph *g, bool *last) {
+    bool again = false;
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        if (n->shape.n < 4) continue;
+        for (int k = 0; k < n->nin; k++) {
+            Node *x = n->in[k];
+            bool join = x->shape.n == n->shape.n && (is_window(n) || (passes_on(n) && (alike(n, x) || n->op == OP_Concat)));
+            if (!join || last[n->id] == last[x->id]) continue;
+            last[n->id] = last[x->id] = again = true;
+        }
+    }
+    return again;
+}
+
+// A pixel's channels begin at a multiple of what is copied at once.
+static int64_t pixel(Shape s) {
+    int64_t c = s.d[1], by = c <= 4 ? 4 : 8;
+    return numel(s) == c ? c : (c + by - 1) / by * by;
+}
+
+static void view_last(Node *n) {
+    Shape s = n->shape;
+    int64_t at = pixel(s);
+    n->view = (View){.room = 0};
+    n->view.stride[1] = 1;
+    for (int d = s.n - 1; d > 1; d--) n->view.stride[d] = at, at *= s.d[d];
+    n->view.stride[0] = at;
+    n->view.room = at * s.d[0];
+}
+
+void channels_last(Graph *g, const bool *plain) {
+    bool *last = NEW(g->cx, bool, g->norder);
+    for (int i = 0; i < g->norder; i++) last[i] = is_window(g->order[i]);
+    while (spread(g, last)) {}
+    for (int i = 0; i < g->norder; i++) {
+        Node *n = g->order[i];
+        if (last[i] && n->stored && !n->home && !plain[i] && !op_is_leaf(n) && n->shape.n > 3 && n->shape.d[1] > 1) view_last(n);
+    }
+}
