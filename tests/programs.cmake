@@ -92,3 +92,9 @@ foreach(name driver nvrtc)
   target_compile_definitions(standin_${name} PRIVATE TVC_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(standin_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 endforeach()
+
+# Heads trained on frozen features, replayed by PyTorch: schedules, losses, groups of batches, rates tried.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(train_head train_head.py $<TARGET_FILE:tvc>)
+  set_tests_properties(train_head PROPERTIES TIMEOUT 900)
+endif()

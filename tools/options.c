@@ -189,6 +189,11 @@ double arg_float(const Args *a, OptionId id, double otherwise) {
     return s ? parse_float(a->cx, dashed(a, id), s) : otherwise;
 }
 
+char *arg_word(const Args *a, int i) {
+    const Option *o = &options[a->given[i].id];
+    return cx_fmt(a->cx, "--%s%s%s", o->name, o->argument ? "=" : "", o->argument ? a->given[i].value : "");
+}
+
 // The parts of "a,b,c", each with a NUL behind.
 static int split(Cx *cx, const char *s, const char ***part) {
     int n = 0;

@@ -15,8 +15,9 @@ typedef enum CommandId {
 enum {                                    // sets of commands
 #define COMMAND(id, ...) C_##id = 1 << CMD_##id,
 #include "table.h"
-    C_PHOTOS = C_run | C_data | C_train | C_eval | C_predict,     // that prepare pictures
-    C_SESSIONS = C_run | C_bench | C_train | C_eval | C_predict,  // that open a session on a device
+    C_PHOTOS = C_run | C_data | C_train | C_lr_find | C_eval | C_predict,     // that prepare pictures
+    C_LEARN = C_train | C_lr_find,                                // that train
+    C_SESSIONS = C_run | C_bench | C_LEARN | C_eval | C_predict,  // that open a session on a device
     C_ALL = (1 << NCOMMANDS) - 1
 };
 
@@ -69,6 +70,7 @@ const char *arg_text(const Args *a, OptionId id, const char *otherwise);      //
 const char *arg_next(const Args *a, OptionId id, int *at);                    // one after another from *at = 0; NULL: no more
 int64_t arg_int(const Args *a, OptionId id, int64_t otherwise, int64_t least, int64_t most);
 double arg_float(const Args *a, OptionId id, double otherwise);
+char *arg_word(const Args *a, int i);                                         // the i-th given, as "--name=value"
 int arg_ints(const Args *a, OptionId id, int64_t least, int64_t most, int64_t **v);    // "8,16": their count, 0 if absent
 int arg_floats(const Args *a, OptionId id, double **v);
 

@@ -59,6 +59,14 @@ COMMAND(train, "train", "MODEL PHOTOS", "teach a model new classes, from photos 
         "tvc train resnet50.onnx photos/ --recipe finetune --epochs 15 -o mine.onnx\n"
         "tvc train resnet18.onnx photos/ --freeze 'conv1*,layer1*' --lr 1e-3 --schedule cosine -o mine.onnx\n"
         "tvc train --resume mine.run\n")
+COMMAND(lr_find, "lr-find", "MODEL PHOTOS", "try learning rates, and suggest one",
+        "A few training steps at rates that grow exponentially from --from to --to, as `tvc train` would make them with the "
+        "same options, until the loss runs away. Suggested is the middle of the longest stretch in which the smoothed loss "
+        "falls; also told are where it falls fastest and where it is least. The model is not changed. JSON: suggestion, "
+        "valley, steepest, least (rates, or null), diverged, rates, losses, smoothed.",
+        "tvc lr-find mobilenetv2.onnx photos/\n"
+        "tvc lr-find resnet50.onnx photos/ --recipe full --batch 16 --to 1\n"
+        "tvc lr-find resnet18.onnx photos/ --json | jq .suggestion\n")
 COMMAND(eval, "eval", "MODEL PHOTOS", "how good a model is on photos",
         "The validation split of PHOTOS counts, or --split NAME, or all of a folder of class folders. Folders are matched "
         "to the model's labels by name.",
@@ -99,7 +107,7 @@ GROUP(GENERAL, "General")
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_train | C_eval | C_predict,
+       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
        "print the result as JSON")
 OPTION(CSV, "csv", 0, NULL, OUTPUT, C_predict, "print the result as comma-separated values")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
@@ -107,16 +115,16 @@ OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Grap
 
 OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_compile,
        "a new classifying layer for N classes; a feature extractor gets one appended")
-OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_train,
+OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_LEARN,
        "the node, value or weight that is the head, instead of the one found")
-OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile | C_train,
+OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile | C_LEARN,
        "replace the last layer (default), or every layer back to the features")
-OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C_train,
+OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C_LEARN,
        "hidden layers of these sizes before the new last layer, each followed by ReLU")
-OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_train,
+OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_LEARN,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_train | C_eval, "seed of everything random (default 0)")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_LEARN | C_eval, "seed of everything random (default 0)")
 OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
@@ -124,45 +132,49 @@ OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compi
 OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile, "end the model at this value: a feature extractor")
 OPTION(EVAL, "eval", 0, NULL, SURGERY, C_edit | C_compile, "inference form: training_mode 0, extra outputs dropped")
 OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the batch free in the written file")
-OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_train,
+OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_LEARN,
        "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
 
-OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_train, "what is chosen where nothing is said (default head)")
+OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_LEARN, "what is chosen where nothing is said (default head)")
 OPTION(EPOCHS, "epochs", 'e', "N", TRAINING, C_train, "how often every picture is seen")
-OPTION(LR, "lr", 0, "X", TRAINING, C_train, "learning rate")
-OPTION(OPTIMIZER, "optimizer", 0, "NAME[:KEY=X,...]", TRAINING, C_train,
+OPTION(LR, "lr", 0, "X", TRAINING, C_LEARN, "learning rate")
+OPTION(OPTIMIZER, "optimizer", 0, "NAME[:KEY=X,...]", TRAINING, C_LEARN,
        "sgd, adam, adamw, adamax, adadelta, adagrad, rmsprop or rprop; keys beta1, beta2, eps, rho, dampening, lr_decay, "
        "nesterov, amsgrad, centered")
-OPTION(MOMENTUM, "momentum", 0, "X", TRAINING, C_train, "of sgd and rmsprop")
-OPTION(WEIGHT_DECAY, "weight-decay", 0, "X", TRAINING, C_train, "as the optimizer means it")
+OPTION(MOMENTUM, "momentum", 0, "X", TRAINING, C_LEARN, "of sgd and rmsprop")
+OPTION(WEIGHT_DECAY, "weight-decay", 0, "X", TRAINING, C_LEARN, "as the optimizer means it")
 OPTION(SCHEDULE, "schedule", 0, "NAME[:X,...]", TRAINING, C_train,
        "constant, step:SIZE[,GAMMA], multi-step:E,E,...[,gamma=G], exponential:GAMMA, cosine[:LEAST], one-cycle[:MOST], "
        "plateau[:FACTOR[,PATIENCE]], formula:0.95^epoch")
 OPTION(WARMUP_EPOCHS, "warmup-epochs", 0, "N", TRAINING, C_train, "epochs in which the rate grows linearly, before the schedule")
-OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_train,
+OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_LEARN,
        "rates of parameters of their own: lr, momentum, weight_decay; may repeat, the first that matches counts")
 OPTION(UNFREEZE_AT, "unfreeze-at", 0, "EPOCH=GLOB", TRAINING, C_train, "train these too from this epoch on; may repeat")
-OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_train | C_eval, "what is minimised (default: by the data)")
-OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_train, "of cross entropy")
-OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_train, "of the loss; auto: the rarer the heavier")
-OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_train,
+OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_LEARN | C_eval, "what is minimised (default: by the data)")
+OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_LEARN, "of cross entropy")
+OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_LEARN, "of the loss; auto: the rarer the heavier")
+OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_LEARN,
        "BatchNorm: auto freezes those whose scale or shift is frozen and trains the others")
-OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_train, "Dropout with this probability before the new head, as --head-dropout")
-OPTION(CLIP, "clip", 0, "X", TRAINING, C_train, "greatest norm of all gradients together")
-OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_train,
+OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_LEARN, "Dropout with this probability before the new head, as --head-dropout")
+OPTION(CLIP, "clip", 0, "X", TRAINING, C_LEARN, "greatest norm of all gradients together")
+OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_LEARN,
        "the gradients of N batches make one update, as one batch N times as large would")
-OPTION(EMA, "ema", 0, "X", TRAINING, C_train, "keep averages of the weights, this share of them each step, and use those")
-OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_train, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
-OPTION(KEEP_HEAD, "keep-head", 0, NULL, TRAINING, C_train, "go on with the head there is")
-OPTION(INIT, "init", 0, "FILE", TRAINING, C_train,
+OPTION(EMA, "ema", 0, "X", TRAINING, C_LEARN, "keep averages of the weights, this share of them each step, and use those")
+OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_LEARN, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
+OPTION(KEEP_HEAD, "keep-head", 0, NULL, TRAINING, C_LEARN, "go on with the head there is")
+OPTION(INIT, "init", 0, "FILE", TRAINING, C_LEARN,
        "start from the weights of this ONNX file of the same structure, by their names")
 OPTION(PATIENCE, "patience", 0, "N", TRAINING, C_train, "end after N epochs without a better one")
-OPTION(CACHE_FEATURES, "cache-features", 0, "auto|off|K", TRAINING, C_train,
+OPTION(CACHE_FEATURES, "cache-features", 0, "auto|off|K", TRAINING, C_LEARN,
        "what the frozen part makes of every picture is computed once and kept; K augmented views of it")
 OPTION(RUN_DIR, "run-dir", 0, "DIR", TRAINING, C_train, "folder of checkpoints and reports (default: OUT with .run for .onnx)")
 OPTION(RESUME, "resume", 0, "DIR", TRAINING, C_train, "go on with the run in this folder")
 OPTION(SAVE_EVERY, "save-every", 0, "SECONDS", TRAINING, C_train, "between checkpoints (default 30; 0: every step)")
 OPTION(STOP_AT, "stop-at", 0, "N", TRAINING, C_train, "stop after N batches in all, as Ctrl-C does")
+
+OPTION(FROM, "from", 0, "X", TRAINING, C_lr_find, "the first and least learning rate tried (default 1e-7)")
+OPTION(TO, "to", 0, "X", TRAINING, C_lr_find, "the last and greatest one (default 10)")
+OPTION(STEPS, "steps", 0, "N", TRAINING, C_lr_find, "how many are tried (default 100, at least 20)")
 
 OPTION(PRESET, "preset", 0, "imagenet", PICTURES, C_PHOTOS, "how pictures are prepared, as a whole")
 OPTION(RESIZE, "resize", 0, "S", PICTURES, C_PHOTOS, "scale the shorter side to S pixels")
@@ -175,15 +187,15 @@ OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
 OPTION(STD, "std", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
 OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_PHOTOS, "orientation noted by the camera (default apply)")
 
-OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_train | C_eval,
+OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_LEARN | C_eval,
        "share of an undivided dataset that is kept for validation (default 0.2)")
-OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_train | C_eval, "only these classes, in this order")
+OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_LEARN | C_eval, "only these classes, in this order")
 
-OPTION(AUGMENT, "augment", 0, "none|basic|LIST", DATA, C_train,
+OPTION(AUGMENT, "augment", 0, "none|basic|LIST", DATA, C_LEARN,
        "random changes of training pictures: resized-crop, hflip, vflip, rotate(D), jitter(B, C, S, H), pad(N), crop ...")
-OPTION(BALANCE, "balance", 0, NULL, DATA, C_train, "every class equally often")
+OPTION(BALANCE, "balance", 0, NULL, DATA, C_LEARN, "every class equally often")
 OPTION(SPLIT, "split", 0, "NAME", DATA, C_eval, "the split to take: train, val, test ...")
-OPTION(WORKERS, "workers", 0, "N", DATA, C_train | C_eval, "threads that decode pictures (default: one per processor)")
+OPTION(WORKERS, "workers", 0, "N", DATA, C_LEARN | C_eval, "threads that decode pictures (default: one per processor)")
 
 OPTION(INPUT, "input", 'i', "NAME=FILE", RUNNING, C_run | C_compare | C_bench,
        "an input's value, from .npy or .pb; may repeat")
@@ -194,13 +206,13 @@ OPTION(DUMP, "dump", 0, "DIR", RUNNING, C_run, "folder for outputs and values, a
 OPTION(DEVICE, "device", 0, "auto|cpu|cuda|cuda:N|eval", RUNNING, C_SESSIONS | C_verify | C_compare,
        "where compiled kernels run (default: a GPU if there is one), or eval: the reference evaluator; for compare twice: "
        "of the first and the second")
-OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
+OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
-OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_train | C_eval | C_predict,
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_bench | C_LEARN | C_eval | C_predict,
        "N pictures at once, or up to N where the model's batch is free")
-OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_train | C_eval | C_predict,
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "the size of an input that the model leaves open; may repeat")
-OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_train | C_eval | C_predict,
+OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
        "threads to use (default: one per processor)")
 OPTION(RTOL, "rtol", 0, "X", RUNNING, C_verify | C_compare, "relative tolerance (default 1e-3)")
 OPTION(ATOL, "atol", 0, "X", RUNNING, C_verify | C_compare, "absolute tolerance (default 1e-7; compare: 1e-4)")

@@ -17,16 +17,11 @@ typedef struct Train {
 
 // ---- the run folder ----
 
-static char *option_word(const Args *a, int i) {
-    const Option *o = &options[a->given[i].id];
-    return cx_fmt(a->cx, "--%s%s%s", o->name, o->argument ? "=" : "", o->argument ? a->given[i].value : "");
-}
-
 static json_t *words_json(const Args *a) {
     json_t *list = json_array();
     for (int i = 0; i < a->npos; i++) json_array_append_new(list, text_json(a->cx, a->pos[i]));
     for (int i = 0; i < a->ngiven; i++) {
-        if (a->given[i].id != OPT_STOP_AT) json_array_append_new(list, text_json(a->cx, option_word(a, i)));
+        if (a->given[i].id != OPT_STOP_AT) json_array_append_new(list, text_json(a->cx, arg_word(a, i)));
     }
     return list;
 }
@@ -62,7 +57,7 @@ static Args *args_of_run(const Args *a, const char *folder) {
         *VEC_PUSH(cx, argv, argc) = cx_str(cx, s, strlen(s));
     }
     for (int i = 0; i < a->ngiven; i++) {
-        if (a->given[i].id != OPT_RESUME) *VEC_PUSH(cx, argv, argc) = option_word(a, i);
+        if (a->given[i].id != OPT_RESUME) *VEC_PUSH(cx, argv, argc) = arg_word(a, i);
     }
     if (chdir(where)) fail(cx, E_IO, "%s: %s", cx_show(cx, where), strerror(errno));
     return args_parse(cx, argc, argv);

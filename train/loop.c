@@ -5,8 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MEMORY_SHARE = 4 };             // kept features take at most this part of the machine's memory
-
 typedef struct Run {
     Cx *cx;
     const TrainJob *job;
@@ -40,41 +38,11 @@ static int phase_at(const TrainJob *job, int64_t epoch) {
     return i;
 }
 
-static size_t memory_for_features(void) {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page / MEMORY_SHARE : (size_t)1 << 30;
-}
-
-// How many views of these examples are kept; validation is never augmented and needs one.
-static int views_of(const Run *r, const Examples *examples, bool training, size_t room) {
-    const TrainJob *job = r->job;
-    bool random = training && job->augment;
-    int want = job->features == FEATURES_AUTO ? !random : job->features && !random ? 1 : job->features;
-    size_t bytes = want ? features_bytes(r->l, examples->n, want) : 0;
-    if (want && bytes > room)
-        cx_note(r->cx, "features of %s are not kept: they would take %zu MB of the %zu MB allowed", examples->name, bytes >> 20, room >> 20);
-    return bytes && bytes <= room ? want : 0;
-}
-
-static SourceOptions source_options(const Run *r, const Examples *examples, bool training) {
-    const TrainJob *job = r->job;
-    OrderKind kind = !training ? ORDER_SEQUENTIAL : job->balance ? ORDER_BALANCED : ORDER_SHUFFLED;
-    LoaderOptions o = {.data = job->data, .examples = examples, .prepare = job->prepare, .augment = training ? job->augment : NULL,
-                       .order = kind, .seed = job->seed, .batch = job->learner.batch,
-                       .epochs = training ? job->schedule.epochs : 1, .workers = job->workers, .stop = r->stop};
-    return (SourceOptions){.loader = o};
-}
-
 // False: stopped meanwhile.
 static bool open_sources(Run *r) {
-    const Dataset *d = r->job->data;
-    SourceOptions train = source_options(r, &d->train, true), val = source_options(r, &d->val, false);
-    size_t room = memory_for_features();
-    train.views = views_of(r, &d->train, true, room);
-    if (train.views) room -= features_bytes(r->l, d->train.n, train.views);
-    val.views = views_of(r, &d->val, false, room);
-    r->train = source_open(r->l, &train);
-    r->val = r->train ? source_open(r->l, &val) : NULL;
+    size_t room = job_room();
+    r->train = job_source(r->job, r->l, true, r->stop, &room);
+    r->val = r->train ? job_source(r->job, r->l, false, r->stop, &room) : NULL;
     return r->val;
 }
 
@@ -93,14 +61,7 @@ static void close_phase(Run *r) {
 }
 
 static void compile_phase(Run *r, int phase) {
-    LearnerOptions o = r->job->learner;
-    const Phase *p = &r->job->phase[phase];
-    o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
-    o.session.seed = r->job->seed, o.accumulate = r->job->accumulate > 1;
-    r->l = learner_new(r->job->model, &o);
-    if (r->l->nclass != r->job->data->ntarget)
-        fail(r->cx, E_DATASET, "the model gives %d scores, '%s' has %d %s", r->l->nclass, cx_show(r->cx, r->job->data->path),
-             r->job->data->ntarget, r->job->data->kind == TARGET_NUMBERS ? "numbers" : "classes");
+    r->l = job_learner(r->job, phase);
     r->phase = phase;
 }
 
@@ -180,14 +141,6 @@ static Pace pace_at(const Run *r, int64_t epoch, int64_t step) {
     return p;
 }
 
-// What the mean of a batch's loss was divided by.
-static double weight_of(const Run *r, const Portion *b) {
-    const double *weights = r->job->learner.loss.class_weights;
-    double sum = 0;
-    for (int i = 0; i < b->n; i++) sum += weights ? weights[b->label[i]] : 1;
-    return sum;
-}
-
 // The group that ends with batch number `step` of the epoch: one update.
 static void apply_group(Run *r, int64_t epoch, int64_t step) {
     Pace pace = pace_at(r, epoch, step);
@@ -199,7 +152,7 @@ static void apply_group(Run *r, int64_t epoch, int64_t step) {
 static StepResult gather(Run *r, const Portion *b) {
     int64_t every = r->job->accumulate;
     if (r->p.group > 0 && (r->p.step - 1) / every != b->step / every) apply_group(r, b->epoch, r->p.step - 1);
-    double weight = weight_of(r, b);
+    double weight = job_weight(r->job, b);
     StepResult s = learner_gather(r->l, r->p.number + 1, weight, r->p.group == 0);
     if (!s.finite) diverged(r, s.loss);
     r->p.group += weight;
@@ -221,7 +174,7 @@ static void step(Run *r, const Portion *b) {
     for (int i = 0; i < b->n; i++) {
         Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
                           b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
-        v.loss = s.loss, v.weight = 1;
+        v.loss = s.loss * v.weight;   // the mean of the batch, of which every example has its weight
         tally_add(&r->p.train, &v);
     }
     r->p.number++, r->p.step = b->step + 1, r->met += b->n;

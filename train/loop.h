@@ -4,40 +4,8 @@
 // was stopped and went on.
 #ifndef TVC_LOOP_H
 #define TVC_LOOP_H
+#include "job.h"
 #include "progress.h"
-#include "rundir.h"
-#include "source.h"
-
-typedef struct Phase {                // from this epoch on; the rest as in LearnerOptions
-    int64_t from;
-    const char *freeze, *thaw;
-    bool by_depth;
-} Phase;
-
-enum { FEATURES_AUTO = -1, FEATURES_OFF = 0, FEATURES_MOST = 1000 };
-
-typedef struct TrainJob {
-    Model *model;                     // with its new head; changed by training
-    const Weights *origin;            // all its initializers, before training
-    const Dataset *data;
-    const Preparer *prepare;
-    const Augment *augment;           // NULL: none
-    LearnerOptions learner;           // freeze, thaw and by_depth are the phases'
-    Schedule schedule;                // epochs and warmup are filled in; its steps are updates
-    int nphase;
-    const Phase *phase;               // the first one from epoch 0
-    int64_t accumulate;               // batches that make one update together; at least 1
-    uint64_t seed;
-    int workers;
-    bool balance;
-    int features;                     // views to keep, or FEATURES_AUTO: one where nothing is random
-    int64_t patience;                 // epochs without a better one before the end; 0: any number
-    double save_every;                // seconds between checkpoints; 0: after every step
-    int64_t stop_at;                  // > 0: stop after so many steps in all, as if a signal had come
-    uint64_t settings;                // changes with everything else that decides what is computed
-    RunDir dir;
-    bool resume;                      // go on where last.ckpt stands
-} TrainJob;
 
 typedef struct Tick {                 // how things stand, for somebody who watches
     int64_t epoch, epochs, step, steps;
