@@ -55,7 +55,8 @@ static void judge_batch(Evaluator *e, const Batch *b, Judged *j) {
     put_pictures(e, b);
     if (session_call(e->session, FN_FORWARD, &f)) fail(e->cx, f.code, "%s", f.text);
     DType t = session_desc(e->session, slot).type;
-    const char *from = session_data(e->session, slot);
+    const char *from = session_view(e->session, slot);
+    if (!from) fail(e->cx, E_DEVICE, "the scores cannot be read from the device");
     for (int64_t i = 0; i < b->n * e->nclass; i++) e->z[i] = dtype_get_f(t, from + i * dtypes[t].bytes);
     for (int i = 0; i < b->n; i++) {
         Verdict v = judge(&e->o->loss, e->z + i * e->nclass, (int)e->nclass, b->label[i], b->target ? b->target + i * e->nclass : NULL);
