@@ -5,12 +5,23 @@
 #include "runtime/package.h"
 #include <xxhash.h>
 
-typedef struct Saving {
-    Cx *cx;
+typedef struct Target {
     const Program *p;
-    PackageHeader header;
+    PackageTarget record;
     Slot *slots;                       // the program's, with places for their weights
     const void *data[PACKAGE_NSECTIONS];
+} Target;
+
+typedef struct Stored { const void *at; int64_t bytes, place; uint64_t hash; } Stored;
+
+typedef struct Saving {
+    Cx *cx;
+    int n;
+    Target *target;
+    PackageHeader header;
+    const char *meta;
+    int nstored;
+    Stored *stored;                    // weights, in the order of their places
     OutFile *file;
     XXH3_state_t *hash;
 } Saving;
@@ -19,76 +30,94 @@ static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TV
 
 // ---- where everything goes ----
 
-static const void *weight_of(const Saving *s, int slot) {
-    int role = s->slots[slot].role;
-    bool has = s->p->weights && (role == SLOT_WEIGHT || role == SLOT_PARAM || role == SLOT_STATE);
-    return has ? s->p->weights[slot] : NULL;
+static const void *weight_of(const Target *t, int slot) {
+    int role = t->slots[slot].role;
+    bool has = t->p->weights && (role == SLOT_WEIGHT || role == SLOT_PARAM || role == SLOT_STATE);
+    return has ? t->p->weights[slot] : NULL;
 }
 
-static int slot_sharing(const Saving *s, int slot) {
-    for (int i = 0; i < slot; i++)
-        if (weight_of(s, i) == weight_of(s, slot) && desc_bytes(&s->slots[i].desc) == desc_bytes(&s->slots[slot].desc)) return i;
-    return slot;
-}
-
-static int64_t place_weights(Saving *s) {
-    int64_t end = 0;
-    for (int i = 0; i < s->p->nslot; i++) {
-        s->slots[i].weight = -1;
-        if (!weight_of(s, i)) continue;
-        int first = slot_sharing(s, i);
-        s->slots[i].weight = first < i ? s->slots[first].weight : end;
-        if (first == i) end += align_up(desc_bytes(&s->slots[i].desc));
+// The place of a weight: where the same bytes already are, or behind all others.
+static int64_t place_of(Saving *s, const void *at, int64_t bytes) {
+    Stored w = {.at = at, .bytes = bytes, .hash = XXH3_64bits(at, (size_t)bytes)};
+    for (int i = 0; i < s->nstored; i++) {
+        const Stored *x = &s->stored[i];
+        if (x->hash == w.hash && x->bytes == bytes && (x->at == at || !memcmp(x->at, at, (size_t)bytes))) return x->place;
     }
-    return end;
+    w.place = s->header.weights.bytes;
+    s->header.weights.bytes += align_up(bytes);
+    *VEC_PUSH(s->cx, s->stored, s->nstored) = w;
+    return w.place;
 }
 
-static void set_section(Saving *s, int i, const void *data, int64_t bytes) {
-    s->data[i] = data;
-    s->header.section[i].bytes = bytes;
+static void place_weights(Saving *s, Target *t) {
+    for (int i = 0; i < t->p->nslot; i++) {
+        const void *at = weight_of(t, i);
+        t->slots[i].weight = at ? place_of(s, at, desc_bytes(&t->slots[i].desc)) : -1;
+    }
 }
 
-static void set_sections(Saving *s, const char *meta, size_t meta_bytes) {
-    const Program *p = s->p;
+static void set_section(Target *t, int i, const void *data, int64_t bytes) {
+    t->data[i] = data;
+    t->record.section[i].bytes = bytes;
+}
+
+static void set_target(Saving *s, Target *t, const Program *p) {
+    Fault f;
+    if (program_check(p, &f)) fail(s->cx, f.code, "%s", f.text);
+    *t = (Target){.p = p, .slots = NEW(s->cx, Slot, p->nslot), .record = {
+        .machine = (int32_t)machine_host(), .isa = p->isa, .lanes = p->lanes, .target = p->target,
+        .arena_bytes = p->arena_bytes, .keep_bytes = p->keep_bytes, .max_batch = p->max_batch,
+    }};
+    if (p->nslot) memcpy(t->slots, p->slots, sizeof(Slot) * (size_t)p->nslot);
     Bytes code = {p->code, (size_t)p->code_bytes};
     if (!p->code && p->code_path) code = file_map(s->cx, p->code_path);
-#define X(name, array, count) set_section(s, PACKAGE_##name, p->array, (int64_t)p->count * (int64_t)sizeof *p->array);
+#define X(name, array, count) set_section(t, PACKAGE_##name, p->array, (int64_t)p->count * (int64_t)sizeof *p->array);
     PACKAGE_SECTIONS(X)
 #undef X
-    s->data[PACKAGE_SLOTS] = s->slots;
-    set_section(s, PACKAGE_CODE, code.at, (int64_t)code.n);
-    set_section(s, PACKAGE_META, meta, (int64_t)meta_bytes);
-    set_section(s, PACKAGE_WEIGHTS, NULL, place_weights(s));
+    t->data[PACKAGE_SLOTS] = t->slots;
+    set_section(t, PACKAGE_CODE, code.at, (int64_t)code.n);
+    place_weights(s, t);
+}
+
+static int64_t place_section(PackageSection *s, int64_t end) {
+    s->offset = end;
+    return align_up(end + s->bytes);
 }
 
 static void set_offsets(Saving *s) {
-    int64_t end = align_up(sizeof s->header);
-    for (int i = 0; i < PACKAGE_NSECTIONS; i++) {
-        s->header.section[i].offset = end;
-        end = align_up(end + s->header.section[i].bytes);
-    }
+    int64_t end = align_up((int64_t)sizeof s->header + s->n * (int64_t)sizeof(PackageTarget));
+    for (int t = 0; t < s->n; t++)
+        for (int i = 0; i < PACKAGE_NSECTIONS; i++) end = place_section(&s->target[t].record.section[i], end);
+    end = place_section(&s->header.meta, end);
+    end = place_section(&s->header.weights, end);
     s->header.file_bytes = end + PACKAGE_HASH_BYTES;
 }
 
 // ---- writing ----
 
-static void put(Saving *s, const void *data, int64_t n) {
-    static const char zeros[TVC_ALIGN];
+static void put_bytes(Saving *s, const void *data, int64_t n) {
     if (n && XXH3_128bits_update(s->hash, data, (size_t)n) != XXH_OK) fail(s->cx, E_INTERNAL, "hashing failed");
     file_write(s->file, data, (size_t)n);
-    int64_t pad = align_up(n) - n;
-    XXH3_128bits_update(s->hash, zeros, (size_t)pad);
-    file_write(s->file, zeros, (size_t)pad);
 }
 
-static void put_weights(Saving *s) {
-    int64_t end = 0;
-    for (int i = 0; i < s->p->nslot; i++) {
-        if (s->slots[i].weight < end) continue;                  // none, or shared with an earlier one
-        int64_t bytes = desc_bytes(&s->slots[i].desc);
-        put(s, weight_of(s, i), bytes);
-        end += align_up(bytes);
-    }
+static void pad(Saving *s, int64_t n) {
+    static const char zeros[TVC_ALIGN];
+    put_bytes(s, zeros, align_up(n) - n);
+}
+
+static void put(Saving *s, const void *data, int64_t n) {
+    put_bytes(s, data, n);
+    pad(s, n);
+}
+
+static void put_all(Saving *s) {
+    put_bytes(s, &s->header, sizeof s->header);
+    for (int t = 0; t < s->n; t++) put_bytes(s, &s->target[t].record, sizeof(PackageTarget));
+    pad(s, (int64_t)sizeof s->header + s->n * (int64_t)sizeof(PackageTarget));
+    for (int t = 0; t < s->n; t++)
+        for (int i = 0; i < PACKAGE_NSECTIONS; i++) put(s, s->target[t].data[i], s->target[t].record.section[i].bytes);
+    put(s, s->meta, s->header.meta.bytes);
+    for (int i = 0; i < s->nstored; i++) put(s, s->stored[i].at, s->stored[i].bytes);
 }
 
 static void put_hash(Saving *s) {
@@ -106,22 +135,16 @@ static void start_hash(Saving *s) {
     XXH3_128bits_reset(s->hash);
 }
 
-void program_save(Cx *cx, const char *path, const Program *p, const char *meta, size_t meta_bytes) {
-    Fault f;
-    if (program_check(p, &f)) fail(cx, f.code, "%s", f.text);
-    Saving s = {.cx = cx, .p = p, .slots = NEW(cx, Slot, p->nslot), .header = {
-        .magic = PACKAGE_MAGIC, .order = PACKAGE_ORDER, .version = PACKAGE_VERSION, .machine = (int32_t)machine_host(),
-        .target = p->target, .isa = p->isa, .lanes = p->lanes, .arena_bytes = p->arena_bytes, .keep_bytes = p->keep_bytes,
-        .max_batch = p->max_batch,
+void program_save(Cx *cx, const char *path, const Program *const *p, int n, const char *meta, size_t meta_bytes) {
+    Saving s = {.cx = cx, .n = n, .target = NEW(cx, Target, n), .meta = meta, .header = {
+        .magic = PACKAGE_MAGIC, .order = PACKAGE_ORDER, .version = PACKAGE_VERSION, .ntarget = n, .meta.bytes = (int64_t)meta_bytes,
     }};
-    if (p->nslot) memcpy(s.slots, p->slots, sizeof(Slot) * (size_t)p->nslot);
-    set_sections(&s, meta, meta_bytes);
+    if (n < 1 || n > PACKAGE_MOST_TARGETS) fail(cx, E_USAGE, "a package of %d targets: at most %d", n, PACKAGE_MOST_TARGETS);
+    for (int i = 0; i < n; i++) set_target(&s, &s.target[i], p[i]);
     set_offsets(&s);
     start_hash(&s);
     s.file = file_create(cx, path);
-    put(&s, &s.header, sizeof s.header);
-    for (int i = 0; i < PACKAGE_WEIGHTS; i++) put(&s, s.data[i], s.header.section[i].bytes);
-    put_weights(&s);
+    put_all(&s);
     put_hash(&s);
     file_commit(s.file);
 }

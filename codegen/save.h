@@ -4,8 +4,8 @@
 #include "ir/base.h"
 #include "runtime/program.h"
 
-// Write `p`, its code (from memory or from its file), the weights it points at and `meta` (JSON)
-// to `path`, whole or not at all. Slots with the same bytes share them. Same program, same file.
-void program_save(Cx *cx, const char *path, const Program *p, const char *meta, size_t meta_bytes);
+// Write programs, one per target, their code (from memory or from its file), the weights they point at and
+// `meta` (JSON) to `path`, whole or not at all. Equal weights are stored once. Same programs, same file.
+void program_save(Cx *cx, const char *path, const Program *const *p, int n, const char *meta, size_t meta_bytes);
 
 #endif

@@ -26,7 +26,8 @@ static const char source_text[] =
 
 enum { BATCH = 6 };
 enum { X, Y, FOLDED, WEIGHT, BIAS, BIAS_NEXT, COUNTS, NBUFFERS };
-static char text[] = "\0fold\0apply\0learn\0pick\0count\0init\0forward\0train\0odd\0x\0y\0w\0bias\0counts";
+static char text[] = "\0fold\0apply\0learn\0pick\0count\0init\0forward\0train\0odd\0x\0y\0w\0bias\0counts"
+                     "\0cuda:sm_80\0cuda:sm_90\0cuda:compute_75";
 static int32_t at(const char *word) {
     for (int i = 1; i < (int)sizeof text; i += (int)strlen(text + i) + 1)
         if (!strcmp(text + i, word)) return i;

@@ -20,20 +20,22 @@ static char *path_of(const char *name) {
     return path;
 }
 
-typedef struct Save { Cx *cx; const Program *p; const char *path; } Save;
+typedef struct Save { Cx *cx; const Program *const *p; int n; const char *path; } Save;
 
 static void save(void *arg) {
     Save *s = arg;
-    program_save(s->cx, s->path, s->p, meta, sizeof meta - 1);
+    program_save(s->cx, s->path, s->p, s->n, meta, sizeof meta - 1);
 }
 
-static Err save_as(const Program *p, const char *path) {
+static Err save_all(const Program *const *p, int n, const char *path) {
     Cx *cx = cx_new();
-    Save s = {cx, p, path};
+    Save s = {cx, p, n, path};
     Err e = cx_guard(cx, save, &s) ? E_OK : cx->code;
     cx_free(cx);
     return e;
 }
+
+static Err save_as(const Program *p, const char *path) { return save_all(&p, 1, path); }
 
 // The whole file at an aligned address of its own, so that a read behind its end is caught.
 static char *load(const char *path, int64_t *n) {
@@ -61,7 +63,7 @@ static void round_trip(void **state) {
     assert_int_equal(save_as(&f.p, path_of("a.tvc")), E_OK);
     Package p;
     Fault why = {0};
-    if (package_open(&p, path_of("a.tvc"), &why)) fail_msg("%s", why.text);
+    if (package_open(&p, path_of("a.tvc"), NULL, &why)) fail_msg("%s", why.text);
     assert_int_equal(p.meta_bytes, sizeof meta - 1);
     assert_memory_equal(p.meta, meta, sizeof meta - 1);
     assert_int_equal(p.program.nstep, f.p.nstep);
@@ -94,24 +96,43 @@ static void same_program_same_bytes(void **state) {
     }
     assert_int_equal(n[0], n[1]);
     assert_memory_equal(bytes[0], bytes[1], (size_t)n[0]);
-    assert_int_equal(((PackageHeader *)(void *)bytes[0])->section[PACKAGE_WEIGHTS].bytes, 64);
+    assert_int_equal(((PackageHeader *)(void *)bytes[0])->weights.bytes, 64);
     free(bytes[0]), free(bytes[1]);
 }
 
-// A package without code: small enough to try every byte.
+// The program as if for a GPU: its kernels are in two binaries, each started on a grid.
+typedef struct GpuFixture { Fixture f; Grid grids[5]; Part parts[2]; char code[192]; } GpuFixture;
+
+static void make_gpu_program(GpuFixture *g, const char *target) {
+    make_program(&g->f);
+    Program *p = &g->f.p;
+    memset(g->code, 7, sizeof g->code);
+    for (int i = 0; i < 5; i++) {
+        g->grids[i] = (Grid){.threads = 256, .part = i % 2};
+        for (int d = 0; d < 3; d++) g->grids[i].axis[d] = (GridAxis){.items = BATCH, .per_block = 2, .grows = d == 0};
+        g->f.steps[i].grid = i;
+    }
+    g->parts[0] = (Part){0, 100}, g->parts[1] = (Part){128, 64};
+    p->grids = g->grids, p->ngrid = 5, p->parts = g->parts, p->npart = 2;
+    p->code_path = NULL, p->code = g->code, p->code_bytes = sizeof g->code, p->target = at(target);
+}
+
+// A package for two targets, without code for the CPU: small enough to try every byte.
 static char *small_package(int64_t *n) {
     Fixture f;
+    GpuFixture g;
     make_program(&f);
+    make_gpu_program(&g, "cuda:sm_80");
     f.p.nstep = 0, f.p.nref = 0, f.p.code_path = NULL;
     for (int i = 0; i < f.p.nfunction; i++) f.functions[i].from = f.functions[i].to = 0;
-    assert_int_equal(save_as(&f.p, path_of("c.tvc")), E_OK);
+    assert_int_equal(save_all((const Program *[]){&f.p, &g.f.p}, 2, path_of("c.tvc")), E_OK);
     return load(path_of("c.tvc"), n);
 }
 
 static void refused(const char *bytes, int64_t n, const char *doing, int64_t at) {
     Package p;
     Fault why = {0};
-    Err e = package_read(&p, bytes, n, &why);
+    Err e = package_read(&p, bytes, n, NULL, &why);
     package_close(&p);
     if ((e != E_MALFORMED && e != E_DEVICE) || !*why.text) fail_msg("%s %lld: %d %s", doing, (long long)at, e, why.text);
 }
@@ -128,7 +149,7 @@ static void every_byte_counts(void **state) {
         }
     Package p;
     Fault why;
-    assert_int_equal(package_read(&p, bytes, n, &why), E_OK);
+    assert_int_equal(package_read(&p, bytes, n, NULL, &why), E_OK);
     package_close(&p);
     free(bytes);
 }
@@ -154,7 +175,7 @@ static void every_number_is_checked(void **state) {
     static const int32_t values[] = {-1, 0, 1, 63, 1000, INT32_MAX, INT32_MIN};
     int64_t n, weights_at;
     char *bytes = small_package(&n);
-    memcpy(&weights_at, bytes + offsetof(PackageHeader, section[PACKAGE_WEIGHTS].offset), 8);
+    memcpy(&weights_at, bytes + offsetof(PackageHeader, weights.offset), 8);
     for (int64_t i = 0; i + 4 <= weights_at; i += 4)
         for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
             int32_t old;
@@ -163,7 +184,7 @@ static void every_number_is_checked(void **state) {
             sign(bytes, n);
             Package p;
             Fault why = {0};
-            if (!package_read(&p, bytes, n, &why) && p.program.arena_bytes + p.program.keep_bytes < 1 << 20)
+            if (!package_read(&p, bytes, n, NULL, &why) && p.program.arena_bytes + p.program.keep_bytes < 1 << 20)
                 session_free(session_new(&p.program, &(SessionOptions){.device = "null"}, &why));
             package_close(&p);
             memcpy(bytes + i, &old, 4);
@@ -174,7 +195,7 @@ static void every_number_is_checked(void **state) {
 static Err reopen(char *bytes, int64_t n, Fault *why) {
     Package p;
     sign(bytes, n);
-    Err e = package_read(&p, bytes, n, why);
+    Err e = package_read(&p, bytes, n, NULL, why);
     package_close(&p);
     return e;
 }
@@ -193,12 +214,13 @@ static void other_machines(void **state) {
     const char *lack = isa_lacking(ISA_AVX512);
     assert_int_equal(e, lack ? E_DEVICE : E_OK);
     if (lack) assert_non_null(strstr(why.text, lack));
-    h->machine = machine_host() == MACHINE_AARCH64 ? MACHINE_X86_64 : MACHINE_AARCH64;
+    PackageTarget *t = (PackageTarget *)(h + 1);
+    t->machine = machine_host() == MACHINE_AARCH64 ? MACHINE_X86_64 : MACHINE_AARCH64;
     assert_int_equal(reopen(bytes, n, &why), E_DEVICE);
-    assert_non_null(strstr(why.text, machine_name(h->machine)));
-    h->machine = 77;
+    assert_non_null(strstr(why.text, machine_name(t->machine)));
+    t->machine = 77;
     assert_int_equal(reopen(bytes, n, &why), E_MALFORMED);
-    h->machine = (int32_t)machine_host(), h->version = 99;
+    t->machine = (int32_t)machine_host(), h->version = 99;
     assert_int_equal(reopen(bytes, n, &why), E_MALFORMED);
     assert_non_null(strstr(why.text, "99"));
     h->order = 0x04030201;
@@ -206,22 +228,54 @@ static void other_machines(void **state) {
     free(bytes);
 }
 
+// Of several targets the one that fits best is opened; they share their weights.
+static void several_targets(void **state) {
+    (void)state;
+    Fixture f;
+    GpuFixture g[3];
+    static const char *const names[] = {"cuda:sm_80", "cuda:compute_75", "cuda:sm_90"};
+    static const struct { const char *device, *chosen; } ask[] = {
+        {"cuda:sm_80", "cuda:sm_80"}, {"cuda:sm_86", "cuda:sm_80"}, {"cuda:sm_90", "cuda:sm_90"},
+        {"cuda:sm_120", "cuda:compute_75"}, {"cuda:sm_75", "cuda:compute_75"}, {"cpu", ""}, {NULL, ""}};
+    Package p;
+    Fault why = {0};
+    make_program(&f);
+    for (int i = 0; i < 3; i++) make_gpu_program(&g[i], names[i]);
+    assert_int_equal(save_all((const Program *[]){&g[0].f.p, &f.p, &g[1].f.p, &g[2].f.p}, 4, path_of("e.tvc")), E_OK);
+    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
+        if (package_open(&p, path_of("e.tvc"), ask[i].device, &why)) fail_msg("%s: %s", ask[i].device, why.text);
+        assert_string_equal(program_text(&p.program, p.program.target), ask[i].chosen);
+        assert_memory_equal(p.program.weights[2], weight, sizeof weight);
+        package_close(&p);
+    }
+    assert_int_equal(package_open(&p, path_of("e.tvc"), "cuda:sm_70", &why), E_DEVICE);
+    package_close(&p);
+    assert_int_equal(save_all((const Program *[]){&g[0].f.p}, 1, path_of("e.tvc")), E_OK);
+    assert_int_equal(package_open(&p, path_of("e.tvc"), "cpu", &why), E_DEVICE);
+    assert_non_null(strstr(why.text, "cuda:sm_80"));
+    package_close(&p);
+    assert_int_equal(package_open(&p, path_of("e.tvc"), NULL, &why), E_OK);
+    assert_null(session_new(&p.program, &(SessionOptions){.device = "cpu"}, &why));
+    assert_int_equal(why.code, E_DEVICE);
+    package_close(&p);
+}
+
 static void files_that_are_none(void **state) {
     (void)state;
     Package p;
     Fault why;
-    assert_int_equal(package_open(&p, path_of("none.tvc"), &why), E_IO);
-    assert_int_equal(package_open(&p, folder, &why), E_IO);
-    assert_int_equal(package_open(&p, "/dev/zero", &why), E_IO);
+    assert_int_equal(package_open(&p, path_of("none.tvc"), NULL, &why), E_IO);
+    assert_int_equal(package_open(&p, folder, NULL, &why), E_IO);
+    assert_int_equal(package_open(&p, "/dev/zero", NULL, &why), E_IO);
     fclose(fopen(path_of("empty.tvc"), "wb"));
-    assert_int_equal(package_open(&p, path_of("empty.tvc"), &why), E_MALFORMED);
-    assert_int_equal(package_open(&p, library, &why), E_MALFORMED);
+    assert_int_equal(package_open(&p, path_of("empty.tvc"), NULL, &why), E_MALFORMED);
+    assert_int_equal(package_open(&p, library, NULL, &why), E_MALFORMED);
     package_close(&p);
     Fixture f;
     make_program(&f);
     f.p.max_batch = 0;
     assert_int_equal(save_as(&f.p, path_of("none.tvc")), E_MALFORMED);       // nor is nonsense written
-    assert_int_equal(package_open(&p, path_of("none.tvc"), &why), E_IO);
+    assert_int_equal(package_open(&p, path_of("none.tvc"), NULL, &why), E_IO);
 }
 
 int main(void) {
@@ -232,6 +286,7 @@ int main(void) {
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(every_number_is_checked),
         cmocka_unit_test(other_machines),
+        cmocka_unit_test(several_targets),
         cmocka_unit_test(files_that_are_none),
     };
     return cmocka_run_group_tests(tests, compile_code, remove_code);

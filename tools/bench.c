@@ -32,7 +32,7 @@ static Engine *open_engine(Bench *b) {
     const Args *a = b->a;
     EngineOptions o = asked_engine(a, 0);
     ImportOptions import = asked_import(a);
-    const Package *p = package_of_file(a->cx, a->pos[0]);
+    const Package *p = package_of_file(a->cx, a->pos[0], &o);
     if (p) {
         Engine *e = engine_of_package(a->cx, p, a->pos[0], &o);
         if (import.max_batch > e->max_batch)

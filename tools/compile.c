@@ -19,6 +19,15 @@ static json_t *buffers_json(const Program *p) {
     return list;
 }
 
+static void grid_json(json_t *o, const Program *p, const Grid *g) {
+    json_t *blocks = json_array();
+    for (int d = 0; d < 3; d++) json_array_append_new(blocks, json_integer(grid_blocks(g, d, p->max_batch, p->max_batch)));
+    json_put(o, "blocks", blocks);
+    json_put(o, "threads", json_integer(g->threads));
+    json_put(o, "registers", json_integer(g->registers));
+    json_put(o, "spilled_bytes", json_integer(g->spilled));
+}
+
 static json_t *steps_json(Cx *cx, const Program *p, const Function *f) {
     json_t *list = json_array();
     for (int i = f->from; i < f->to; i++) {
@@ -26,7 +35,12 @@ static json_t *steps_json(Cx *cx, const Program *p, const Function *f) {
         json_t *o = json_object(), *writes = json_array(), *reads = json_array();
         for (int k = 0; k < s->nref; k++)
             json_array_append_new(k < s->nwritten ? writes : reads, json_integer(p->refs[s->ref + k]));
-        json_put(o, "kernel", text_json(cx, program_text(p, s->label)));
+        const char *label = program_text(p, s->label), *schedule = strrchr(label, ' ');
+        json_put(o, "kernel", text_json(cx, label));
+        json_put(o, "schedule", text_json(cx, schedule ? schedule + 1 : label));
+        json_put(o, "flops", json_real(s->flops));
+        json_put(o, "bytes", json_real(s->bytes));
+        if (p->target && s->kind == STEP_CODE) grid_json(o, p, &p->grids[s->grid]);
         json_put(o, "writes", writes);
         json_put(o, "reads", reads);
         json_array_append_new(list, o);
@@ -59,10 +73,10 @@ static json_t *plan_json(Cx *cx, const Program *p) {
 }
 
 // ---- what was done ----
-static void print_json(const Args *a, Model *m, const Heads *h, const Compiled *c, const char *out) {
-    json_t *o = json_start(a->cx);
-    report_heads(m, o, h);
-    json_put(o, "target", text_json(a->cx, c->target));
+typedef struct Result { const Compiled *const *c; int n; const char *out; } Result;      // one per target
+
+static void put_compiled(Cx *cx, json_t *o, const Compiled *c) {
+    json_put(o, "target", text_json(cx, c->target));
     json_put(o, "kernels", json_integer(c->kernels));
     json_put(o, "kernels_init", json_integer(c->kernels_init));
     json_put(o, "kernels_unfused", json_integer(c->kernels_unfused));
@@ -72,22 +86,55 @@ static void print_json(const Args *a, Model *m, const Heads *h, const Compiled *
     json_put(o, "keep_bytes", json_integer(c->program->keep_bytes));
     json_put(o, "max_batch", json_integer(c->program->max_batch));
     json_put(o, "compile_seconds", json_real(c->seconds));
-    json_put(o, "compiler", text_json(a->cx, c->compiler));
+    json_put(o, "compiler", text_json(cx, c->compiler));
     json_put(o, "cached", json_boolean(c->cached));
-    json_put(o, "output", text_json(a->cx, out));
-    json_put(o, "plan", plan_json(a->cx, c->program));
+    json_put(o, "plan", plan_json(cx, c->program));
+}
+
+// The first target's numbers, and those of the others in more_targets.
+static void print_json(const Args *a, Model *m, const Heads *h, const Result *r) {
+    json_t *o = json_start(a->cx), *more = json_array();
+    report_heads(m, o, h);
+    json_put(o, "output", text_json(a->cx, r->out));
+    put_compiled(a->cx, o, r->c[0]);
+    for (int i = 1; i < r->n; i++) {
+        json_t *one = json_object();
+        put_compiled(a->cx, one, r->c[i]);
+        json_array_append_new(more, one);
+    }
+    json_put(o, "more_targets", more);
     json_print(o);
 }
 
-static void print_text(const Args *a, const Heads *h, const Compiled *c, const char *out) {
-    const Program *p = c->program;
+static void print_text(const Args *a, const Heads *h, const Result *r) {
     if (h->n) printf("head      %s: %s\n", node_label(a->cx, h->head[0].node), h->head[0].why);
     else printf("head      none: %s\n", h->why_none);
-    printf("kernels   %d, of %d operators (%d more run once)\n", c->kernels, c->kernels_unfused, c->kernels_init);
-    double arena = (double)p->functions[1].arena_bytes, bound = (double)p->functions[1].live_bound;
-    printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", arena / 1e6, bound > 0 ? arena / bound : 1, bound / 1e6);
-    printf("time      %.2f s%s for %s\n", c->seconds, c->cached ? " (code from the cache)" : "", c->target);
-    if (out) printf("package   %s\n", cx_show(a->cx, out));
+    for (int i = 0; i < r->n; i++) {
+        const Compiled *c = r->c[i];
+        const Program *p = c->program;
+        double arena = (double)p->functions[1].arena_bytes, bound = (double)p->functions[1].live_bound;
+        printf("kernels   %d, of %d operators (%d more run once)\n", c->kernels, c->kernels_unfused, c->kernels_init);
+        printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", arena / 1e6, bound > 0 ? arena / bound : 1, bound / 1e6);
+        printf("time      %.2f s%s for %s\n", c->seconds, c->cached ? " (code from the cache)" : "", c->target);
+    }
+    if (r->out) printf("package   %s\n", cx_show(a->cx, r->out));
+}
+
+// ---- compiling ----
+static int count_targets(const Args *a, const char *out) {
+    int n = 0;
+    for (int at = 0; arg_next(a, OPT_TARGET, &at);) n++;
+    if (n > 1 && !out) fail(a->cx, E_USAGE, "--target more than once is for a package: add -o OUT.tvc");
+    return n > 0 ? n : 1;
+}
+
+static const Compiled *compile_for(const Args *a, Model *m, int which) {
+    ImportOptions import = asked_import(a);
+    CompileOptions o = asked_compile(a, which);
+    o.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
+    const Compiled *c = graph_compile(model_import(m, &import), &o);
+    if (c->formulas && !c->compiler) cx_note(a->cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
+    return c;
 }
 
 Err run_compile(const Args *a) {
@@ -101,15 +148,14 @@ Err run_compile(const Args *a) {
     Heads heads = same ? edited.heads : heads_find(m, NULL);
     RunMeta run = meta_of_model(cx, m);
     const char *meta = meta_json(cx, m, &run);
-    ImportOptions import = asked_import(a);
-    CompileOptions o = asked_compile(a, 0);
-    o.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
-    Compiled *c = graph_compile(model_import(m, &import), &o);
-    if (!c->compiler) cx_note(cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
-    if (out) program_save(cx, out, c->program, meta, strlen(meta));
-    if (arg_given(a, OPT_JSON)) print_json(a, m, &heads, c, out);
-    else print_text(a, &heads, c, out);
-    if (out) print_next("tvc run %s cat.jpg", cx_show(cx, out));
-    else print_next("tvc run %s cat.jpg", cx_show(cx, a->pos[0]));
+    int n = count_targets(a, out);
+    const Compiled **c = NEW(cx, const Compiled *, n);
+    const Program **p = NEW(cx, const Program *, n);
+    for (int i = 0; i < n; i++) c[i] = compile_for(a, m, i), p[i] = c[i]->program;
+    if (out) program_save(cx, out, p, n, meta, strlen(meta));
+    Result r = {c, n, out};
+    if (arg_given(a, OPT_JSON)) print_json(a, m, &heads, &r);
+    else print_text(a, &heads, &r);
+    print_next("tvc run %s cat.jpg", cx_show(cx, out ? out : a->pos[0]));
     return E_OK;
 }

@@ -59,12 +59,19 @@ bool is_package(const char *path) {
     return yes;
 }
 
-Package *package_of_file(Cx *cx, const char *path) {
+// Where no device was asked for, the CPU does what no target of the package does on the GPU.
+Package *package_of_file(Cx *cx, const char *path, const EngineOptions *o) {
     if (!is_package(path)) return NULL;
     Package *p = NEW(cx, Package, 1);
     cx_defer(cx, close_package, p);
     Fault f;
-    if (package_open(p, path, &f)) fail(cx, f.code, "%s: %s", cx_show(cx, path), f.text);
+    const char *gpu = o->compile.target;
+    Err e = package_open(p, path, gpu ? gpu : o->session.device ? "cpu" : NULL, &f);
+    if (e == E_DEVICE && gpu && !o->session.device) {
+        package_close(p);
+        e = package_open(p, path, "cpu", &f);
+    }
+    if (e) fail(cx, f.code, "%s: %s", cx_show(cx, path), f.text);
     return p;
 }
 

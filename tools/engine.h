@@ -41,6 +41,6 @@ void engine_run(Engine *e);
 const void *engine_read(const Engine *e, int i);                  // until the next run
 
 bool is_package(const char *path);                                // does the file begin like one?
-Package *package_of_file(Cx *cx, const char *path);               // NULL: it is no package
+Package *package_of_file(Cx *cx, const char *path, const EngineOptions *o);       // for its device; NULL: it is no package
 
 #endif

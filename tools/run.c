@@ -37,9 +37,8 @@ static const char **kept_values(const Args *a, Model *m) {
     return keep;
 }
 
-static void open_model(Run *r, const char *path) {
+static void open_model(Run *r, const char *path, const EngineOptions *o) {
     const Args *a = r->a;
-    EngineOptions o = asked_engine(a, 0);
     Model *m = asked_model(a, path);
     ImportOptions import = asked_import(a);
     import.keep = kept_values(a, m);
@@ -48,14 +47,13 @@ static void open_model(Run *r, const char *path) {
     const ValueInfo *v = picture_input(m);
     if (r->pictures.n && !v) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
     if (r->pictures.n) r->prepare = pictures_choose(a, &r->meta.recipe, v, &import).prepare;
-    r->e = engine_of_graph(model_import(m, &import), &o);
+    r->e = engine_of_graph(model_import(m, &import), o);
 }
 
-static void open_package(Run *r, const Package *p, const char *path) {
+static void open_package(Run *r, const Package *p, const char *path, const EngineOptions *o) {
     if (arg_given(r->a, OPT_VALUES)) fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
-    EngineOptions o = asked_engine(r->a, 0);
     r->meta = meta_of_package(r->cx, p, path);
-    r->e = engine_of_package(r->cx, p, path, &o);
+    r->e = engine_of_package(r->cx, p, path, o);
     if (!r->pictures.n) return;
     if (r->e->ninput == 0) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
     TensorDesc d = engine_input(r->e, 0);
@@ -189,9 +187,10 @@ Err run_run(const Args *a) {
     json_put(json_start(a->cx), "answers", r.answers);
     r.feeds = feeds_read(a);
     if (a->npos > 1) r.pictures = gather_pictures(a->cx, a->npos - 1, a->pos + 1);
-    const Package *p = package_of_file(a->cx, a->pos[0]);
-    if (p) open_package(&r, p, a->pos[0]);
-    else open_model(&r, a->pos[0]);
+    EngineOptions o = asked_engine(a, 0);
+    const Package *p = package_of_file(a->cx, a->pos[0], &o);
+    if (p) open_package(&r, p, a->pos[0], &o);
+    else open_model(&r, a->pos[0], &o);
     if (arg_given(a, OPT_LABELS)) r.meta.labels = labels_read(a->cx, arg_text(a, OPT_LABELS, NULL));
     if (r.e->noutput == 0) fail(a->cx, E_UNSUPPORTED, "the model has no output");
     if (r.pictures.n) run_pictures(&r);

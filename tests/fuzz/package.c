@@ -17,12 +17,12 @@ static bool has_formula(const Program *p) {
     return false;
 }
 
-static void try_package(const void *bytes, int64_t n) {
+static void try_package(const void *bytes, int64_t n, const char *device) {
     Package p;
     Fault f;
-    if (!package_read(&p, bytes, n, &f) && p.program.arena_bytes + p.program.keep_bytes < MOST_MEMORY && !p.program.code &&
+    if (!package_read(&p, bytes, n, device, &f) && p.program.arena_bytes + p.program.keep_bytes < MOST_MEMORY && (device || !p.program.code) &&
         !has_formula(&p.program)) {
-        Session *s = session_new(&p.program, &(SessionOptions){.threads = 1}, &f);
+        Session *s = device ? NULL : session_new(&p.program, &(SessionOptions){.device = "cpu", .threads = 1}, &f);
         if (!s) s = session_new(&p.program, &(SessionOptions){.device = "null"}, &f);
         for (int i = 0; s && i < p.program.nfunction; i++) session_call(s, i, &f);
         session_free(s);
@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     XXH128_canonical_t hash;
     XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes, size - PACKAGE_HASH_BYTES));
     memcpy((char *)bytes + size - PACKAGE_HASH_BYTES, hash.digest, PACKAGE_HASH_BYTES);
-    try_package(bytes, n);
+    try_package(bytes, n, NULL);
+    try_package(bytes, n, "cuda:sm_90");
     free(bytes);
     return 0;
 }
