@@ -9,6 +9,6 @@ Node *unblock(Graph *g, Node *z, int64_t channels);       // and back, padding c
 Node *blocked(Graph *g, Node *n);                         // z, if n is unblock(z) of g->lanes; else NULL
 
 bool winograd_pays(Graph *g, const Node *conv);
-Node *winograd(Graph *g, Node *conv, Node *x);            // x blocked; the result, blocked
+Node *winograd(Graph *g, Node *conv, Node *x, Node *f);   // x and weights f blocked; the result, blocked
 
 #endif

@@ -112,7 +112,7 @@ static Node *conv(Graph *g, Node *n) {
     if (w.rank != 2 || n->type != DT_F32) return NULL;
     if (w.group > 1 && w.group == x->shape.d[1] && w.group == n->shape.d[1]) return depthwise(g, n, &w);
     if (w.group > 1) return grouped(g, n, w);
-    if (!g->direct && winograd_pays(g, n)) return unblock(g, winograd(g, n, block(g, x, g->lanes)), n->shape.d[1]);
+    if (!g->direct && winograd_pays(g, n)) return unblock(g, winograd(g, n, block(g, x, g->lanes), pack(g, n->in[1], g->lanes)), n->shape.d[1]);
     int64_t b = block_size(g, x);
     Node *z = graph_op(g, OP_ConvBlk, n->attr, 2, (Node *[]){block(g, x, b), pack(g, n->in[1], b)});
     return unblock(g, z, n->shape.d[1]);

@@ -18,7 +18,7 @@ typedef struct Tool {
     char **argv;
     int argc;
     TrainOptions train;
-    double lr, momentum, decay, threads, profile, interpret, freeze, aux, repeat;
+    double lr, momentum, decay, threads, profile, interpret, freeze, aux;
     FILE *out;
 } Tool;
 
@@ -54,7 +54,7 @@ static void numbers(Tool *t, const char *arg) {
         {"dampening", &o->dampening, NULL}, {"lr_decay", &o->lr_decay, NULL}, {"alpha", &o->rho, NULL},
         {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
         {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
-        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"repeat", &t->repeat, NULL},
+        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL},
     };
     const char *v;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -64,9 +64,9 @@ static void numbers(Tool *t, const char *arg) {
     }
 }
 
-static double now(void) {
+static double now(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -91,11 +91,14 @@ static void call(Tool *t, Session *s, int fn) {
     if (session_call(s, fn, &f)) fail(t->cx, f.code, "%s", f.text);
 }
 
-static void report(Tool *t, Session *s, const Program *p, const double *seconds) {
-    const double *each = session_seconds(s);
-    printf("seconds");
-    for (int i = 0; i < (int)t->repeat; i++) printf(" %.4f", seconds[i]);
-    printf("\narena_bytes %lld\nkeep_bytes %lld\n", (long long)p->arena_bytes, (long long)p->keep_bytes);
+static void print_seconds(const char *what, const double *seconds, int64_t n) {
+    printf("%s", what);
+    for (int64_t i = 0; i < n; i++) printf(" %.4f", seconds[i]);
+    printf("\n");
+}
+
+static void report(const Program *p, const double *each) {
+    printf("arena_bytes %lld\nkeep_bytes %lld\n", (long long)p->arena_bytes, (long long)p->keep_bytes);
     for (int i = p->functions[FN_TRAIN_STEP].from; each && i < p->functions[FN_TRAIN_STEP].to; i++)
         printf("%9.4f ms %8.1f GFLOP/s %7.1f GB/s  %s\n", 1e3 * each[i], p->steps[i].flops / each[i] * 1e-9,
                p->steps[i].bytes / each[i] * 1e-9, program_text(p, p->steps[i].label));
@@ -119,15 +122,15 @@ static void work(void *arg) {
     if (!s) fail(cx, f.code, "%s", f.text);
     cx_defer(cx, (void (*)(void *))session_free, s);
     const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
-    double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps);
+    double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps), *cpu = NEW(cx, double, steps);
     for (int64_t k = 0; k < steps; k++) {
         feed(s, 0, x, k % (x->dim[0] / batch));
         feed(s, session_slot(s, "tvc.target"), y, k % (y->dim[0] / batch));
         set(s, "tvc.step", (double)k + 1), set(s, "lr.0", t->lr), set(s, "momentum.0", t->momentum), set(s, "weight_decay.0", t->decay);
         session_set_step(s, (uint64_t)k);
-        double began = now();
+        double began = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);
         call(t, s, FN_FEATURES), call(t, s, FN_TRAIN_STEP);
-        seconds[k] = now() - began;
+        seconds[k] = now(CLOCK_MONOTONIC) - began, cpu[k] = now(CLOCK_PROCESS_CPUTIME_ID) - used;
         int slot = session_slot(s, "tvc.loss");
         loss[k] = dtype_get_f(session_desc(s, slot).type, session_data(s, slot));
     }
@@ -136,8 +139,9 @@ static void work(void *arg) {
         TensorDesc d = session_desc(s, i);
         if (p->slots[i].role == SLOT_PARAM) put(t, program_text(p, p->slots[i].name), d.type, session_data(s, i), desc_bytes(&d));
     }
-    t->repeat = (double)steps;
-    if (t->profile != 0) report(t, s, p, seconds);
+    if (t->profile == 0) return;
+    print_seconds("seconds", seconds, steps), print_seconds("cpu", cpu, steps);
+    report(p, session_seconds(s));
 }
 
 int main(int argc, char **argv) {
