@@ -13,9 +13,9 @@ double seconds_now(void) {
 
 static int lanes_of(int isa) { return isa == ISA_AVX512 ? 16 : isa == ISA_AVX2 ? 8 : 4; }
 
-// A Concat whose parts were all written into its buffer has nothing left to do.
+// A Concat or Weave whose parts were all written into its buffer has nothing left to do.
 static bool made_by_parts(const Node *n) {
-    return n->op == OP_Concat && n->in[0]->home == n && n->in[1]->home == n;
+    return op_joins(n) && n->in[0]->home == n && n->in[1]->home == n;
 }
 
 static bool has_kernel(const Node *n) {

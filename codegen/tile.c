@@ -13,7 +13,7 @@
 // o by np rows of p, all of q.
 #include "factors.h"
 
-enum { LONG_SUM = 512 };          // terms; then an indirect epilogue costs less than 1 %, and halves what is compiled
+enum { LONG_SUM = 512, PART = 512 };  // terms; then an indirect epilogue costs less than 1 %, and halves what is compiled
 
 typedef struct Tile {
     Factors f;
@@ -22,6 +22,8 @@ typedef struct Tile {
     int nouter;
     bool wide;                                    // o is the lane's variable, in steps of a vector
     int64_t ob, np, nq;                           // the tile's size along o, p, q
+    int cut;                                      // sums of parts: red[cut] goes in steps of `part`; or -1
+    int64_t part;
 } Tile;
 
 static int64_t extent(Out *o, Expr *v) { return var_extent(o->k, v); }
@@ -109,25 +111,37 @@ static void size(Out *o, Tile *t) {
     if (t->np > extent(o, t->p)) t->np = extent(o, t->p);
 }
 
+static int64_t terms(Out *o, const Tile *t) {
+    int64_t n = 1;
+    for (int r = 0; r < t->f.nred; r++) n *= extent(o, t->f.red[r]);
+    return n;
+}
+
+// A sum of many terms is one of partial sums, in pieces of equal size: its rounding errors stay those of a short one.
+static void cut_sum(Out *o, Tile *t) {
+    int64_t inner = 1;
+    int r = t->f.nred - 1;
+    t->cut = -1;
+    if (terms(o, t) < 2 * PART) return;
+    for (; r > 0 && inner * extent(o, t->f.red[r]) <= PART; r--) inner *= extent(o, t->f.red[r]);
+    int64_t n = extent(o, t->f.red[r]), most = PART / inner, pieces = (n + most - 1) / most;
+    t->cut = r, t->part = (n + pieces - 1) / pieces;
+}
+
 static void place(Out *o, Expr *v, const char *at) {
     if (v) line(o, "const long v%d = t%d + %s;", (int)v->i, (int)v->i, at);
 }
 
 static bool is_costly(const Expr *e) { return e->op == K_EXP || e->op == K_LOG || e->op == K_TANH || e->op == K_ERF; }
 
-// sum over the reductions, into a0_0 .. a1_13
-static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
-    int px = (int)(np * nq), ob = (int)t->ob, opened = 0;
-    const Factors *f = &t->f;
-    for (int i = 0; i < ob; i++)
+static void zero_sums(Out *o, const Tile *t, int px) {
+    for (int i = 0; i < t->ob; i++)
         for (int p = 0; p < px; p++) line(o, "vf a%d_%d = {0};", i, p);
-    begin(o, "{");
-    place(o, t->o, "0"), place(o, t->p, "0"), place(o, t->q, "0");
-    if (!t->wide) line(o, "const long v%d = 0;", (int)t->lane->i);
-    for (int r = 0; r < f->nred; r++) {
-        if (r == f->nred - 1 && extent(o, f->red[r]) % o->lanes == 0) line(o, "#pragma GCC unroll 2");
-        loop(o, f->red[r]), opened++;
-    }
+}
+
+static void products(Out *o, Tile *t, int64_t np, int64_t nq) {
+    const Factors *f = &t->f;
+    int px = (int)(np * nq), ob = (int)t->ob;
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
          buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
     int64_t bo = t->o ? ix_coef(f->b->a, t->o) * step(o, t) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0, aq = t->q ? ix_coef(f->a->a, t->q) : 0;
@@ -136,7 +150,39 @@ static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
         line(o, "const vf s%d = splat(a[%lldL]);", p, (long long)(p / nq * ap + p % nq * aq));
         for (int i = 0; i < ob; i++) line(o, "a%d_%d += w%d * s%d;", i, p, i, p);
     }
-    while (opened--) end(o);
+}
+
+// The loop over a part of red[cut], into fresh accumulators.
+static void begin_part(Out *o, Tile *t, int px) {
+    Expr *v = t->f.red[t->cut];
+    int x = (int)v->i;
+    const char *all = extent_text(o, v), *end = cx_fmt(o->cx, "k%d + %lldL", x, (long long)t->part);
+    begin(o, "for (long k%d = 0; k%d < %s; k%d += %lldL) {", x, x, all, x, (long long)t->part);
+    zero_sums(o, t, px);
+    if (extent(o, v) % t->part || var_is_open(o->k, v)) end = cx_fmt(o->cx, "(%s < %s ? %s : %s)", end, all, end, all);
+    begin(o, "for (long v%d = k%d; v%d < %s; v%d++) {", x, x, x, end, x);
+}
+
+// sum over the reductions, into a0_0 .. a1_13; in parts: into all[]
+static void accumulate(Out *o, Tile *t, int64_t np, int64_t nq) {
+    int px = (int)(np * nq), nred = t->f.nred;
+    if (t->cut >= 0) line(o, "vf all[%d] = {0};", (int)t->ob * px);
+    else zero_sums(o, t, px);
+    begin(o, "{");
+    place(o, t->o, "0"), place(o, t->p, "0"), place(o, t->q, "0");
+    if (!t->wide) line(o, "const long v%d = 0;", (int)t->lane->i);
+    for (int r = 0; r < nred; r++) {
+        if (r == t->cut) { begin_part(o, t, px); continue; }
+        if (r == nred - 1 && extent(o, t->f.red[r]) % o->lanes == 0) line(o, "#pragma GCC unroll 2");
+        loop(o, t->f.red[r]);
+    }
+    products(o, t, np, nq);
+    for (int r = nred - 1; r >= 0; r--) {
+        end(o);
+        if (r != t->cut) continue;
+        for (int i = 0; i < t->ob * px; i++) line(o, "all[%d] += a%d_%d;", i, i / px, i % px);
+        end(o);
+    }
     end(o);
 }
 
@@ -150,14 +196,13 @@ static void epilogue_of(Out *o, Tile *t, const char *sum) {
 
 // Where the sums are long, or f is, once in a loop over the accumulators; else on each of them.
 static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
-    double terms = 1;
-    for (int r = 0; r < t->f.nred; r++) terms *= (double)extent(o, t->f.red[r]);
     o->lane = t->lane;
-    if (terms >= LONG_SUM || expr_find(o->k->body, is_costly)) {
+    if (terms(o, t) >= LONG_SUM || expr_find(o->k->body, is_costly)) {
         const char *all = "";
         for (int i = 0; i < t->ob; i++)
             for (int p = 0; p < np * nq; p++) all = cx_fmt(o->cx, "%s%sa%d_%d", all, *all ? ", " : "", i, p);
-        line(o, "const vf all[] = {%s}, *a = all;", all);
+        if (t->cut < 0) line(o, "const vf all[] = {%s};", all);
+        line(o, "const vf *a = all;");
         begin(o, "for (long i = 0; i < %lldL; i++) for (long p = 0; p < %lldL; p++) for (long q = 0; q < %lldL; q++) {", (long long)t->ob, (long long)np, (long long)nq);
         place(o, t->o, t->wide ? "i * LANES" : "i"), place(o, t->p, "p"), place(o, t->q, "q");
         line(o, "const vf sum = *a++;");
@@ -253,6 +298,7 @@ bool schedule_tile(Out *o) {
     Tile t;
     if (!analyse_split(o, &t)) return false;
     size(o, &t);
+    cut_sum(o, &t);
     int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, each = t.ob * step(o, &t), groups = (extent(o, t.o) + each - 1) / each, restp = P % t.np;
     begin(o, "for (long u = lo; u < hi; u++) {");
     unpack_unit(o, &t, rows, groups);

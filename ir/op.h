@@ -40,6 +40,7 @@ static inline OpKind op_kind(const Node *n) { return optab[n->op].kind; }
 static inline bool op_is_leaf(const Node *n) { return op_kind(n) == LEAF; }
 static inline bool op_is_ewise(const Node *n) { return op_kind(n) == EWISE || op_kind(n) == COMM; }
 static inline bool op_is_splat(const Node *n) { return n->op == OP_Const && !n->data; }
+static inline bool op_joins(const Node *n) { return n->op == OP_Concat || n->op == OP_Weave; }      // its inputs lie in its buffer
 static inline bool op_has_expand(Op o) { return optab[o].expand != expand__; }
 static inline bool op_has_emit(Op o) { return optab[o].emit != emit__; }
 

@@ -77,6 +77,7 @@ OP( Slice,           1,  MOVE,     slice,       _,            slice       )   //
 OP( Pad,             1,  MOVE,     pad,         _,            pad         )   // attr: before, spread, sizes; f
 OP( Keep,            1,  MOVE,     same,        _,            keep        )   // has a buffer, as it is
 OP( Concat,          2,  REDUCE,   concat,      _,            concat      )   // attr: axis
+OP( Weave,           2,  REDUCE,   weave,       _,            weave       )   // attr: axis; the one's elements and the other's in turn
 
 // ---- by index (ir/ops/index.c) ----
 OP( Gather,          2,  MOVE,     gather,      _,            gather      )   // attr: axis

@@ -71,7 +71,7 @@ typedef struct Formula { Node *n[PRIVATE]; int size; } Formula;
 
 static bool joins(const Node *n, const Node *x) {
     OpKind kind = op_kind(x);
-    return same_shape(x->shape, n->shape) && x->type == n->type && (op_is_ewise(x) || kind == REDUCE || kind == CONTRACT) && x->nin > 0 && x->op != OP_Concat;
+    return same_shape(x->shape, n->shape) && x->type == n->type && (op_is_ewise(x) || kind == REDUCE || kind == CONTRACT) && x->nin > 0 && !op_joins(x);
 }
 
 static int uses_within(const Formula *t, const Node *x) {
@@ -186,10 +186,21 @@ static void init_boundary(Graph *g) {
         }
 }
 
-// ---- Concat is writing into slices: its inputs are laid out inside its buffer ----
+// ---- Concat and Weave are writing into parts of a buffer: their inputs are laid out inside it ----
 
 static bool placeable(const Fuse *f, const Node *c, const Node *x) {
     return !f->plain[x->id] && !x->home && !op_is_leaf(x) && x->frozen == c->frozen && op_kind(x) != BODY && (x->stored || op_kind(x) != MOVE);
+}
+
+// Padding lies around what is woven, not between.
+static bool has_halo(const Node *x) {
+    for (int d = 0; d < x->shape.n; d++)
+        if (x->halo[d]) return true;
+    return false;
+}
+
+static bool weaves(const Node *c) {
+    return !has_halo(c) && !has_halo(c->in[0]) && !has_halo(c->in[1]) && (!c->home || c->home->op == OP_Weave);
 }
 
 // Its elements would be copied even where it could melt: both parts have buffers.
@@ -199,8 +210,8 @@ static void slices(Fuse *f) {
     Graph *g = f->g;
     for (int i = g->norder - 1; i >= 0; i--) {           // outermost first: they may nest
         Node *c = g->order[i];
-        if (c->op != OP_Concat || (!c->stored && !has_parts(c)) || c->in[0] == c->in[1]) continue;
-        if (!placeable(f, c, c->in[0]) || !placeable(f, c, c->in[1])) continue;
+        if (!op_joins(c) || (!c->stored && !has_parts(c)) || c->in[0] == c->in[1]) continue;
+        if (!placeable(f, c, c->in[0]) || !placeable(f, c, c->in[1]) || (c->op == OP_Weave && !weaves(c))) continue;
         c->stored = true;
         for (int k = 0; k < 2; k++) c->in[k]->home = c, c->in[k]->stored = true;
     }
@@ -256,7 +267,8 @@ static void views(Fuse *f) {
         if (!c || op_is_leaf(c)) continue;
         int64_t axis = c->attr.i[0];
         x->view = c->view;
-        x->view.base += x == c->in[0] ? 0 : c->in[0]->shape.d[axis] * c->view.stride[axis];
+        x->view.base += x == c->in[0] ? 0 : (c->op == OP_Weave ? 1 : c->in[0]->shape.d[axis]) * c->view.stride[axis];
+        if (c->op == OP_Weave) x->view.stride[axis] *= 2;
     }
 }
 

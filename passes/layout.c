@@ -187,6 +187,7 @@ static bool carries_channels(const Node *n) {
     if (pool) return n->attr.n == 11;                     // two image axes
     if (n->op == OP_SumPoolDx || n->op == OP_MaxPoolDx) return n->attr.n == 13;
     if (n->op == OP_Concat) return n->attr.i[0] == 1;
+    if (n->op == OP_Weave) return n->attr.i[0] > 1;
     return reduces_pixels(n) || n->op == OP_Keep;
 }
 

@@ -140,6 +140,24 @@ static void windows(Graph *g) {
     ROOT(conv(g, op1(g, Relu, d), param(g, SHAPE(16, 20, 3, 3)), SQUARE(3, 1, 1)));
 }
 
+// What flows back through a strided convolution: phases woven together, with and without rest, one that no tap meets,
+// of depthwise ones too; read by what follows, and by a window.
+static void strided_back(Graph *g) {
+    static const struct { int64_t kernel, before, size, group; } form[] = {{3, 1, 12, 1}, {3, 1, 11, 32}, {1, 0, 9, 1}, {4, 1, 10, 2}, {7, 3, 13, 1}};
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        int64_t k = form[i].kernel, size = form[i].size, out = (size + 2 * form[i].before - k) / 2 + 1;
+        Window w = {.rank = 2, .group = form[i].group, .axis = {{k, 2, 1, form[i].before, form[i].before}, {k, 2, 1, form[i].before, form[i].before}}};
+        Node *dy = input(g, DT_F32, SHAPE(1, 32, out, out)), *f = param(g, SHAPE(32, 32 / w.group, k, k));
+        Attr a = window_attr(g->cx, &w);
+        int64_t *to = NEW(g->cx, int64_t, a.n + 2);
+        memcpy(to, a.i, sizeof *to * (size_t)a.n);
+        to[a.n] = to[a.n + 1] = size;
+        Node *dx = graph_op(g, OP_ConvDx, (Attr){.n = a.n + 2, .i = to}, 2, (Node *[]){f, dy});
+        ROOT(op2(g, Mul, dx, input(g, DT_F32, SHAPE(1, 32, size, size))));
+        if (i < 2) ROOT(conv(g, dx, param(g, SHAPE(16, 32, 3, 3)), SQUARE(3, 1, 1)));
+    }
+}
+
 static void softmax(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(2, 100));
     ROOT(op1a(g, Softmax, x, AXES(1)));
@@ -282,12 +300,12 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) TEST(strided_back) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
 TEST(functions) TEST(moves)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_strided_back), cmocka_unit_test(test_shared),
         cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
         cmocka_unit_test(test_matmuls), cmocka_unit_test(test_matmuls_wide),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),

@@ -67,23 +67,23 @@ Expr *emit_conv_dx(Kernel *k, Node *n, Expr **at) {
     return k_reduce(k, K_SUM, o, e);
 }
 
-// dx is a convolution again: of dy, zeros put between for a stride, with the weights turned round
-// and their channels swapped within each group.
-static Node *turned(Graph *g, Node *f, const Window *w) {
+// dx is a convolution again: of dy, with the weights turned round and their channels swapped within each group.
+static Node *turned(Graph *g, Node *f, int64_t group) {
     int r = f->shape.n;
     int64_t flip[3 * MAXDIM], perm[MAXDIM];
     for (int d = 0; d < r; d++) flip[d] = d < 2 ? 0 : f->shape.d[d] - 1, flip[r + d] = d < 2 ? 1 : -1, flip[2 * r + d] = f->shape.d[d];
     f = graph_op(g, OP_Slice, (Attr){.n = 3 * r, .i = flip}, 1, &f);
     Shape split = {.n = r + 1}, joined = f->shape;
-    split.d[0] = w->group, split.d[1] = f->shape.d[0] / w->group, split.d[2] = f->shape.d[1];
+    split.d[0] = group, split.d[1] = f->shape.d[0] / group, split.d[2] = f->shape.d[1];
     for (int d = 2; d < r; d++) split.d[d + 1] = f->shape.d[d];
     for (int d = 0; d <= r; d++) perm[d] = d == 1 ? 2 : d == 2 ? 1 : d;
-    joined.d[0] = w->group * split.d[2], joined.d[1] = split.d[1];
+    joined.d[0] = group * split.d[2], joined.d[1] = split.d[1];
     f = graph_op(g, OP_Transpose, (Attr){.n = r + 1, .i = perm}, 1, (Node *[]){node_reshape(g, f, split)});
     return node_reshape(g, f, joined);
 }
 
-Node *expand_conv_dx(Graph *g, Node *n) {
+// With zeros put between dy's elements for a stride.
+static Node *dx_of_spread(Graph *g, Node *n) {
     const int64_t *sizes;
     Window w = adjoint_window(n, &sizes);
     Node *dy = n->in[1];
@@ -101,7 +101,77 @@ Node *expand_conv_dx(Graph *g, Node *n) {
         if (w.axis[d].before < 0 || w.axis[d].after < 0) return NULL;
     }
     if (apart) dy = op1(g, Keep, graph_op(g, OP_Pad, (Attr){.n = 3 * r, .i = spread}, 1, &dy));
-    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){dy, turned(g, n->in[0], &w)});
+    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){dy, turned(g, n->in[0], w.group)});
+}
+
+// With a stride of two, even rows meet other taps than odd ones do: each phase is a convolution without
+// stride by its own share of the taps, and no product is with a zero.
+typedef struct Phases {
+    Graph *g;
+    Node *n;
+    Window w;
+    const int64_t *sizes;
+    int64_t first[MAXDIM];            // of each image axis: the phase, then its first tap
+} Phases;
+
+// The stretch of taps and padding of axis d's phase; false: such padding is none.
+static bool phase_window(const Phases *p, int d, Window *w, int64_t *tap) {
+    int64_t st = p->w.axis[d].stride, a = p->first[d], K = p->w.axis[d].kernel, before = p->w.axis[d].before;
+    *tap = (a + before) % st;
+    int64_t taps = (K - *tap + st - 1) / st, made = (p->sizes[d] + st - 1) / st, ahead = (a + before - *tap) / st;
+    w->axis[d].kernel = taps, w->axis[d].stride = 1;
+    w->axis[d].before = (taps - 1) * p->w.axis[d].dilation - ahead;
+    w->axis[d].after = made - p->n->in[1]->shape.d[2 + d] + ahead;
+    return w->axis[d].before >= 0 && w->axis[d].after >= 0;
+}
+
+static Node *one_phase(Phases *p) {
+    Node *f = p->n->in[0];
+    Window w = p->w;
+    int r = f->shape.n;
+    int64_t cut[3 * MAXDIM];
+    for (int d = 0; d < r; d++) cut[d] = 0, cut[r + d] = 1, cut[2 * r + d] = f->shape.d[d];
+    for (int d = 0; d < w.rank; d++) {
+        if (!phase_window(p, d, &w, &cut[2 + d])) return NULL;
+        cut[r + 2 + d] = p->w.axis[d].stride, cut[2 * r + 2 + d] = w.axis[d].kernel;
+    }
+    f = graph_op(p->g, OP_Slice, (Attr){.n = 3 * r, .i = cut}, 1, &f);
+    return graph_op(p->g, OP_Conv, window_attr(p->g->cx, &w), 2, (Node *[]){p->n->in[1], turned(p->g, f, w.group)});
+}
+
+// All phases of the axes from d on, woven; where one of two meets no tap, zeros stand for it. NULL: not possible.
+static Node *phases(Phases *p, int d) {
+    Graph *g = p->g;
+    int64_t st = d < p->w.rank ? p->w.axis[d].stride : 1, apart[3 * MAXDIM];
+    if (d == p->w.rank) return one_phase(p);
+    Node *part[2] = {NULL, NULL};
+    int found = 0;
+    for (int64_t a = 0; a < st; a++) {
+        p->first[d] = a;
+        if ((a + p->w.axis[d].before) % st >= p->w.axis[d].kernel) continue;
+        found++;
+        if (!(part[a] = phases(p, d + 1))) return NULL;
+    }
+    if (st == 1 || found == 2) return st == 1 ? part[0] : graph_op(g, OP_Weave, AXES(2 + d), 2, part);
+    Node *only = part[0] ? part[0] : part[1];
+    int r = only->shape.n;
+    for (int i = 0; i < r; i++) apart[i] = 0, apart[r + i] = 1, apart[2 * r + i] = only->shape.d[i];
+    apart[2 + d] = part[0] ? 0 : 1, apart[r + 2 + d] = 2, apart[2 * r + 2 + d] *= 2;
+    return graph_op(g, OP_Pad, (Attr){.n = 3 * r, .i = apart}, 1, &only);
+}
+
+Node *expand_conv_dx(Graph *g, Node *n) {
+    Phases p = {.g = g, .n = n};
+    p.w = adjoint_window(n, &p.sizes);
+    bool two = false, fits = true;
+    for (int d = 0; d < p.w.rank; d++) {
+        two |= p.w.axis[d].stride == 2;
+        fits &= p.w.axis[d].stride == 1 || (p.w.axis[d].stride == 2 && p.w.axis[d].dilation == 1 && n->in[1]->shape.batch != 3 + d);
+    }
+    Node *dx = two && fits ? phases(&p, 0) : NULL;
+    if (!dx) return dx_of_spread(g, n);
+    for (int d = 0; d < p.w.rank; d++) dx = node_slice(g, dx, 2 + d, 0, p.sizes[d]);
+    return dx;
 }
 
 // ---- ConvDw: x, dy -> dw [O, C/group, kernel..] ----

@@ -175,6 +175,24 @@ Expr *emit_concat(Kernel *k, Node *n, Expr **at) {
     return k_inside(k, at[axis], cut, pull(k, X, at), pull(k, n->in[1], second));
 }
 
+// Weave along attr.i[0]: y[2i] = x[i], y[2i + 1] = its other input's [i]. As with Concat, fuse gives the
+// inputs room in the result's buffer.
+void infer_weave(Graph *g, Node *n) {
+    int64_t axis = n->attr.i[0];
+    n->shape = X->shape;
+    if (!same_shape(X->shape, n->in[1]->shape) || X->type != n->in[1]->type || grows(X, (int)axis))
+        fail(g->cx, E_INTERNAL, "Weave: %s with %s", shape_str(g->cx, X->shape), shape_str(g->cx, n->in[1]->shape));
+    n->shape.d[axis] *= 2;
+}
+
+Expr *emit_weave(Kernel *k, Node *n, Expr **at) {
+    int64_t axis = n->attr.i[0];
+    Expr *in[MAXDIM], *two = ix_imm(k, 2);
+    memcpy(in, at, sizeof *at * (size_t)n->shape.n);
+    in[axis] = ix(k, I_DIV, at[axis], two);
+    return k_inside(k, ix(k, I_MOD, at[axis], two), 1, pull(k, X, in), pull(k, n->in[1], in));
+}
+
 // ---- for those who build graphs ----
 
 Node *node_transpose(Graph *g, Node *x, const int64_t *perm) {
