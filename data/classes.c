@@ -92,6 +92,20 @@ static int class_number(const char *label, int classes) {
     return digits <= 9 && atoi(label) < classes ? atoi(label) : -2;
 }
 
+// "3" becomes what names[3] says.
+void classes_name(Draft *d) {
+    Cx *cx = d->cx;
+    const Labels *names = d->o->names;
+    if (!d->numbered) fail(cx, E_USAGE, "'%s' names its classes itself: names are for classes that are only numbered", cx_show(cx, d->path));
+    for (int i = 0; i < d->classes.n; i++) {
+        const char *name = label_name(names, class_number(d->classes.name[i], names->n));
+        if (!name)
+            fail(cx, E_DATASET, "label '%s' of '%s' is none of the %d classes that %s names", cx_show(cx, d->classes.name[i]),
+                 cx_show(cx, d->path), names->n, cx_show(cx, names->source));
+        d->classes.name[i] = name;
+    }
+}
+
 // Number the classes as somebody else does, who knows them by the same names.
 void classes_match(Draft *d) {
     Cx *cx = d->cx;

@@ -58,16 +58,21 @@ static Examples *validation_set(const Draft *d) {
 // The set to be divided, if nobody has divided it: the only one there is, whatever its name.
 static Examples *undivided_set(const Draft *d) { return d->nset == 1 ? &d->set[0] : existing(d, ""); }
 
-typedef struct Division { Cx *cx; uint64_t seed; double share; Examples train, val; } Division;
+// Some of each class are taken, chosen by the seed: a share, at least one and not all where there are two or more;
+// or as many as there are up to `most`.
+typedef struct Division { Cx *cx; uint64_t seed; DrawPurpose purpose; double share; int most; Examples rest, taken; } Division;
 
-// Of the examples `member`, a share goes to validation: at least one and not all where there are
-// two or more, chosen by the seed.
-static void mark_validation(const Division *v, uint64_t group, const int *member, int n, bool *is_val) {
+static int part_of(const Division *v, int n) {
+    if (v->most) return n < v->most ? n : v->most;
     int take = (int)nearbyint(n * v->share);
     if (take < 1) take = 1;
-    if (take > n - 1) take = n - 1;
+    return take > n - 1 ? n - 1 : take;
+}
+
+static void mark_taken(const Division *v, uint64_t group, const int *member, int n, bool *is_taken) {
+    int take = part_of(v, n);
     for (int i = 0; i < take; i++)
-        is_val[member[permute(v->seed, draw_stream(DRAW_SPLIT, group), (uint64_t)n, (uint64_t)i)]] = true;
+        is_taken[member[permute(v->seed, draw_stream(v->purpose, group), (uint64_t)n, (uint64_t)i)]] = true;
 }
 
 static int by_label(const void *a, const void *b) {
@@ -80,16 +85,16 @@ static int by_label(const void *a, const void *b) {
 static void divide(Division *v, const Examples *all) {
     const Example **sorted = NEW(v->cx, const Example *, all->n + 1);
     int *member = NEW(v->cx, int, all->n + 1);
-    bool *is_val = NEW(v->cx, bool, all->n + 1);
+    bool *is_taken = NEW(v->cx, bool, all->n + 1);
     for (int i = 0; i < all->n; i++) sorted[i] = &all->at[i];
     qsort(sorted, (size_t)all->n, sizeof *sorted, by_label);
     for (int i = 0; i < all->n; i++) member[i] = (int)(sorted[i] - all->at);
     for (int from = 0, to; from < all->n; from = to) {
         for (to = from; to < all->n && sorted[to]->label == sorted[from]->label;) to++;
-        mark_validation(v, (uint64_t)(sorted[from]->label + 1), member + from, to - from, is_val);
+        mark_taken(v, (uint64_t)(sorted[from]->label + 1), member + from, to - from, is_taken);
     }
     for (int i = 0; i < all->n; i++) {
-        Examples *e = is_val[i] ? &v->val : &v->train;
+        Examples *e = is_taken[i] ? &v->taken : &v->rest;
         *VEC_PUSH(v->cx, e->at, e->n) = all->at[i];
     }
 }
@@ -97,7 +102,7 @@ static void divide(Division *v, const Examples *all) {
 static Division divided(Draft *d, const Examples *all) {
     double share = d->o->val_split > 0 ? d->o->val_split : DEFAULT_VAL_SPLIT;
     if (!(share < 1)) fail(d->cx, E_USAGE, "a validation split of %g: wants a share between 0 and 1", share);
-    Division v = {d->cx, d->o->seed, share, {.name = "train"}, {.name = "val"}};
+    Division v = {d->cx, d->o->seed, DRAW_SPLIT, share, 0, {.name = "train"}, {.name = "val"}};
     divide(&v, all);
     return v;
 }
@@ -116,11 +121,20 @@ static void choose_training(Draft *d, Dataset *out) {
         out->val = *val;
     } else if (all && all != val) {
         Division v = divided(d, all);
-        out->train = v.train;
-        out->val = v.val;
+        out->train = v.rest;
+        out->val = v.taken;
     } else {
         draft_problem(d, "'%s' has no split 'train' to learn from: it %s", cx_show(d->cx, d->path), set_names(d));
     }
+}
+
+// No more of each class than are wanted.
+static void take_few(const Draft *d, Examples *train) {
+    if (d->kind != TARGET_CLASS)
+        fail(d->cx, E_USAGE, "'%s': examples are counted by class where each has one", cx_show(d->cx, d->path));
+    Division v = {.cx = d->cx, .seed = d->o->seed, .purpose = DRAW_FEW, .most = d->o->per_class, .taken = {.name = train->name}};
+    divide(&v, train);
+    *train = v.taken;
 }
 
 static void choose_one(Draft *d, Dataset *out) {
@@ -133,7 +147,7 @@ static void choose_one(Draft *d, Dataset *out) {
         out->val = *all;
     } else if (all && (is_validation(split) || !strcmp(split, "train"))) {
         Division v = divided(d, all);
-        out->val = is_validation(split) ? v.val : v.train;
+        out->val = is_validation(split) ? v.taken : v.rest;
     } else {
         fail(d->cx, E_DATASET, "'%s' has no split '%s': it %s", cx_show(d->cx, d->path),
              cx_show(d->cx, split ? split : "val"), set_names(d));
@@ -185,6 +199,7 @@ static Draft draft_of(Cx *cx, const char *path, const DatasetOptions *o, bool tr
     if (!total)
         draft_problem(&d, "'%s' has no images: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg",
                       cx_show(cx, path));
+    if (o->names && o->names->n) classes_name(&d);
     if (o->classes) classes_select(&d);
     return d;
 }
@@ -209,6 +224,7 @@ Dataset dataset_open(Cx *cx, const char *path, const DatasetOptions *o) {
     bool match = o->match && o->match->n;
     if (match) classes_match(&d);
     choose_training(&d, &out);
+    if (o->per_class) take_few(&d, &out.train);
     if (!match) check_classes(&d, &out, &out.train);
     if (!match && validation_set(&d)) check_classes(&d, &out, &out.val);
     if (!out.train.n || !out.val.n)

@@ -43,9 +43,11 @@ typedef struct Dataset {               // lives in the Cx's arena
 typedef struct DatasetOptions {        // start with {0}
     TargetKind target;
     double val_split;                  // share of an undivided set that validates; 0: 0.2
-    uint64_t seed;                     // of that division
+    uint64_t seed;                     // of what is chosen by chance
     const char *classes;               // "5,6,7": only these classes, in this order; NULL: all
     const char *split;                 // for dataset_open_split; NULL: the validation split
+    const Labels *names;               // of classes that the source only numbers; NULL or none: the numbers
+    int per_class;                     // at most so many examples of each to learn from, chosen by the seed; 0: all
     const Labels *match;               // number the classes as here, by name; NULL or none: by the data
     bool lenient;                      // collect problems of the data instead of failing
 } DatasetOptions;

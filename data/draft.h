@@ -30,6 +30,7 @@ void draft_problem(Draft *d, const char *fmt, ...) __attribute__((format(printf,
 // classes.c
 int class_find(const Labels *sorted, const char *name);          // -1: not there
 void classes_select(Draft *d);         // only those of options.classes, in their order
+void classes_name(Draft *d);           // the numbers of a numbered draft become options.names
 void classes_match(Draft *d);          // numbered as options.match does
 
 void folder_read(Draft *d);            // folder.c

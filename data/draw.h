@@ -5,7 +5,7 @@
 #include "../runtime/philox.h"
 
 typedef enum DrawPurpose {             // no two purposes share a number
-    DRAW_SPLIT = 1, DRAW_ORDER, DRAW_GROUP, DRAW_MEMBER, DRAW_REPLACEMENT, DRAW_AUGMENT
+    DRAW_SPLIT = 1, DRAW_ORDER, DRAW_GROUP, DRAW_MEMBER, DRAW_REPLACEMENT, DRAW_AUGMENT, DRAW_FEW
 } DrawPurpose;
 
 typedef struct Draw { uint64_t key, stream, at; } Draw;

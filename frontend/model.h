@@ -93,6 +93,9 @@ typedef struct Model {
 Model *model_read(Cx *cx, const char *path);
 Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes);            // borrowed; side files lie beside `path`
 
+// A document to be built: without nodes, its one input also its output. `name` is the graph's, and stands for the path.
+Model *model_new(Cx *cx, const char *name, int64_t opset, const ValueInfo *input);        // new.c
+
 const AttrValue *node_attr(const DocNode *n, const char *name);            // NULL if absent
 int64_t node_int(const DocNode *n, const char *name, int64_t otherwise);
 float node_float(const DocNode *n, const char *name, float otherwise);

@@ -44,8 +44,11 @@ typedef struct Maker {
     int nmade;
 } Maker;
 
-// Uniform within +-1/sqrt(fan_in): PyTorch's default for the weight and bias of Linear and Conv.
-Tensor *fresh_tensor(Maker *k, DType t, int rank, const int64_t *dim, int64_t fan_in);
+Tensor *tensor_new(Model *m, DType t, int rank, const int64_t *dim);       // all zero; its data may be written
+// Uniform within +-bound, of the maker's next random stream.
+Tensor *fresh_tensor(Maker *k, DType t, int rank, const int64_t *dim, double bound);
+// PyTorch's default for the weight and bias of Linear and Conv.
+static inline double usual_bound(int64_t fan_in) { return 1 / sqrt((double)fan_in); }
 Tensor *ints_tensor(Maker *k, int n, const int64_t *v);                    // a vector of int64
 void put_init(Maker *k, const char *name, const Tensor *t);
 // Make input `at` of n, a constant, hold t: in place if nobody else looks at it.

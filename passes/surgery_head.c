@@ -115,7 +115,7 @@ static void new_weight(Maker *k, const Head *h, const Constant *old, int64_t fea
     bool transposed = strcmp(h->kind, "MatMul") == 0 || (strcmp(h->kind, "Gemm") == 0 && !node_int(h->node, "transB", 0));
     memcpy(dim, old->dim, sizeof dim);
     dim[transposed] = k->s->classes, dim[!transposed] = features;
-    replace_constant(k, h->node, 1, fresh_tensor(k, old->type, old->rank, dim, features));
+    replace_constant(k, h->node, 1, fresh_tensor(k, old->type, old->rank, dim, usual_bound(features)));
 }
 
 static void new_bias(Maker *k, const Head *h, int64_t features) {
@@ -128,7 +128,7 @@ static void new_bias(Maker *k, const Head *h, int64_t features) {
         if (old.dim[d] == h->classes && (axis < 0 || strcmp(h->kind, "Conv") != 0)) axis = d;
     if (axis < 0) old.rank = 1, axis = 0;                        // one number for all classes
     old.dim[axis] = k->s->classes;
-    replace_constant(k, user, h->bias_at, fresh_tensor(k, old.type, old.rank, old.dim, features));
+    replace_constant(k, user, h->bias_at, fresh_tensor(k, old.type, old.rank, old.dim, usual_bound(features)));
 }
 
 void replace_head(Maker *k, Head *h) {

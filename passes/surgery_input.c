@@ -60,7 +60,7 @@ static void change_conv(Maker *k, DocNode *n) {
     if (from < 1) fail(m->cx, E_UNSUPPORTED, "%s reads no channels", node_label(m->cx, n));
     for (int d = 2; d < w.rank; d++) pixels *= w.dim[d];
     w.dim[1] = to;
-    Tensor *t = fresh_tensor(k, w.type, w.rank, w.dim, to * pixels);
+    Tensor *t = fresh_tensor(k, w.type, w.rank, w.dim, usual_bound(to * pixels));
     int bytes = dtypes[w.type].bytes;
     double *old = NEW(m->cx, double, ck_mul(m->cx, (size_t)from, (size_t)pixels));
     double *new = NEW(m->cx, double, ck_mul(m->cx, (size_t)to, (size_t)pixels));

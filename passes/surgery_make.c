@@ -3,7 +3,7 @@
 #include "surgery_graph.h"
 
 // ---- weights ----
-static Tensor *tensor_new(Model *m, DType t, int rank, const int64_t *dim) {
+Tensor *tensor_new(Model *m, DType t, int rank, const int64_t *dim) {
     Tensor *r = NEW(m->cx, Tensor, 1);
     int64_t *own = NEW(m->cx, int64_t, rank ? rank : 1);
     size_t count = 1;
@@ -14,9 +14,8 @@ static Tensor *tensor_new(Model *m, DType t, int rank, const int64_t *dim) {
     return r;
 }
 
-Tensor *fresh_tensor(Maker *k, DType t, int rank, const int64_t *dim, int64_t fan_in) {
+Tensor *fresh_tensor(Maker *k, DType t, int rank, const int64_t *dim, double bound) {
     Tensor *r = tensor_new(k->m, t, rank, dim);
-    double bound = 1 / sqrt((double)fan_in);
     uint64_t stream = k->streams++;
     for (int64_t i = 0; i < r->count; i++) {
         double u = (double)philox_uniform(k->s->seed, stream, (uint64_t)i);
@@ -80,8 +79,8 @@ const char *add_linear(Maker *k, int *at, const char *x, const char *name, const
     Model *m = k->m;
     bool old = node_opset(m) < 7, conv = strcmp(kind, "Conv") == 0, matmul = strcmp(kind, "MatMul") == 0;
     int64_t dim[MAXDIM] = {to, from, 1, 1, 1, 1, 1, 1}, transposed[] = {from, to}, ones[] = {1, 1, 1, 1, 1, 1};
-    Tensor *weight = fresh_tensor(k, t, 2 + (conv ? spatial : 0), matmul ? transposed : dim, from);
-    Tensor *bias = fresh_tensor(k, t, 1, &to, from);
+    Tensor *weight = fresh_tensor(k, t, 2 + (conv ? spatial : 0), matmul ? transposed : dim, usual_bound(from));
+    Tensor *bias = fresh_tensor(k, t, 1, &to, usual_bound(from));
     const char *in[] = {x, put_new(k, cx_fmt(m->cx, "%s.weight", name), weight), put_new(k, cx_fmt(m->cx, "%s.bias", name), bias)};
     if (conv) {
         NewAttr kernel = {.name = "kernel_shape", .kind = ATTR_IS, .n = spatial, .is = ones};

@@ -66,6 +66,15 @@ if(PYTHON3)
   set_tests_properties(grad_models_all PROPERTIES TIMEOUT 7200 LABELS slow)
 endif()
 
+# Full fine-tuning against a PyTorch script; networks of tvc's own against torchvision's.
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(finetune finetune.py $<TARGET_FILE:tvc> steps)
+  tvc_python_test(finetune_seeds finetune.py $<TARGET_FILE:tvc> seeds)
+  tvc_python_test(zoo zoo.py $<TARGET_FILE:tvc>)
+  set_tests_properties(finetune PROPERTIES TIMEOUT 900)
+  set_tests_properties(finetune_seeds PROPERTIES TIMEOUT 3600 LABELS slow)
+endif()
+
 # The memory plan recomputed; what looking at a large file takes.
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(memory memory.py $<TARGET_FILE:tvc>)

@@ -109,6 +109,20 @@ static void divides_by_class(void **state) {
     cx_free(j.cx), cx_free(same.cx), cx_free(other.cx), cx_free(part.cx), cx_free(all.cx), cx_free(half.cx);
 }
 
+static void takes_few(void **state) {
+    (void)state;
+    Job all = opened("plain"), few = open_with("plain", (DatasetOptions){.per_class = 7}, false);
+    assert_int_equal(few.d.val.n, all.d.val.n);                  // what is judged stays the same
+    assert_int_equal(count_label(&few.d.train, 0), 7);
+    assert_int_equal(count_label(&few.d.train, 1), 7);
+    assert_int_equal(count_label(&few.d.train, 2), 1);           // there are no more
+    Job other = open_with("plain", (DatasetOptions){.per_class = 7, .seed = 1}, false);
+    assert_true(dataset_hash(&few.d) != dataset_hash(&other.d));
+    for (int i = 1; i < few.d.train.n; i++)                      // in their old order
+        assert_true(strcmp(few.d.train.at[i - 1].picture.path, few.d.train.at[i].picture.path) < 0);
+    cx_free(all.cx), cx_free(few.cx), cx_free(other.cx);
+}
+
 static void matches_names(void **state) {
     (void)state;
     put_class("known/cat", 2), put_class("known/dog", 3);
@@ -200,6 +214,13 @@ static void reads_idx(void **state) {
     cx_free(j.cx);
     match.n = 10;
     refused_with("mnist", (DatasetOptions){.match = &match}, true, E_DATASET, "label 10 of");
+    Job named = open_with("mnist", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}, .classes = "k,c"}, false);
+    assert_string_equal(named.d.classes.name[0], "k");
+    assert_int_equal(named.d.train.at[0].label, 0);
+    assert_int_equal(named.d.train.at[1].label, 1);
+    cx_free(named.cx);
+    refused_with("mnist", (DatasetOptions){.names = &(Labels){10, names, "names.txt"}}, false, E_DATASET, "label '10' of");
+    refused_with("plain", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}}, false, E_USAGE, "names its classes itself");
     tree_put("short/train-images-idx3-ubyte", images, sizeof images - 1);
     refused("short", "are not there");
     tree_put("short/train-labels-idx1-ubyte", "\0\0\x08\1\0\0\0\1\1", 9);
@@ -331,7 +352,7 @@ static void reads_real_photos(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_splits),    cmocka_unit_test(divides_by_class), cmocka_unit_test(matches_names),
+        cmocka_unit_test(reads_splits),    cmocka_unit_test(divides_by_class), cmocka_unit_test(takes_few), cmocka_unit_test(matches_names),
         cmocka_unit_test(refuses_folders), cmocka_unit_test(reads_one_split_only), cmocka_unit_test(reads_idx),
         cmocka_unit_test(reads_csv),       cmocka_unit_test(reads_jsonl),      cmocka_unit_test(refuses_lists),
         cmocka_unit_test(hash_sees_changes), cmocka_unit_test(reads_real_photos),

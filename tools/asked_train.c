@@ -142,6 +142,18 @@ TargetKind asked_target(const Args *a) {
     return numbers ? TARGET_NUMBERS : strcmp(loss, "bce") == 0 ? TARGET_LABELS : classes ? TARGET_CLASS : TARGET_AUTO;
 }
 
+DatasetOptions asked_dataset(const Args *a) {
+    enum { MOST_PICTURES = 1000000000 };
+    DatasetOptions o = {.target = asked_target(a), .val_split = arg_float(a, OPT_VAL_SPLIT, 0), .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX),
+                        .classes = arg_text(a, OPT_CLASSES, NULL), .per_class = (int)arg_int(a, OPT_PER_CLASS, 0, 1, MOST_PICTURES),
+                        .split = arg_text(a, OPT_SPLIT, NULL)};
+    if (!arg_given(a, OPT_CLASS_NAMES)) return o;
+    Labels *names = NEW(a->cx, Labels, 1);
+    *names = labels_read(a->cx, arg_text(a, OPT_CLASS_NAMES, NULL));
+    o.names = names;
+    return o;
+}
+
 static const double *balanced_weights(Cx *cx, const Dataset *d) {
     double *w = NEW(cx, double, d->ntarget);
     for (int i = 0; i < d->train.n; i++)

@@ -1,12 +1,18 @@
 // data.c -- tvc data check: what is wrong with a dataset, before hours are spent on it.
 #include "../data/check.h"
 #include "asked.h"
+#include "asked_train.h"
 #include "commands.h"
 #include "print.h"
 
 enum { SHOWN = 20, TINY = 32, NOTABLE_IMBALANCE = 10 };
 
-typedef struct Report { Cx *cx; DataCheck c; int smallest, largest; } Report;    // examples of a class in train
+typedef struct Report {
+    Cx *cx;
+    DataCheck c;
+    int smallest, largest;            // examples of a class in train
+    int tiny;                         // pixels
+} Report;
 
 static const char *name_at(const Report *r, Spot s) { return check_example(&r->c, s)->picture.name; }
 
@@ -92,6 +98,15 @@ static void print_classes(const Report *r) {
         printf("unbalanced: from %d to %d images a class; --balance samples them evenly\n", r->smallest, r->largest);
 }
 
+// Where all pictures are small, none of them is worth naming.
+static void print_tiny(const Report *r) {
+    const DataCheck *c = &r->c;
+    bool all = c->ntiny && c->ntiny == c->data.train.n + c->data.val.n;
+    printf("tiny (below %d pixels): %s%d\n", r->tiny, all ? "all " : "", c->ntiny);
+    for (int i = 0; i < c->ntiny && i < SHOWN && !all; i++) printf("  %s\n", cx_show(r->cx, name_at(r, c->tiny[i])));
+    if (!all) print_rest(c->ntiny);
+}
+
 static void print_text(const Report *r) {
     const DataCheck *c = &r->c;
     print_classes(r);
@@ -105,9 +120,7 @@ static void print_text(const Report *r) {
         printf("  %s = %s\n", cx_show(r->cx, name_at(r, c->twins[i].first)),
                cx_show(r->cx, name_at(r, c->twins[i].second)));
     print_rest(c->ntwins);
-    printf("tiny: %d\n", c->ntiny);
-    for (int i = 0; i < c->ntiny && i < SHOWN; i++) printf("  %s\n", cx_show(r->cx, name_at(r, c->tiny[i])));
-    print_rest(c->ntiny);
+    print_tiny(r);
     printf("turned by EXIF: %d\ngrey: %d, colour: %d\n", c->rotated, c->grey, c->colour);
 }
 
@@ -115,9 +128,7 @@ static CheckOptions options_asked(const Args *a) {
     Recipe r = asked_recipe(a);
     CheckOptions o = {.ignore_exif = r.ignore_exif, .tiny = TINY, .threads = (int)arg_int(a, OPT_THREADS, 0, 1, 256)};
     if (r.crop_height) o.tiny = r.crop_height < r.crop_width ? r.crop_height : r.crop_width;
-    o.dataset.val_split = arg_float(a, OPT_VAL_SPLIT, 0);
-    o.dataset.seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX);
-    o.dataset.classes = arg_text(a, OPT_CLASSES, NULL);
+    o.dataset = asked_dataset(a);
     return o;
 }
 
@@ -126,7 +137,7 @@ Err run_data(const Args *a) {
     if (strcmp(a->pos[0], "check"))
         fail(a->cx, E_USAGE, "tvc data %s: the only thing to do with data is `check`", cx_show(a->cx, a->pos[0]));
     CheckOptions o = options_asked(a);
-    Report r = {.cx = a->cx, .c = data_check(a->cx, a->pos[1], &o)};
+    Report r = {.cx = a->cx, .c = data_check(a->cx, a->pos[1], &o), .tiny = o.tiny};
     measure_balance(&r);
     if (arg_given(a, OPT_JSON)) print_json(&r);
     else print_text(&r);

@@ -60,8 +60,8 @@ Err run_eval(const Args *a) {
     Recipe said = recipe_of_model(cx, m);
     const ValueInfo *v = picture_input(m);
     if (!v || m->noutput == 0) fail(cx, E_USAGE, "%s has no input or no output", cx_show(cx, a->pos[0]));
-    DatasetOptions o = {.target = asked_target(a), .val_split = arg_float(a, OPT_VAL_SPLIT, 0), .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX),
-                        .classes = arg_text(a, OPT_CLASSES, NULL), .split = arg_text(a, OPT_SPLIT, NULL), .match = &labels};
+    DatasetOptions o = asked_dataset(a);
+    o.match = &labels;
     if (o.target == TARGET_NUMBERS) o.match = NULL;
     Dataset d = dataset_open_split(cx, a->pos[1], &o);
     EngineOptions engine = asked_engine(a, 0);

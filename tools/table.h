@@ -22,6 +22,12 @@ COMMAND(edit, "edit", "MODEL", "change a model and write it back as ONNX",
         "tvc edit vgg16.onnx --replace-head 10 --head-hidden 512 --head-dropout 0.5 --head-scope module -o mine.onnx\n"
         "tvc edit resnet50.onnx --input-channels 4 --freeze backbone -o rgbd.onnx\n"
         "tvc edit resnet50.onnx --cut /Flatten_output_0 -o features.onnx\n")
+COMMAND(new, "new", "NETWORK", "a network with random weights, where nothing is pretrained",
+        "NETWORK is resnet18, resnet34, resnet50, resnet101 or resnet152 as torchvision builds them, or, for small pictures, "
+        "resnet8, resnet20, resnet32, resnet44 or resnet56. Parameters have torchvision's names.",
+        "tvc new resnet18 -o fresh.onnx\n"
+        "tvc new resnet8 --input-channels 1 --size 28 -o small.onnx\n"
+        "tvc train small.onnx photos/ --recipe full -o mine.onnx\n")
 COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into the cache or a package",
         "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
         "take packages only from where you would take a program.",
@@ -104,16 +110,16 @@ GROUP(GENERAL, "General")
 #endif
 
 #ifdef OPTION
-OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_compile | C_train,
+OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_new | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
+       C_inspect | C_edit | C_new | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
        "print the result as JSON")
 OPTION(CSV, "csv", 0, NULL, OUTPUT, C_predict, "print the result as comma-separated values")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
 
-OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_compile,
+OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_new | C_compile,
        "a new classifying layer for N classes; a feature extractor gets one appended")
 OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_LEARN,
        "the node, value or weight that is the head, instead of the one found")
@@ -124,9 +130,10 @@ OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C
 OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_LEARN,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
 OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_compile | C_data | C_LEARN | C_eval, "seed of everything random (default 0)")
-OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_compile,
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_new | C_compile | C_data | C_LEARN | C_eval, "seed of everything random (default 0)")
+OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_new | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
+OPTION(SIZE, "size", 0, "S", SURGERY, C_new, "for pictures of S x S pixels (default 224, small networks 32)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
        "what added channels start from (default: the mean of the pretrained ones)")
 OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile, "end the model at this value: a feature extractor")
@@ -190,6 +197,9 @@ OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_PHOTOS, "orientation noted b
 OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_LEARN | C_eval,
        "share of an undivided dataset that is kept for validation (default 0.2)")
 OPTION(CLASSES, "classes", 0, "NAME,...", DATA, C_data | C_LEARN | C_eval, "only these classes, in this order")
+OPTION(CLASS_NAMES, "class-names", 0, "FILE", DATA, C_data | C_LEARN | C_eval,
+       "names of classes that PHOTOS only numbers, as idx files do: one a line, the first for 0")
+OPTION(PER_CLASS, "per-class", 0, "N", DATA, C_data | C_LEARN, "learn from at most N pictures of each class, chosen by the seed")
 
 OPTION(AUGMENT, "augment", 0, "none|basic|LIST", DATA, C_LEARN,
        "random changes of training pictures: resized-crop, hflip, vflip, rotate(D), jitter(B, C, S, H), pad(N), crop ...")

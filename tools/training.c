@@ -5,11 +5,6 @@
 
 // ---- the data and the head ----
 
-static DatasetOptions asked_dataset(const Args *a, const Labels *match) {
-    return (DatasetOptions){.target = asked_target(a), .val_split = arg_float(a, OPT_VAL_SPLIT, 0),
-                            .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX), .classes = arg_text(a, OPT_CLASSES, NULL), .match = match};
-}
-
 static bool same_labels(const Labels *a, const Labels *b) {
     bool same = a->n && a->n == b->n;
     for (int i = 0; same && i < a->n; i++) {
@@ -22,7 +17,7 @@ static bool same_labels(const Labels *a, const Labels *b) {
 // The model's own head stays where the data has its classes; they are then numbered as there.
 static void choose_head(Training *t, const char *photos) {
     const Args *a = t->a;
-    DatasetOptions o = asked_dataset(a, NULL);
+    DatasetOptions o = asked_dataset(a);
     t->data = dataset_open(t->cx, photos, &o);
     t->labels = labels_of_model(t->cx, t->m);
     bool keep = arg_given(a, OPT_KEEP_HEAD) || same_labels(&t->labels, &t->data.classes);
