@@ -21,19 +21,25 @@ function(tvc_library target library)
   endif()
 endfunction()
 
-function(tvc_dependency target header library)
+function(tvc_header target header library)
   find_path(${library}_INCLUDE ${header})
   if(NOT ${library}_INCLUDE)
     message(FATAL_ERROR "${header} is missing: run tools/setup.sh build")
   endif()
   target_include_directories(${target} SYSTEM INTERFACE ${${library}_INCLUDE})
+endfunction()
+
+function(tvc_dependency target header library)
+  tvc_header(${target} ${header} ${library})
   tvc_library(${target} ${library})
 endfunction()
 
-add_library(tvc_rt_deps INTERFACE)
-tvc_dependency(tvc_rt_deps xxhash.h xxhash)
+add_library(tvc_rt_deps INTERFACE)                   # xxHash is compiled into the runtime
+tvc_header(tvc_rt_deps xxhash.h xxhash)
+target_compile_definitions(tvc_rt_deps INTERFACE XXH_INLINE_ALL)
 
 add_library(tvc_deps INTERFACE)
+tvc_dependency(tvc_deps xxhash.h xxhash)
 tvc_dependency(tvc_deps protobuf-c/protobuf-c.h protobuf-c)
 tvc_dependency(tvc_deps jansson.h jansson)
 tvc_dependency(tvc_deps turbojpeg.h turbojpeg)
@@ -43,7 +49,7 @@ if(TVC_STATIC_DEPS)
   tvc_library(tvc_deps sharpyuv OPTIONAL)            # part of libwebp since 1.3
 endif()
 tvc_dependency(tvc_deps zlib.h z)                    # after png, which needs it
-target_link_libraries(tvc_deps INTERFACE tvc_rt_deps m Threads::Threads)
+target_link_libraries(tvc_deps INTERFACE m Threads::Threads)
 
 find_program(PROTOC_C protoc-c)
 find_path(ONNX_PROTO_DIR onnx/onnx.proto)

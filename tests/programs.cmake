@@ -107,3 +107,8 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(train_head train_head.py $<TARGET_FILE:tvc>)
   set_tests_properties(train_head PROPERTIES TIMEOUT 900)
 endif()
+
+# An application built against nothing but what is installed.
+if(PYTHON3 AND TARGET tvc AND NOT TVC_SANITIZE)
+  tvc_python_test(embed embed.py $<TARGET_FILE:tvc> ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+endif()
