@@ -3,12 +3,16 @@
 #define TVC_COMPILE_H
 #include "../ir/graph.h"
 
+// What a GPU computes products with: factors of f32; of f32, 11 bits of which count; of 16 bits, images too.
+typedef enum Precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16, NPRECISIONS } Precision;
+
 typedef struct CompileOptions {
     const char *target;               // NULL or "cpu": this processor; "cuda:sm_90", "cuda:compute_90": as in program.h
     int isa;                          // ISA_* to compile for; -1: the best this machine has
     bool direct;                      // no Winograd convolutions
     bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter
     bool no_cache;                    // compile even what was compiled before
+    Precision precision;              // of a GPU
     int threads;                      // C compilers at once; 0: one per processor
 } CompileOptions;
 

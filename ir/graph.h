@@ -89,6 +89,8 @@ typedef struct Graph {
     int isa;               // ISA_* the code is for
     bool direct;           // no Winograd convolutions
     bool gpu;              // for a grid of threads: no blocks, channels last
+    DType product;         // GPU: the type of factors and images, if it is one of 16 bits (passes/precision.c)
+    bool tf32;             // GPU: factors of f32 count with 11 bits
     Root *root;
     int nroot;
     const char *const *fn; // names of the program's functions; [0] is "init"

@@ -22,16 +22,19 @@ static int64_t image_size(Shape s) {
     return size;
 }
 
-// A leaf, or one turned, lies as its owner had it; without image axes that is as good.
+// A leaf, or one turned, lies as its owner had it; without image axes that is as good, if the type is right.
 static Node *kept(Graph *g, Node *x) {
     Node *leaf = x;
     while (op_kind(leaf) == MOVE && leaf->op != OP_Keep) leaf = leaf->in[0];
-    return op_is_leaf(leaf) && !op_is_splat(leaf) && image_size(x->shape) > 1 ? op1(g, Keep, x) : x;
+    bool narrow = x->type == DT_F32 && (g->product == DT_F16 || g->product == DT_BF16), root = false;
+    for (int i = 0; i < g->nroot; i++) root |= g->root[i].value == leaf;
+    if (op_is_splat(leaf) || (!op_is_leaf(leaf) && !(narrow && root))) return x;
+    return narrow || (x->shape.n > 3 && image_size(x->shape) > 1) ? op1(g, Keep, x) : x;
 }
 
 static Node *keep_one(Graph *g, Node *n, void *env) {
     (void)env;
-    if (!is_conv(n) || n->shape.n < 4) return NULL;
+    if (!is_conv(n) && n->op != OP_MatMul) return NULL;
     Node *in[] = {kept(g, n->in[0]), kept(g, n->in[1])};
     return in[0] == n->in[0] && in[1] == n->in[1] ? NULL : graph_op(g, n->op, n->attr, 2, in);
 }

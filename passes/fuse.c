@@ -42,6 +42,47 @@ static bool spreads(const Node *n, const Node *x) {
     return op_is_ewise(x) && x->nin > 0 && numel(x->shape) < numel(n->shape);
 }
 
+// ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
+
+enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6 };          // elements; large operands; unstored nodes above each other
+
+static bool is_costly(const Node *n) {
+    switch (n->op) {
+    case OP_Add: case OP_Sub: case OP_Mul: case OP_Neg: case OP_Relu: case OP_Less: case OP_LessEqual: case OP_Max: case OP_Min:
+    case OP_Where: case OP_Cast: case OP_And: case OP_Or: case OP_Not: case OP_Equal: return false;
+    default: return true;
+    }
+}
+
+// Adds to seen[] the large buffers n's formula reads; too many, or costly work: false.
+static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **seen, int *count) {
+    if (is_costly(n)) return false;
+    for (int k = 0; k < n->nin; k++) {
+        const Node *x = n->in[k];
+        if (numel(x->shape) * 16 <= size || op_is_splat(x)) continue;
+        if (!x->stored && op_is_ewise(x)) {
+            if (!few_reads(f, x, size, seen, count)) return false;
+            continue;
+        }
+        if (!x->stored || (f->heavy[x->id] && !f->g->gpu)) return false;
+        int i = 0;
+        while (i < *count && seen[i] != x) i++;
+        if (i == *count && (*count)++ == AGAIN) return false;
+        seen[i] = x;
+    }
+    return true;
+}
+
+// On a GPU a factor may be a formula of a few images, computed on its way into shared memory.
+static bool prologue(const Fuse *f, const Node *n, const Node *x) {
+    const Node *seen[AGAIN + 1];
+    int count = 0;
+    bool may = f->g->gpu && (n->op == OP_Conv || n->op == OP_ConvDw) && f->depth[x->id] <= STEEP && n->in[0] != n->in[1] &&
+               few_reads(f, x, numel(x->shape), seen, &count);
+    for (int i = 0; may && i < count; i++) may = !op_is_leaf(seen[i]) && same_shape(seen[i]->shape, x->shape);
+    return may && count;
+}
+
 static void store_inputs(Fuse *f, Node *n) {
     OpKind kind = op_kind(n);
     f->mixed[n->id] = kind == MIX;
@@ -59,7 +100,7 @@ static void store_inputs(Fuse *f, Node *n) {
         if (f->heavy[x->id]) {
             bool melts = x == n->in[k] && !full && continues(n, x);
             x->stored = !melts, full |= melts, f->heavy[n->id] |= melts;
-        } else if ((kind == CONTRACT && op_is_ewise(x) && x->nin) || spreads(n, x)) x->stored = true;
+        } else if ((kind == CONTRACT && op_is_ewise(x) && x->nin && !prologue(f, n, x)) || spreads(n, x)) x->stored = true;
     }
 }
 
@@ -118,37 +159,6 @@ static int depth_of(Fuse *f, const Node *n) {
     for (int k = 0; k < n->nin; k++)
         if (!n->in[k]->stored && f->depth[n->in[k]->id] > most) most = f->depth[n->in[k]->id];
     return most + 1;
-}
-
-// ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
-
-enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6 };          // elements; large operands; unstored nodes above each other
-
-static bool is_costly(const Node *n) {
-    switch (n->op) {
-    case OP_Add: case OP_Sub: case OP_Mul: case OP_Neg: case OP_Relu: case OP_Less: case OP_LessEqual: case OP_Max: case OP_Min:
-    case OP_Where: case OP_Cast: case OP_And: case OP_Or: case OP_Not: case OP_Equal: return false;
-    default: return true;
-    }
-}
-
-// Adds to seen[] the large buffers n's formula reads; too many, or costly work: false.
-static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **seen, int *count) {
-    if (is_costly(n)) return false;
-    for (int k = 0; k < n->nin; k++) {
-        const Node *x = n->in[k];
-        if (numel(x->shape) * 16 <= size || op_is_splat(x)) continue;
-        if (!x->stored && op_is_ewise(x)) {
-            if (!few_reads(f, x, size, seen, count)) return false;
-            continue;
-        }
-        if (!x->stored || f->heavy[x->id]) return false;
-        int i = 0;
-        while (i < *count && seen[i] != x) i++;
-        if (i == *count && (*count)++ == AGAIN) return false;
-        seen[i] = x;
-    }
-    return true;
 }
 
 static bool made_again(const Fuse *f, const Node *n) {

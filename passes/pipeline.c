@@ -22,6 +22,8 @@ static const struct Pass {
     {"fold",     fold,       "operators on constants into constants"},
     {"simplify", simplify,   "again, with the new constants"},
     {"scale",    scale,      "per-channel factors into convolution weights"},
+    {"sums",     sums,       "normalisations in as few passes as algebra allows"},
+    {"simplify", simplify,   "what that left"},
     {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
     {"channels", keep_images, "weights and images of leaves with their channels last"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
@@ -53,5 +55,5 @@ void run_passes(Graph *g) {
             fprintf(stderr, "# after %s\n", p->name);
             graph_print(g, stderr);
         }
-    }
+    }    if (g->gpu) precision(g);
 }

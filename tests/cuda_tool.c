@@ -3,7 +3,7 @@
 //   cuda_tool MODEL.onnx BATCH TARGET [name=value ...]
 //
 // TARGET is "cuda:sm_90" and the like. Options: train=1 (a training step instead of inference), cache=1 (use
-// it), list=1 (a line for each launch). The last line is JSON.
+// it), list=1 (a line for each launch), precision=2 (bf16; compile.h). The last line is JSON.
 #include "codegen/compile.h"
 #include "codegen/target_cuda.h"
 #include "frontend/import.h"
@@ -13,7 +13,7 @@
 typedef struct Tool {
     Cx *cx;
     char **argv;
-    int train, cache, list;
+    int train, cache, list, precision;
 } Tool;
 
 static int group_of(void *user, const char *name) { return (void)user, (void)name, 0; }
@@ -53,7 +53,8 @@ static void work(void *arg) {
     Tool *t = arg;
     Graph *g = model_import(model_read(t->cx, t->argv[1]), &(ImportOptions){.max_batch = atoll(t->argv[2])});
     if (t->train) to_training(g);
-    Compiled *c = graph_compile(g, &(CompileOptions){.isa = -1, .target = t->argv[3], .no_cache = !t->cache});
+    Compiled *c = graph_compile(g, &(CompileOptions){.isa = -1, .target = t->argv[3], .no_cache = !t->cache,
+                                                   .precision = (Precision)t->precision});
     const Program *p = c->program;
     Sums init = sums_of(p, 0, t->list), run = sums_of(p, t->train ? FN_TRAIN_STEP : 1, t->list);
     struct rusage u;
@@ -69,7 +70,8 @@ static void work(void *arg) {
 int main(int argc, char **argv) {
     Tool t = {.cx = cx_new(), .argv = argv};
     if (argc < 4) return fprintf(stderr, "cuda_tool MODEL.onnx BATCH TARGET [name=value ...]\n"), 2;
-    struct { const char *name; int *to; } options[] = {{"train=", &t.train}, {"cache=", &t.cache}, {"list=", &t.list}};
+    struct { const char *name; int *to; } options[] = {{"train=", &t.train}, {"cache=", &t.cache}, {"list=", &t.list},
+                                                        {"precision=", &t.precision}};
     for (int i = 4; i < argc; i++)
         for (size_t k = 0; k < sizeof options / sizeof *options; k++)
             if (!strncmp(argv[i], options[k].name, strlen(options[k].name))) *options[k].to = atoi(strchr(argv[i], '=') + 1);

@@ -5,7 +5,7 @@
 // IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
 // every step ("loss") and every trained parameter, statistic and optimizer state in the end, a line
 // "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
-// prints times and kernels, profile=2 times alone.
+// prints times and kernels, profile=2 times alone. cuda=1 runs on a GPU, precision=2 there with bf16 (compile.h).
 #include "codegen/compile.h"
 #include "frontend/import.h"
 #include "frontend/npy.h"
@@ -18,7 +18,7 @@ typedef struct Tool {
     char **argv;
     int argc;
     TrainOptions train;
-    double lr, momentum, decay, threads, profile, interpret, freeze, aux;
+    double lr, momentum, decay, threads, profile, interpret, freeze, aux, cuda, precision;
     FILE *out;
 } Tool;
 
@@ -54,7 +54,7 @@ static void numbers(Tool *t, const char *arg) {
         {"dampening", &o->dampening, NULL}, {"lr_decay", &o->lr_decay, NULL}, {"alpha", &o->rho, NULL},
         {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
         {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
-        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL},
+        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"cuda", &t->cuda, NULL}, {"precision", &t->precision, NULL},
     };
     const char *v;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -116,7 +116,8 @@ static void work(void *arg) {
     t->train.nscores = n, t->train.scores = scores, t->train.aux_weight = t->aux;
     t->train.ngroup = 1, t->train.group = group_of, t->train.user = t;
     train_graph(g, &t->train);
-    Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0})->program;
+    Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0,
+                                                  .target = t->cuda != 0 ? "cuda:sm_90" : NULL, .precision = (Precision)t->precision})->program;
     Fault f;
     Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
@@ -132,12 +133,12 @@ static void work(void *arg) {
         call(t, s, FN_FEATURES), call(t, s, FN_TRAIN_STEP);
         seconds[k] = now(CLOCK_MONOTONIC) - began, cpu[k] = now(CLOCK_PROCESS_CPUTIME_ID) - used;
         int slot = session_slot(s, "tvc.loss");
-        loss[k] = dtype_get_f(session_desc(s, slot).type, session_data(s, slot));
+        loss[k] = dtype_get_f(session_desc(s, slot).type, session_view(s, slot));
     }
     put(t, "loss", DT_F64, loss, 8 * steps);
     for (int i = 0; i < p->nslot; i++) {
         TensorDesc d = session_desc(s, i);
-        if (p->slots[i].role == SLOT_PARAM) put(t, program_text(p, p->slots[i].name), d.type, session_data(s, i), desc_bytes(&d));
+        if (p->slots[i].role == SLOT_PARAM) put(t, program_text(p, p->slots[i].name), d.type, session_view(s, i), desc_bytes(&d));
     }
     if (t->profile == 0) return;
     print_seconds("seconds", seconds, steps), print_seconds("cpu", cpu, steps);
