@@ -182,8 +182,18 @@ bool in_given(Import *im, int k) { return k < im->n->nin && *im->n->in[k]; }
 Node *in(Import *im, int k) {
     if (!in_given(im, k)) import_fail(im, E_MALFORMED, "its input %d is missing", k);
     Value *v = import_value(im, im->n->in[k]);
+    if (v->joined)
+        import_fail(im, E_UNSUPPORTED, "its input '%s' joins the batch with axes outside it: only --batch 1 allows that",
+                    cx_show(im->cx, im->n->in[k]));
     if (im->fold) return im->world && v->twin ? v->twin : known_eval(im, v->node);
     return known_as_data(im, v, im->n->in[k]);
+}
+
+Node *in_rows(Import *im, int k, Shape *document) {
+    const Shape *joined = in_given(im, k) ? import_value(im, im->n->in[k])->joined : NULL;
+    Node *n = joined ? import_value(im, im->n->in[k])->node : in(im, k);
+    *document = joined ? *joined : n->shape;
+    return n;
 }
 
 Node *in_or(Import *im, int k, Node *otherwise) { return in_given(im, k) ? in(im, k) : otherwise; }
@@ -194,6 +204,12 @@ void out(Import *im, int k, Node *value) {
     if (!out_wanted(im, k)) return;
     if (im->world) im->made[k].twin = value;
     else im->made[k].node = value;
+}
+
+void out_rows(Import *im, int k, Node *apart, Shape document) {
+    out(im, k, apart);
+    if (same_dims(apart->shape, document) || !out_wanted(im, k)) return;
+    im->made[k].joined = memcpy(NEW(im->cx, Shape, 1), &document, sizeof document);
 }
 
 void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there) {
@@ -289,7 +305,8 @@ static void keep_outputs(Import *im) {
         if (!im->made[k].node)
             import_fail(im, E_UNSUPPORTED, "its output %d, '%s', is not supported", k, cx_show(im->cx, name));
         mark(im, im->made[k].node, name);
-        add_value(im, name, im->made[k].node)->twin = im->made[k].twin;
+        Value *v = add_value(im, name, im->made[k].node);
+        v->twin = im->made[k].twin, v->joined = im->made[k].joined;
     }
 }
 
@@ -313,14 +330,44 @@ static void import_node(Import *im, const DocNode *n, const char *model) {
     keep_outputs(im);
 }
 
+static void add_root(Import *im, const char *name) {
+    const Value *v = import_value(im, name);
+    if (v->joined)
+        fail(im->cx, E_UNSUPPORTED, "'%s' joins the batch with axes outside it: only --batch 1 allows that",
+             cx_show(im->cx, name));
+    graph_root(im->g, name, known_as_data(im, v, name), NULL, 1);
+}
+
 static void add_roots(Import *im) {
     im->n = NULL;
-    for (int i = 0; i < im->m->noutput; i++) {
-        const char *name = im->m->output[i]->name;
-        graph_root(im->g, name, known_as_data(im, import_value(im, name), name), NULL, 1);
+    for (int i = 0; i < im->m->noutput; i++) add_root(im, im->m->output[i]->name);
+    for (int i = 0; im->o->keep && im->o->keep[i]; i++) {
+        const Value *v = import_value(im, im->o->keep[i]);
+        if (im->o->kept) im->o->kept[i] = (Kept){v->joined ? *v->joined : v->node->shape, v->twin != NULL};
+        else if (!v->joined && !v->twin) add_root(im, im->o->keep[i]);
     }
-    for (int i = 0; im->o->keep && im->o->keep[i]; i++)
-        graph_root(im->g, im->o->keep[i], known_as_data(im, import_value(im, im->o->keep[i]), im->o->keep[i]), NULL, 1);
+}
+
+// Does n make one number of several samples?
+static bool mixes_samples(const Node *n) {
+    int d = n->nin ? n->in[0]->shape.batch - 1 : -1;
+    if (d < 0) return false;
+    if (n->op == OP_MatMul) return d == n->in[0]->shape.n - 1;
+    bool reduces = (n->op >= OP_ReduceSum && n->op <= OP_ReduceMean) || n->op == OP_Softmax || n->op == OP_LogSoftmax;
+    for (int i = 0; reduces && i < n->attr.n; i++)
+        if (n->attr.i[i] == d) return true;
+    return false;
+}
+
+// A batch written as 1 may grow only where samples stay apart; one left open is the model's to mix.
+static void check_apart(Import *im) {
+    Graph *g = im->g;
+    if (g->max_batch == 1 || !ones_are_free(im->m)) return;
+    graph_sort(g);
+    for (int i = 0; i < g->norder; i++)
+        if (mixes_samples(g->order[i]))
+            fail(im->cx, E_UNSUPPORTED, "%s works across the batch of 1 that the model is written for: only --batch 1 allows that",
+                 g->order[i]->doc ? node_label(im->cx, im->m->node[g->order[i]->doc - 1]) : "it");
 }
 
 Graph *model_import(Model *m, const ImportOptions *o) {
@@ -337,6 +384,7 @@ Graph *model_import(Model *m, const ImportOptions *o) {
     for (int i = 0; i < m->nnode; i++) import_node(im, m->node[order[i]], model);
     m->cx->doing = model;
     add_roots(im);
+    check_apart(im);
     m->cx->doing = before, m->cx->limit = limit;
     im->g->file = model;
     im->g->memory = m->cx->used - used < m->memory ? m->memory - (m->cx->used - used) : 1;

@@ -18,12 +18,17 @@ typedef struct ShapeChoice { const char *input; int rank; int64_t dim[MAXDIM]; }
 
 typedef struct Given { const char *input; const Tensor *value; } Given;
 
+// A value of the document: its shape there, and whether it is known at import but not the same for every batch.
+typedef struct Kept { Shape shape; bool varies; } Kept;
+
 typedef struct ImportOptions {
     int64_t max_batch;                // 0 or 1: the batch stays as declared (1 where it is free)
     bool obey_training_mode;          // verify only: training-mode BatchNormalization and Dropout as written
     int nshape;
     const ShapeChoice *shape;         // sizes for inputs whose shape the model leaves open
-    const char *const *keep;          // names of inner values to make roots of as well; NULL-terminated, or NULL
+    const char *const *keep;          // names of inner values to make roots of as well; NULL-terminated, or NULL. What
+                                      // is no tensor of the graph (a shape that varies with the batch) is left out
+    struct Kept *kept;                // not NULL: gets what they are, and no roots are made of them
     int ngiven;
     const Given *given;               // verify only: values of inputs; their shapes, not the declared ones, hold, and
                                       // their numbers answer where one must be known at import
@@ -59,6 +64,12 @@ bool in_given(Import *im, int k);                             // input k is pres
 Node *in(Import *im, int k);                                  // input k; fails, naming the node, if absent
 Node *in_or(Import *im, int k, Node *otherwise);
 void out(Import *im, int k, Node *value);                     // output k is value (ignored if the document does not name it)
+
+// Rows of tokens x batch, as transformers with the batch second join them: the graph cannot, since the batch would not
+// stay outermost, so it keeps the two axes apart ([tokens, batch, ...]) while the document has one. Operators that treat
+// every row alike read and write such values; in() refuses them. `document`: the shape there.
+Node *in_rows(Import *im, int k, Shape *document);
+void out_rows(Import *im, int k, Node *apart, Shape document);
 void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there);   // an i64 vector (n -1: scalar), both worlds
 bool out_wanted(Import *im, int k);
 
@@ -77,9 +88,10 @@ int attr_ints(Import *im, const char *name, const int64_t **v);   // count, or -
 int ints_of(Import *im, const char *attr, int k, int64_t **v);
 int attr_axis(Import *im, const char *name, int64_t otherwise, int rank);   // normalised to 0..rank-1; fails outside
 
-// Where a Reshape to `want` (0: as x, unless zeros are sizes; -1: the rest) leads: a batch of 1 written as a number
-// becomes the free batch where the rest of the shape fits one sample. Fails where the batch would be cut or mixed.
-Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes);
+// Where a Reshape to `want` (0: as x, unless zeros are sizes; -1: the rest) leads: a shape written for a batch of 1
+// becomes one for the free batch where what it holds is one sample. Fails where the batch would be cut or mixed.
+// x: the shape in the document; apart: in the graph, which differs for joined rows.
+Shape reshape_target(Import *im, Shape x, Shape apart, Shape want, bool zeros_are_sizes);
 
 // Room for a table a row computes, zeroed. All those of a document together are bounded: E_LIMIT beyond 32 MB.
 void *import_room(Import *im, int64_t count, size_t size);

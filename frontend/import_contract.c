@@ -33,11 +33,16 @@ void import_matmul(Import *im, const DocNode *n) { (void)n, out(im, 0, matmul(im
 
 // ---- Gemm: alpha A B + beta C ----
 
-static Node *matrix(Import *im, int k, const char *transposed) {
-    Node *m = in(im, k);
-    if (m->shape.n != 2)
-        import_fail(im, E_MALFORMED, "input %d has shape %s, not a matrix's", k, shape_str(im->cx, m->shape));
-    return attr_int(im, transposed, 0) ? op1a(im->g, Transpose, m, AXES(1, 0)) : m;
+static Node *matrix(Import *im, int k, const char *transposed, Shape *shape) {
+    bool turn = attr_int(im, transposed, 0) != 0;
+    Node *m = turn || k > 0 ? in(im, k) : in_rows(im, k, shape);
+    if (turn || k > 0) *shape = m->shape;
+    if (shape->n != 2)
+        import_fail(im, E_MALFORMED, "input %d has shape %s, not a matrix's", k, shape_str(im->cx, *shape));
+    if (!turn) return m;
+    m = op1a(im->g, Transpose, m, AXES(1, 0));
+    *shape = m->shape;
+    return m;
 }
 
 static Node *scaled_by(Import *im, Node *x, const char *by) {
@@ -49,7 +54,9 @@ static Node *scaled_by(Import *im, Node *x, const char *by) {
 
 void import_gemm(Import *im, const DocNode *n) {
     (void)n;
-    Node *y = scaled_by(im, op2(im->g, MatMul, matrix(im, 0, "transA"), matrix(im, 1, "transB")), "alpha");
+    Shape rows, columns;
+    Node *a = matrix(im, 0, "transA", &rows), *b = matrix(im, 1, "transB", &columns);
+    Node *y = scaled_by(im, op2(im->g, MatMul, a, b), "alpha");
     if (in_given(im, 2) && attr_float(im, "beta", 1) != 0) {
         Node *sum = op2(im->g, Add, y, scaled_by(im, in(im, 2), "beta"));
         if (!same_dims(sum->shape, y->shape))
@@ -57,7 +64,8 @@ void import_gemm(Import *im, const DocNode *n) {
                         shape_str(im->cx, y->shape));
         y = sum;
     }
-    out(im, 0, y);
+    rows.d[1] = columns.d[1];
+    out_rows(im, 0, y, rows);
 }
 
 // ---- 8-bit integers ----

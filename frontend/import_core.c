@@ -51,9 +51,8 @@ void import_constant_of_shape(Import *im, const DocNode *n) {
 void import_identity(Import *im, const DocNode *n) { (void)n, out(im, 0, in(im, 0)); }
 
 // Sizes of x in the world where the batch is `batch`.
-static void sizes_at(Import *im, const Node *x, int64_t batch, int64_t *size) {
-    for (int d = 0; d < x->shape.n; d++)
-        size[d] = x->shape.batch == d + 1 ? x->shape.d[d] / im->g->max_batch * batch : x->shape.d[d];
+static void sizes_at(Import *im, Shape x, int64_t batch, int64_t *size) {
+    for (int d = 0; d < x.n; d++) size[d] = x.batch == d + 1 ? x.d[d] / im->g->max_batch * batch : x.d[d];
 }
 
 static int64_t clamp_axis(int64_t axis, int rank) {
@@ -63,9 +62,10 @@ static int64_t clamp_axis(int64_t axis, int rank) {
 
 void import_shape(Import *im, const DocNode *n) {
     (void)n;
-    Node *x = in(im, 0);
-    int64_t here[MAXDIM], there[MAXDIM], start = clamp_axis(attr_int(im, "start", 0), x->shape.n);
-    int64_t end = clamp_axis(attr_int(im, "end", x->shape.n), x->shape.n);
+    Shape x;
+    in_rows(im, 0, &x);
+    int64_t here[MAXDIM], there[MAXDIM], start = clamp_axis(attr_int(im, "start", 0), x.n);
+    int64_t end = clamp_axis(attr_int(im, "end", x.n), x.n);
     sizes_at(im, x, im->g->max_batch, here), sizes_at(im, x, im->g->max_batch + 1, there);
     out_sizes(im, 0, end > start ? (int)(end - start) : 0, here + start, there + start);
 }

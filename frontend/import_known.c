@@ -1,5 +1,6 @@
 // import_known.c -- numbers the model computes about shapes, worked out while importing.
 #include "import_values.h"
+#include "../ir/op.h"
 
 enum {
     FOLDED_MAX = 16 << 20,            // bytes of constants computed for one document
@@ -226,15 +227,26 @@ int ints_of(Import *im, const char *attr, int k, int64_t **v) {
 
 // ---- Reshape ----
 
-// The new shape names no batch but x has one: it goes outermost, where a 1 is written or the rest goes, if what
-// follows holds exactly one sample.
+// Where y, a shape written for one sample of x, holds the batch: outermost among the axes that hold the same elements
+// as the batch and its neighbours in x. The last axis holds features, not samples: rather are the rows joined with it.
+static int batch_place(const Import *im, Shape x, Shape y) {
+    int i = 0, j = 0, first = 0;
+    x.d[x.batch - 1] /= im->g->max_batch;
+    while (i < x.batch) first = j, next_group(x, y, &i, &j);
+    return first == y.n - 1 && y.d[first] > 1 ? 0 : first;
+}
+
+// The new shape names no batch but x has one: it goes where the rest goes, if that is outermost, or where a 1 is
+// outermost; or, if what is written holds exactly one sample, where that has it. (A rest beside an outermost size other
+// than 1 says where the batch goes: not there.)
 static void free_batch(Import *im, Shape x, Shape *y, int64_t known, int *rest) {
     int64_t batch = im->g->max_batch, sample = numel(x) / batch;
     if (y->n == 0 || known == 0 || sample % known) return;
     if (*rest == 0) {
         y->d[0] = numel(x) / known, y->batch = 1, *rest = -1;
-    } else if (y->d[0] == 1 && (*rest > 0 || known == sample)) {
-        y->d[0] = batch, y->batch = 1;
+    } else if (known == sample || (*rest > 0 && y->d[0] == 1)) {
+        int d = *rest > 0 ? 0 : batch_place(im, x, *y);
+        if (d < y->n) y->d[d] *= batch, y->batch = d + 1;
     }
 }
 
@@ -245,7 +257,7 @@ static int64_t product_but(Import *im, Shape s, int but) {
     return p > INT64_MAX ? 0 : (int64_t)p;
 }
 
-Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes) {
+Shape reshape_target(Import *im, Shape x, Shape apart, Shape want, bool zeros_are_sizes) {
     Shape y = want;
     int rest = -1;
     for (int d = 0; d < y.n; d++) {
@@ -260,10 +272,12 @@ Shape reshape_target(Import *im, Shape x, Shape want, bool zeros_are_sizes) {
             import_fail(im, E_MALFORMED, "size %lld in the new shape", (long long)y.d[d]);
         }
     }
-    if (x.batch && !y.batch && im->g->max_batch > 1) free_batch(im, x, &y, product_but(im, y, rest), &rest);
+    if (x.batch && !y.batch && im->g->max_batch > 1) free_batch(im, apart, &y, product_but(im, y, rest), &rest);
     if (rest < 0) return y;
     int64_t known = product_but(im, y, rest);
-    if (known == 0 || numel(x) % known) import_fail(im, E_MALFORMED, "%s cannot be reshaped so", shape_str(im->cx, x));
+    if (known == 0 || numel(x) % known)
+        import_fail(im, x.batch && im->g->max_batch > 1 ? E_UNSUPPORTED : E_MALFORMED, "%s cannot be reshaped so",
+                    shape_str(im->cx, x));
     y.d[rest] = numel(x) / known;
     return y;
 }

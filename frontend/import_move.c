@@ -32,16 +32,30 @@ static void push_axis(Shape *y, Shape x, int d) {
 
 // ---- shapes ----
 
+// y, or y with its outermost axis as two: what lies outside the batch of x, and the batch with the rest.
+static Shape rows_apart(Shape x, Shape y) {
+    int64_t outer = 1;
+    for (int d = 0; d + 1 < x.batch; d++) outer *= x.d[d];
+    if (outer <= 1 || y.batch != 1 || y.d[0] % outer || y.n == MAXDIM) return y;
+    Shape apart = {.n = y.n + 1, .d = {outer, y.d[0] / outer}, .batch = 2};
+    for (int d = 1; d < y.n; d++) apart.d[d + 1] = y.d[d];
+    return apart;
+}
+
 void import_reshape(Import *im, const DocNode *n) {
     (void)n;
-    Node *x = in(im, 0);
+    Shape from;
+    Node *x = in_rows(im, 0, &from);
     const int64_t *v;
     int count = attr_ints(im, "shape", &v);
     Shape want = {.n = count};
     if (count > MAXDIM) import_fail(im, E_UNSUPPORTED, "a shape of more than %d axes", MAXDIM);
     for (int d = 0; d < count; d++) want.d[d] = v[d];
     if (count < 0) want = in_shape(im, 1);
-    out(im, 0, node_reshape(im->g, x, reshape_target(im, x->shape, want, attr_int(im, "allowzero", 0) != 0)));
+    Shape y = reshape_target(im, from, x->shape, want, attr_int(im, "allowzero", 0) != 0);
+    if (from.batch && im->g->max_batch > 1 && numel(y) != numel(from))
+        import_fail(im, E_UNSUPPORTED, "%s leaves no room for a free batch", shape_str(im->cx, y));
+    out_rows(im, 0, node_reshape(im->g, x, rows_apart(x->shape, y)), y);
 }
 
 void import_flatten(Import *im, const DocNode *n) {
@@ -257,12 +271,27 @@ void import_split(Import *im, const DocNode *n) {
     if (from != total) import_fail(im, E_MALFORMED, "its parts do not fit %lld elements", (long long)total);
 }
 
+// What there is one of, as a class token written for a batch of 1, goes to every sample it is joined to.
+static Node *for_every_sample(Import *im, Node *x, Shape with, int axis) {
+    int d = with.batch - 1;
+    if (im->g->max_batch == 1 || d < 0 || d == axis || x->shape.batch || x->shape.n != with.n || x->shape.d[d] != 1) return x;
+    Shape to = x->shape;
+    to.d[d] = with.d[d], to.batch = with.batch;
+    return op1a(im->g, Expand, x, shape_attr(&to));
+}
+
 void import_concat(Import *im, const DocNode *n) {
     if (n->nin < 1) import_fail(im, E_MALFORMED, "it joins nothing");
     Node **x = NEW(im->cx, Node *, n->nin);
-    for (int k = 0; k < n->nin; k++) x[k] = in(im, k);
+    Shape sample = {0};
+    for (int k = 0; k < n->nin; k++) {
+        x[k] = in(im, k);
+        if (x[k]->shape.batch) sample = x[k]->shape;
+    }
     if (im->opset >= 4 && !node_attr(n, "axis")) import_fail(im, E_MALFORMED, "its attribute 'axis' is missing");
-    out(im, 0, node_concat(im->g, attr_axis(im, "axis", 1, x[0]->shape.n), n->nin, x));
+    int axis = attr_axis(im, "axis", 1, x[0]->shape.n);
+    for (int k = 0; k < n->nin; k++) x[k] = for_every_sample(im, x[k], sample, axis);
+    out(im, 0, node_concat(im->g, axis, n->nin, x));
 }
 
 // ---- the same bytes ----

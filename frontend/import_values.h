@@ -8,6 +8,7 @@ enum { KNOWN_MAX = 4096 };            // elements of a tensor that is computed a
 typedef struct Value {
     Node *node;                       // world 0
     Node *twin;                       // world 1, if the value is known and depends on N; same shape as node
+    const Shape *joined;              // what the document gives it, if the node keeps apart what that joins with the batch
 } Value;
 
 Value *import_value(Import *im, const char *name);            // import.c; never NULL

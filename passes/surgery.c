@@ -30,8 +30,8 @@ SurgeryResult surgery_apply(Model *m, const Surgery *s) {
         if (r.heads.n == 0) append_head(&k), r.appended = true;
         for (int i = 0; i < (s->drop_aux && r.heads.n ? 1 : r.heads.n); i++) replace_head(&k, &r.heads.head[i]);
     }
-    if (asked) reach_sweep(m, before);
     if (s->free_batch) free_the_batch(&k);
+    if (asked) reach_sweep(m, before);
     if (s->freeze) freeze_params(&k, &r.heads);
     return r;
 }

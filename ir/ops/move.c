@@ -36,8 +36,7 @@ static Shape sub_shape(Shape s, int from, int to) {
     return r;
 }
 
-// The next shortest runs of axes, *i.. of x and *j.. of y, that hold the same number of elements.
-static void next_group(Shape x, Shape y, int *i, int *j) {
+void next_group(Shape x, Shape y, int *i, int *j) {
     int64_t p = *i < x.n ? x.d[(*i)++] : 1, q = *j < y.n ? y.d[(*j)++] : 1;
     while (p != q)
         if (p < q) p *= x.d[(*i)++];
