@@ -112,16 +112,16 @@ void classes_match(Draft *d) {
     const Labels *match = d->o->match;
     if (d->kind == TARGET_NUMBERS) return;                       // nothing has a name
     const Named *index = names_sorted(cx, match);
-    int *to = NEW(cx, int, d->classes.n + 1);
+    int *to = NEW(cx, int, d->classes.n + 1), known = 0;
+    for (int i = 0; i < d->classes.n; i++) known += (to[i] = named_find(index, match->n, d->classes.name[i])) >= 0;
     for (int i = 0; i < d->classes.n; i++) {
         const char *name = d->classes.name[i];
-        to[i] = named_find(index, match->n, name);
-        if (to[i] < 0 && d->numbered) to[i] = class_number(name, match->n);
+        if (known == 0 && d->numbered) to[i] = class_number(name, match->n);
         if (to[i] == -2)
             draft_problem(d, "label %s of '%s' is out of range: the model has %d classes", name,
                           cx_show(cx, d->path), match->n);
         else if (to[i] < 0)
-            draft_problem(d, "class '%s' of '%s' is none of the model's %d classes", cx_show(cx, name),
+            draft_problem(d, "class '%s' of '%s' is none of the model's %d classes; --classes takes only some", cx_show(cx, name),
                           cx_show(cx, d->path), match->n);
     }
     renumber(d, to, match->n);

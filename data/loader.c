@@ -220,10 +220,11 @@ static void count_batch(Loader *l, const Slot *s) {
 }
 
 static Err check_share(const Loader *l, Fault *f) {
-    if ((int64_t)l->nbad * 100 <= (int64_t)l->order.n * BAD_PERCENT) return E_OK;
+    int all = l->o.among ? l->o.among : l->order.n;
+    if ((int64_t)l->nbad * 100 <= (int64_t)all * BAD_PERCENT) return E_OK;
     const BadExample *last = &l->bad[l->nbad - 1];
     return fault(f, E_DATASET, "%d of %d images cannot be read, more than %d %%; the last one: '%.160s': %.160s",
-                 l->nbad, l->order.n, BAD_PERCENT, l->o.examples->at[last->sample].picture.name, last->why);
+                 l->nbad, all, BAD_PERCENT, l->o.examples->at[last->sample].picture.name, last->why);
 }
 
 static void move_row(const Loader *l, Batch *b, int to, int from) {
@@ -246,6 +247,7 @@ static void leave_out_bad(const Loader *l, Slot *s) {
 
 static Err next_batch(Loader *l, const Batch **out, Fault *f) {
     do {                                                         // again where nothing of a batch could be read
+        *out = NULL;
         if (l->holding) {
             l->holding = false;
             pthread_cond_broadcast(&l->room);

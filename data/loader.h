@@ -23,6 +23,7 @@ typedef struct LoaderOptions {         // everything pointed to is borrowed unti
     int workers;                       // threads; 0: the caller's own, when a batch is asked for
     int prefetch;                      // batches kept ready; 0: 3
     size_t cache_bytes;                // for images as they are before anything random; 0: none
+    int among;                         // if not 0: the 5 % that may be unreadable are of so many examples
     const atomic_int *stop;            // if not NULL and not 0, waiting ends
 } LoaderOptions;
 

@@ -2,11 +2,15 @@
 """Training runs over real models and photos.
 
   hymenoptera  the head recipe reaches the accuracy a linear layer reaches; ONNX Runtime agrees with the file
-  resume       a run stopped after every single step gives the bytes of one never stopped; so do 1, 2, 4 threads
+  resume       a run stopped after every single step gives the bytes of one never stopped; so do 1, 2, 4 threads:
+               a head on augmented pictures, and whole groups of batches with BatchNorm training
+  features     kept on disk between runs: the same weights, whatever happens to the file or the pictures
   frozen       initializers that were frozen leave as they came
   train_loop   killed at any moment and resumed; two runs in one folder; a run that diverges; what is refused
+  kills        the same, 200 times killed
+  disk_full    a disk that fills up during a run: checkpoints stay whole, training goes on (with a library to preload)
 
-usage: train.py TVC SUBJECT
+usage: train.py TVC SUBJECT [LIBRARY]
 """
 import json
 import os
@@ -19,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TVC, SUBJECT = sys.argv[1], sys.argv[2]
+TVC, SUBJECT, LIBRARY = sys.argv[1], sys.argv[2], "".join(sys.argv[3:])
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
 BEES = DATA / "datasets" / "hymenoptera_data"
@@ -86,25 +90,74 @@ def hymenoptera(tmp):
         assert hits == round(judged["top1"] * len(photos)), f"{name}: ONNX Runtime sees {hits} hits"
 
 
-def resume(tmp):
-    photos = small(tmp / "photos", each=20)
-    words = ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "6", "--augment", "basic",
-             "--dropout", "0.3", "--optimizer", "sgd", "--momentum", "0.9", "--ema", "0.9", "--lr", "0.05", "-q"]
+def stopped_everywhere(tmp, words, steps):
+    """Stopped after every single one of these steps, or never; by 1, 2 or 4 threads."""
     for threads in (1, 2, 4):
         tvc(*words, "-o", tmp / f"whole{threads}.onnx", "-t", threads, "--workers", threads)
     whole = (tmp / "whole1.onnx").read_bytes()
     assert whole == (tmp / "whole2.onnx").read_bytes() == (tmp / "whole4.onnx").read_bytes(), "the threads matter"
     tvc(*words, "-o", tmp / "parts.onnx", "--stop-at", 1)
-    for step in range(2, 61):
+    for step in range(2, steps + 1):
         tvc("train", "--resume", tmp / "parts.run", "--stop-at", step, "-q")
     tvc("train", "--resume", tmp / "parts.run", "-q")
     assert whole == (tmp / "parts.onnx").read_bytes(), "stopping changed the weights"
     rows = [(tmp / f"{n}.run" / "results.csv").read_text().splitlines() for n in ("whole1", "parts")]
     assert len(rows[0]) == 7 and [r.rsplit(",", 1)[0] for r in rows[0]] == [r.rsplit(",", 1)[0] for r in rows[1]], "other rows"
+
+
+def resume(tmp):
+    photos = small(tmp / "photos", each=20)
+    words = ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "6", "--augment", "basic",
+             "--dropout", "0.3", "--optimizer", "sgd", "--momentum", "0.9", "--ema", "0.9", "--lr", "0.05", "-q"]
+    stopped_everywhere(tmp, words, 60)
+    stopped_everywhere(tmp, [*words, "--accumulate", "4", "--freeze", "none", "--bn", "train", "--clip", "1", "--optimizer", "adamw",
+                             "--balance", "--label-smoothing", "0.1"], 60)
     off = ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "3", "-q", "-o"]
     tvc(*off, tmp / "kept.onnx")
     tvc(*off, tmp / "not.onnx", "--cache-features", "off")
     assert (tmp / "kept.onnx").read_bytes() == (tmp / "not.onnx").read_bytes(), "keeping features changed the weights"
+
+
+def features(tmp):
+    photos, cache = small(tmp / "photos"), tmp / "cache"
+    os.environ["TVC_CACHE"] = str(cache)
+    words = ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "3", "-q", "--json"]
+
+    def run(*more):
+        said = json.loads(tvc(*words, *more, "-o", tmp / "x.onnx")[0])
+        return (tmp / "x.onnx").read_bytes(), said["unreadable"]
+
+    def kept():
+        return sorted((cache / "features").glob("*.features"))
+
+    def state():
+        return [(f.name, f.stat().st_ino) for f in kept()]
+
+    plain = run("--cache-features", "off")
+    assert not kept() and run("--cache-size", "0") == plain and not kept()
+    assert run() == plain and len(kept()) == 2            # of train and of val
+    before = state()
+    assert run() == plain and state() == before, "what is there was computed again"
+    random.seed(2)
+    whole = {f: f.read_bytes() for f in kept()}
+    for turn in range(9):
+        for f, data in whole.items():
+            at = random.choice((random.randrange(100), random.randrange(len(data))))
+            f.write_bytes(data[:at] if turn % 3 == 0 else data[:at] + bytes([data[at] ^ 1 << turn % 8]) + data[at + 1:])
+        assert run() == plain, f"damaged features changed the weights (turn {turn})"
+        assert {f: f.read_bytes() for f in kept()} == whole, "damage was not mended"
+    views = ["--augment", "basic", "--cache-features"]
+    drawn = run(*views, "off")
+    assert run(*views, "3") == drawn == run(*views, "3") and len(kept()) == 3
+    first, second = sorted((photos / "train").glob("*/*"))[:2]
+    shutil.copy(second, first)                            # another picture under an old name
+    assert run() == run("--cache-features", "off") != plain
+    first.write_bytes(b"none")
+    assert run() == run("--cache-features", "off") == run() and run()[1] == 1
+    sizes = sorted(f.stat().st_size for f in kept())
+    run("--seed", "5", *views, "2", "--cache-size", sizes[-1] * 1.5e-9)
+    assert 0 < sum(f.stat().st_size for f in kept()) <= sizes[-1] * 1.5, "more is kept than allowed"
+    print("features", len(whole), "files,", sum(map(len, whole.values())), "bytes")
 
 
 def initializers(path):
@@ -128,30 +181,103 @@ def frozen(tmp):
     assert "nothing to train" in said, said
 
 
-def train_loop(tmp):
-    photos = small(tmp / "photos")
-    words = ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "4", "--augment", "basic",
-             "--save-every", "0", "-q"]
+def killed(tmp, words, kills):
+    """SIGKILL at random moments, until it has happened so often; every run ends in the bytes of one left alone."""
+    tvc(*words, "-o", tmp / "compiled.onnx")
+    began = time.time()
     tvc(*words, "-o", tmp / "whole.onnx")
+    took, whole = time.time() - began, (tmp / "whole.onnx").read_bytes()
     random.seed(1)
-    kills = 0
-    begin = [TVC, *map(str, words), "-o", str(tmp / "killed.onnx")]
-    again = [TVC, "train", "--resume", str(tmp / "killed.run"), "-q"]
-    for turn in range(40):
-        process = subprocess.Popen(begin if turn == 0 else again, stderr=subprocess.PIPE)
+    done = runs = 0
+    out, run = tmp / "killed.onnx", tmp / "killed.run"
+    while done < kills:
+        resumable = (run / "args.json").exists()
+        again = ["train", "--resume", str(run), "-q"] if resumable else [*map(str, words), "-o", str(out)]
+        process = subprocess.Popen([TVC, *again], stderr=subprocess.PIPE)
         try:
-            process.wait(random.uniform(0.2, 1.2) if turn else 1)
-            said = process.stderr.read().decode()
-            assert process.returncode == 0, f"a killed run does not resume: {said}"
-            break
+            process.wait(random.uniform(0.05, took))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            kills += 1
-    tvc("train", "--resume", tmp / "killed.run", "-q")
-    print("killed", kills, "times")
-    assert (tmp / "killed.onnx").read_bytes() == (tmp / "whole.onnx").read_bytes(), "being killed changed the weights"
+            done += 1
+            continue
+        assert process.returncode == 0, f"a killed run does not resume: {process.stderr.read().decode()}"
+        assert out.read_bytes() == whole, "being killed changed the weights"
+        runs += 1
+        out.unlink(), shutil.rmtree(run)
+    if run.exists():
+        tvc("train", "--resume", run, "-q")
+        assert out.read_bytes() == whole, "being killed changed the weights"
+    print("killed", done, "times,", runs, "runs came to their end meanwhile")
 
+
+def looped(photos):
+    return ["train", model("resnet20_cifar10"), photos, "--preset", "imagenet", "--batch", "8", "--epochs", "4", "--augment", "basic",
+            "--save-every", "0", "-q"]
+
+
+def kills(tmp):
+    killed(tmp, looped(small(tmp / "photos")), 200)
+
+
+def disk_full(tmp):
+    flag, run = tmp / "full", tmp / "run"
+    environment = {**os.environ, "LD_PRELOAD": LIBRARY, "DISK_FULL": str(flag), "DISK_FULL_UNDER": str(run)}
+    words = [*looped(small(tmp / "photos")), "--epochs", "40", "--run-dir", run]
+    words.remove("-q")
+    tvc(*words, "--run-dir", tmp / "whole.run", "-o", tmp / "whole.onnx")
+
+    def until(happened, process):
+        for _ in range(1200):
+            if happened():
+                return
+            assert process.poll() is None, (tmp / "said").read_text()[-2000:]
+            time.sleep(0.05)
+        sys.exit("it does not happen: " + (tmp / "said").read_text()[-2000:])
+
+    def resumes(name):
+        """A copy of the folder as it stands goes on to the same end."""
+        shutil.copytree(run, tmp / f"{name}.run")
+        tvc("train", "--resume", tmp / f"{name}.run", "-o", tmp / f"{name}.onnx", "-q")
+        assert (tmp / f"{name}.onnx").read_bytes() == (tmp / "whole.onnx").read_bytes(), name
+
+    def state():
+        return (run / "last.ckpt").stat().st_mtime_ns
+
+    said = open(tmp / "said", "w+")
+    process = subprocess.Popen([TVC, *map(str, words), "-o", str(tmp / "mine.onnx")], env=environment, stdout=said, stderr=said, text=True)
+    until((run / "last.ckpt").exists, process)
+    flag.touch()
+    until(lambda: "no checkpoint could be written" in (tmp / "said").read_text(), process)
+    old, epochs = state(), (tmp / "said").read_text().count("val loss")
+    until(lambda: (tmp / "said").read_text().count("val loss") > epochs + 1, process)
+    assert state() == old and "training goes on" in (tmp / "said").read_text() and "No space left" in (tmp / "said").read_text()
+    assert not list(run.glob(".tvc-*")), "a part of a checkpoint was left behind"
+    process.send_signal(signal.SIGSTOP)
+    resumes("copied")                                     # the machine might go down now
+    process.send_signal(signal.SIGCONT)
+    flag.unlink()
+    until(lambda: state() != old, process)
+    assert process.wait(300) == 0, (tmp / "said").read_text()
+    assert (tmp / "mine.onnx").read_bytes() == (tmp / "whole.onnx").read_bytes(), "a full disk changed the weights"
+
+    shutil.rmtree(run)                                    # full when it is to be stopped: said, and the old one counts
+    process = subprocess.Popen([TVC, *map(str, words), "-o", str(tmp / "mine.onnx")], env=environment, stdout=said, stderr=subprocess.PIPE, text=True)
+    until((run / "last.ckpt").exists, process)
+    flag.touch()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate(timeout=60)[1]
+    assert process.returncode == 5 and "No space left" in text and "tvc train --resume" in text, (process.returncode, text)
+    flag.unlink()
+    resumes("stopped")
+    print("the disk was full, and nothing was lost")
+
+
+def train_loop(tmp):
+    photos = small(tmp / "photos")
+    words = looped(photos)
+    killed(tmp, words, 12)
     process = subprocess.Popen([TVC, *map(str, words), "--epochs", "100000", "-o", str(tmp / "int.onnx")], stderr=subprocess.PIPE, text=True)
     while not (tmp / "int.run" / "last.ckpt").exists():
         time.sleep(0.05)
@@ -162,11 +288,11 @@ def train_loop(tmp):
 
     said = tvc(*words, "--optimizer", "sgd", "--lr", "1e38", "-o", tmp / "nan.onnx", code=8)[1]
     assert "step" in said and "not finite" in said, said
-    assert "--batch" in tvc("train", "--resume", tmp / "killed.run", "--batch", "4", code=3)[1]
-    assert "another --seed" in tvc("train", "--resume", tmp / "killed.run", "--seed", "4", code=3)[1]
+    assert "--batch" in tvc("train", "--resume", tmp / "whole.run", "--batch", "4", code=3)[1]
+    assert "another --seed" in tvc("train", "--resume", tmp / "whole.run", "--seed", "4", code=3)[1]
     first = next((photos / "train").glob("*/*"))
     first.unlink()
-    assert "other pictures" in tvc("train", "--resume", tmp / "killed.run", code=3)[1]
+    assert "other pictures" in tvc("train", "--resume", tmp / "whole.run", code=3)[1]
     (photos / "val" / "unheard-of").mkdir()
     shutil.copy(next((photos / "val").glob("*/*.*")), photos / "val" / "unheard-of" / "x.jpg")
     tvc(*words, "-o", tmp / "classes.onnx", code=9)
@@ -183,4 +309,5 @@ if __name__ == "__main__":
         except ImportError as missing:
             skip(f"{missing.name} is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        {"hymenoptera": hymenoptera, "resume": resume, "frozen": frozen, "train_loop": train_loop}[SUBJECT](Path(folder))
+        {"hymenoptera": hymenoptera, "resume": resume, "frozen": frozen, "train_loop": train_loop, "kills": kills, "features": features,
+         "disk_full": disk_full}[SUBJECT](Path(folder))

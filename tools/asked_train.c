@@ -199,6 +199,14 @@ static int asked_features(const Args *a) {
     return strcmp(s, "off") == 0 ? FEATURES_OFF : (int)parse_int(a->cx, "--cache-features", s, 1, FEATURES_MOST);
 }
 
+// Gigabytes to bytes.
+static uint64_t asked_cache_size(const Args *a) {
+    enum { USUAL = 4, MOST = 1 << 20 };
+    double gb = arg_float(a, OPT_CACHE_SIZE, USUAL);
+    if (!(gb >= 0 && gb <= MOST)) fail(a->cx, E_USAGE, "--cache-size %g is not within 0 to %d", gb, MOST);
+    return (uint64_t)(gb * 1e9);
+}
+
 static BnMode asked_bn(const Args *a) {
     const char *s = arg_text(a, OPT_BN, "auto");
     return strcmp(s, "train") == 0 ? BN_TRAIN : strcmp(s, "stats") == 0 ? BN_STATS : strcmp(s, "frozen") == 0 ? BN_FROZEN : BN_AUTO;
@@ -226,6 +234,7 @@ void asked_job(const Args *a, TrainJob *job) {
     job->accumulate = arg_int(a, OPT_ACCUMULATE, 1, 1, MOST_ACCUMULATE);
     job->balance = arg_given(a, OPT_BALANCE);
     job->features = asked_features(a);
+    job->cache_bytes = asked_cache_size(a);
     job->patience = arg_int(a, OPT_PATIENCE, 0, 1, MOST_EPOCHS);
     job->save_every = arg_float(a, OPT_SAVE_EVERY, DEFAULT_SAVE_EVERY);
     job->stop_at = arg_int(a, OPT_STOP_AT, 0, 1, INT64_MAX);

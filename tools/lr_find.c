@@ -31,12 +31,6 @@ static void draw(const Range *r) {
 
 // ---- what to do with it ----
 
-// For a shell: in quotes where it is not of plain letters.
-static const char *shell_word(Cx *cx, const char *s) {
-    const char *shown = cx_show(cx, s), *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
-    return shown[strspn(shown, plain)] ? cx_fmt(cx, "'%s'", shown) : shown;
-}
-
 static void suggest(const Args *a, double rate) {
     const char *rest = "";
     for (int i = 0; i < a->ngiven; i++) {

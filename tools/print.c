@@ -42,6 +42,11 @@ void print_next(const char *fmt, ...) {
 
 static void let_go(void *value) { json_decref(value); }
 
+const char *shell_word(Cx *cx, const char *s) {
+    const char *shown = cx_show(cx, s), *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+    return shown[strspn(shown, plain)] ? cx_fmt(cx, "'%s'", shown) : shown;
+}
+
 json_t *json_start(Cx *cx) {
     json_t *o = json_object();
     if (!o) fail(cx, E_LIMIT, "out of memory");

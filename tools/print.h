@@ -12,6 +12,7 @@ void print_note(void *unused, const char *line);             // a Cx's log; not 
 void print_more(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   // when verbose
 // What to do next, where somebody is there to read it.
 void print_next(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+const char *shell_word(Cx *cx, const char *s);               // in quotes where it is not of plain letters
 
 // JSON. Objects from json_start live until the Cx goes.
 json_t *json_start(Cx *cx);

@@ -173,7 +173,9 @@ OPTION(INIT, "init", 0, "FILE", TRAINING, C_LEARN,
        "start from the weights of this ONNX file of the same structure, by their names")
 OPTION(PATIENCE, "patience", 0, "N", TRAINING, C_train, "end after N epochs without a better one")
 OPTION(CACHE_FEATURES, "cache-features", 0, "auto|off|K", TRAINING, C_LEARN,
-       "what the frozen part makes of every picture is computed once and kept; K augmented views of it")
+       "what the frozen part makes of every picture is computed once and kept, for later runs too; K augmented views of it")
+OPTION(CACHE_SIZE, "cache-size", 0, "GB", TRAINING, C_LEARN,
+       "room on disk for what is kept, of all runs together (default 4); 0: in memory only")
 OPTION(RUN_DIR, "run-dir", 0, "DIR", TRAINING, C_train, "folder of checkpoints and reports (default: OUT with .run for .onnx)")
 OPTION(RESUME, "resume", 0, "DIR", TRAINING, C_train, "go on with the run in this folder")
 OPTION(SAVE_EVERY, "save-every", 0, "SECONDS", TRAINING, C_train, "between checkpoints (default 30; 0: every step)")

@@ -13,6 +13,8 @@ typedef struct Train {
     Cx *cx;
     const char *out;
     bool line;                        // a progress line stands on the terminal
+    const char *again;                // the command that goes on
+    bool unwritten;                   // trained, but its files are not complete
 } Train;
 
 // ---- the run folder ----
@@ -146,25 +148,46 @@ static void finish(Train *t, const TrainResult *r) {
     if (!r->stopped) export_model(t->of.m, &e, t->out);
 }
 
+// With the options that say which pictures validate.
+static void suggest_eval(const Train *t) {
+    const Args *a = t->of.a;
+    const char *rest = "";
+    for (int i = 0; i < a->ngiven; i++) {
+        OptionId id = a->given[i].id;
+        if (id == OPT_CLASSES || id == OPT_VAL_SPLIT || id == OPT_SEED || id == OPT_LOSS) rest = cx_fmt(t->cx, "%s %s", rest, shell_word(t->cx, arg_word(a, i)));
+    }
+    print_next("tvc eval %s %s%s", shell_word(t->cx, t->out), shell_word(t->cx, a->pos[1]), rest);
+}
+
+// When a request fails in the last moment, say of a full disk.
+static void tell_unwritten(void *train) {
+    const Train *t = train;
+    if (t->unwritten) fprintf(stderr, "what was learned is kept; once that is mended: %s\n", t->again);
+}
+
 Err run_train(const Args *a) {
-    Train t = {.of = {.a = a, .cx = a->cx}, .cx = a->cx};
+    Train *t = NEW(a->cx, Train, 1);
+    *t = (Train){.of = {.a = a, .cx = a->cx}, .cx = a->cx};
     const char *resume = arg_text(a, OPT_RESUME, NULL);
     if (resume) {
         arg_count(a, 0, 0);
-        resume = absolute(t.cx, resume);
-        t.of.a = args_of_run(a, resume);
+        resume = absolute(t->cx, resume);
+        t->of.a = args_of_run(a, resume);
     }
-    t.out = arg_text(t.of.a, OPT_OUT, NULL);
-    set_up(&t, resume);
-    training_tell(&t.of);
-    bool watched = isatty(STDERR_FILENO) && !arg_given(t.of.a, OPT_QUIET);
-    Watch w = {.user = &t, .tick = watched ? on_tick : NULL, .epoch = on_epoch, .bad = on_bad};
-    TrainResult r = train_run(t.cx, &t.of.job, &w);
-    clear_line(&t);
-    finish(&t, &r);
-    print_result(&t, &r);
-    if (r.stopped) fprintf(stderr, "stopped after step %lld; to go on: tvc train --resume %s\n", (long long)r.progress->number,
-                           cx_show(t.cx, t.of.job.dir.path));
-    else print_next("tvc eval %s %s", cx_show(t.cx, t.out), cx_show(t.cx, t.of.a->pos[1]));
+    t->out = arg_text(t->of.a, OPT_OUT, NULL);
+    set_up(t, resume);
+    training_tell(&t->of);
+    bool watched = isatty(STDERR_FILENO) && !arg_given(t->of.a, OPT_QUIET);
+    Watch w = {.user = t, .tick = watched ? on_tick : NULL, .epoch = on_epoch, .bad = on_bad};
+    TrainResult r = train_run(t->cx, &t->of.job, &w);
+    clear_line(t);
+    t->again = cx_fmt(t->cx, "tvc train --resume %s", shell_word(t->cx, t->of.job.dir.path));
+    cx_defer(t->cx, tell_unwritten, t);
+    t->unwritten = true;
+    finish(t, &r);
+    t->unwritten = false;
+    print_result(t, &r);
+    if (r.stopped) fprintf(stderr, "stopped after batch %lld; to go on: %s\n", (long long)r.progress->number, t->again);
+    else suggest_eval(t);
     return r.stopped > 0 ? (Err)(128 + r.stopped) : E_OK;
 }

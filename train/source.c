@@ -12,8 +12,6 @@ struct Source {
     int64_t epoch, step;
     int64_t *sample, *label;          // of the batch, [batch]
     float *target;
-    int nbad;                         // with features kept
-    BadExample *bad;
 };
 
 static void close_source(void *source) {
@@ -29,15 +27,6 @@ void source_close(Source *s) {
     if (s) close_source(s);
 }
 
-static void take_bad(void *source, const Loader *loader) {
-    Source *s = source;
-    const BadExample *bad;
-    int n = loader_bad(loader, &bad);
-    s->bad = NEW(s->l->cx, BadExample, n);
-    for (int i = 0; i < n; i++) s->bad[i] = (BadExample){bad[i].sample, cx_str(s->l->cx, bad[i].why, strlen(bad[i].why))};
-    s->nbad = n;
-}
-
 static bool open_kept(Source *s) {
     Cx *cx = s->l->cx;
     const LoaderOptions *o = &s->o.loader;
@@ -45,7 +34,7 @@ static bool open_kept(Source *s) {
     if (order_init(&s->order, o->order, o->seed, o->examples, &f)) fail(cx, f.code, "%s", f.text);
     s->sample = NEW(cx, int64_t, o->batch), s->label = NEW(cx, int64_t, o->batch);
     if (o->data->kind != TARGET_CLASS) s->target = NEW(cx, float, (int64_t)o->batch * o->data->ntarget);
-    return features_compute(&s->features, s->l, o, s->o.views, take_bad, s);
+    return features_compute(&s->features, s->l, o, &s->o.features);
 }
 
 Source *source_open(Learner *l, const SourceOptions *o) {
@@ -53,12 +42,12 @@ Source *source_open(Learner *l, const SourceOptions *o) {
     Fault f;
     *s = (Source){.l = l, .o = *o};
     cx_defer(l->cx, close_source, s);
-    if (o->views) return open_kept(s) ? s : NULL;
+    if (o->features.views) return open_kept(s) ? s : NULL;
     if (loader_new(&o->loader, &s->loader, &f)) fail(l->cx, f.code, "%s", f.text);
     return s;
 }
 
-bool source_keeps(const Source *s) { return s->o.views > 0; }
+bool source_keeps(const Source *s) { return s->o.features.views > 0; }
 
 int64_t source_steps(const Source *s) {
     const LoaderOptions *o = &s->o.loader;
@@ -133,6 +122,6 @@ static bool next_loaded(Source *s, Portion *p) {
 bool source_next(Source *s, Portion *p) { return s->loader ? next_loaded(s, p) : next_kept(s, p); }
 
 int source_bad(const Source *s, const BadExample **out) {
-    *out = s->bad;
-    return s->loader ? loader_bad(s->loader, out) : s->nbad;
+    *out = s->features.bad;
+    return s->loader ? loader_bad(s->loader, out) : s->features.nbad;
 }

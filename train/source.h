@@ -15,7 +15,7 @@ typedef struct Source Source;
 
 typedef struct SourceOptions {
     LoaderOptions loader;
-    int views;                        // of features to keep; 0: keep none
+    FeatureOptions features;
 } SourceOptions;
 
 // Computes the features, if they are to be kept. NULL: loader.stop was set meanwhile.
