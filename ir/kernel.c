@@ -131,8 +131,10 @@ static void reads(Kernel *k, Node *n) {
     *VEC_PUSH(k->cx, k->buf, k->nbuf) = n;
 }
 
-// Every reduction runs over variables of its own: used twice at the same place, it is the same.
+// Every reduction runs over variables of its own: used twice at the same place, it is the same. Those of a
+// kernel with several results all run over the same ones (kernel.h).
 static Expr *pull_once(Kernel *k, Node *n, Expr **at) {
+    if (k->nout > 1) k->nvar = k->naxis;
     size_t bytes = sizeof *at * (size_t)n->shape.n;
     for (int i = 0; i < k->npulled; i++)
         if (k->pulled[i].n == n && !memcmp(k->pulled[i].at, at, bytes)) return k->pulled[i].e;
@@ -144,7 +146,8 @@ static Expr *pull_once(Kernel *k, Node *n, Expr **at) {
 }
 
 Expr *pull(Kernel *k, Node *n, Expr **at) {
-    if (n != k->out && n->stored) {
+    bool own = n == k->outs[0] || n->head == k->outs[0];
+    if (n != k->out && n->stored && !(own && k->nout > 1)) {
         reads(k, n);
         return expr_intern(k, (Expr){.op = K_LOAD, .type = dtypes[n->type].value, .buf = n, .a = ix_view(k, n, at)});
     }
@@ -188,10 +191,10 @@ Kernel *kernel_of(Cx *cx, Graph *g, Node *n, const char *name) {
         return k;
     }
     for (int i = 0; i < n->shape.n; i++) k->axis[i] = k_axis(k, n->shape, i);
-    int nvar = k->nvar, most = nvar;
+    int most = k->naxis = k->nvar;
     for (int i = 0; i < k->nout; i++) {
         k->out = k->outs[i];
-        k->nvar = nvar, k->npulled = 0;               // the same variables again
+        k->nvar = k->naxis, k->npulled = 0;           // the same variables again
         k->bodies[i] = pull(k, k->out, k->axis);
         most = k->nvar > most ? k->nvar : most;
     }

@@ -55,7 +55,7 @@ typedef struct Kernel {
     const char *hand;      // a hand-written body instead of formulas: its name, or NULL
     int nbuf;              // buf[0..nout) are the results, the rest are what it reads
     Node **buf;
-    int nvar, capvar;
+    int nvar, capvar, naxis;      // naxis: the first are those of the axes
     int64_t *extent;       // of each variable, at maximum batch
     bool *grows;           // the variable's bound grows with the batch
     struct Pulled { Node *n; Expr *at[MAXDIM], *e; } *pulled;      // reductions in the formula being built

@@ -44,7 +44,7 @@ static bool spreads(const Node *n, const Node *x) {
 
 // ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
 
-enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6 };          // elements; large operands; unstored nodes above each other
+enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3, STEEP_GPU = 20 };          // elements; large operands; unstored nodes above each other
 
 static bool is_costly(const Node *n) {
     switch (n->op) {
@@ -59,6 +59,7 @@ static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **s
     if (is_costly(n)) return false;
     for (int k = 0; k < n->nin; k++) {
         const Node *x = n->in[k];
+        while (f->g->gpu && x->op == OP_Expand && !x->stored) x = x->in[0];
         if (numel(x->shape) * 16 <= size || op_is_splat(x)) continue;
         if (!x->stored && op_is_ewise(x)) {
             if (!few_reads(f, x, size, seen, count)) return false;
@@ -67,7 +68,7 @@ static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **s
         if (!x->stored || (f->heavy[x->id] && !f->g->gpu)) return false;
         int i = 0;
         while (i < *count && seen[i] != x) i++;
-        if (i == *count && (*count)++ == AGAIN) return false;
+        if (i == *count && (*count)++ == (f->g->gpu ? AGAIN_GPU : AGAIN)) return false;
         seen[i] = x;
     }
     return true;
@@ -75,9 +76,9 @@ static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **s
 
 // On a GPU a factor may be a formula of a few images, computed on its way into shared memory.
 static bool prologue(const Fuse *f, const Node *n, const Node *x) {
-    const Node *seen[AGAIN + 1];
+    const Node *seen[AGAIN_GPU + 1];
     int count = 0;
-    bool may = f->g->gpu && (n->op == OP_Conv || n->op == OP_ConvDw) && f->depth[x->id] <= STEEP && n->in[0] != n->in[1] &&
+    bool may = f->g->gpu && (n->op == OP_Conv || n->op == OP_ConvDw) && f->depth[x->id] <= STEEP_GPU && n->in[0] != n->in[1] &&
                few_reads(f, x, numel(x->shape), seen, &count);
     for (int i = 0; may && i < count; i++) may = !op_is_leaf(seen[i]) && same_shape(seen[i]->shape, x->shape);
     return may && count;
@@ -100,7 +101,8 @@ static void store_inputs(Fuse *f, Node *n) {
         if (f->heavy[x->id]) {
             bool melts = x == n->in[k] && !full && continues(n, x);
             x->stored = !melts, full |= melts, f->heavy[n->id] |= melts;
-        } else if ((kind == CONTRACT && op_is_ewise(x) && x->nin && !prologue(f, n, x)) || spreads(n, x)) x->stored = true;
+        } else if (kind == CONTRACT && op_is_ewise(x) && x->nin) x->stored = !prologue(f, n, x);
+        else if (spreads(n, x)) x->stored = true;
     }
 }
 
@@ -162,10 +164,10 @@ static int depth_of(Fuse *f, const Node *n) {
 }
 
 static bool made_again(const Fuse *f, const Node *n) {
-    const Node *seen[AGAIN + 1];
+    const Node *seen[AGAIN_GPU + 1];
     int count = 0;
     return f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= LARGE && !f->heavy[n->id] &&
-           !f->mixed[n->id] && f->depth[n->id] <= STEEP && few_reads(f, n, numel(n->shape), seen, &count);
+           !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
 }
 
 static void melt(Fuse *f) {

@@ -11,7 +11,8 @@ void scale(Graph *g);                 // scale.c
 void layout(Graph *g);                // layout.c
 void moves(Graph *g);                 // moves.c
 void sums(Graph *g);                  // sums.c
-void precision(Graph *g);             // precision.c: after fuse
+void mates(Graph *g);                 // mates.c: after fuse
+void precision(Graph *g);             // precision.c: after those
 void keep_images(Graph *g);           // channels.c
 void channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
 void fuse(Graph *g);                  // fuse.c: the last one

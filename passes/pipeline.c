@@ -55,5 +55,5 @@ void run_passes(Graph *g) {
             fprintf(stderr, "# after %s\n", p->name);
             graph_print(g, stderr);
         }
-    }    if (g->gpu) precision(g);
+    }    if (g->gpu) mates(g), precision(g);
 }
