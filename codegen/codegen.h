@@ -24,6 +24,7 @@ typedef struct Out {
     int *uses;                        // by expression id: how many formulas name it; NULL until counted
     int64_t units;                    // what lo..hi counts, at maximum batch
     bool per_batch;                   // the slowest part of a unit's number is the batch axis
+    int64_t flat;                     // CUDA: the text says `size` for this number; 0: it does not
 } Out;
 
 typedef struct Text {

@@ -104,6 +104,11 @@ static void function_units(Order *o, int fn) {
     if (fn == 0) init_units(o);
     for (int i = 0; i < g->norder; i++)
         if (!o->last[i] && !o->after[i]) add_unit(o, g->order[i]);
+    if (g->gpu) {
+        for (int i = 0; i < g->norder; i++) add_unit(o, g->order[i]);
+        o->n = first + group_units(g->cx, *o->units + first, o->n - first);
+        return;
+    }
     if (fn > 1) order_units(g->cx, *o->units + first, o->n - first);       // inference is a chain as it is
     for (int i = 0; i < g->nroot; i++)
         if (g->root[i].fn == fn && g->root[i].store) add_store(o, g->root[i].value);

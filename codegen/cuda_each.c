@@ -17,6 +17,16 @@ static int vector_of(Out *o, Expr *v) {
     return 1;
 }
 
+// All is computed before anything is stored: a result may take the place of what another one reads.
+static void store_each(Out *o) {
+    for (int i = 0; o->k->nout > 1 && i < o->k->nout; i++) {
+        const char *x = value_text(o, o->k->bodies[i]), *name = cx_fmt(o->cx, "y%d", i);
+        line(o, "const %s %s = %s;", dtypes[o->k->bodies[i]->type].name, name, x);
+        name_expr(o, o->k->bodies[i], name);
+    }
+    for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);
+}
+
 bool cuda_each(Out *o, Grid *l, const CudaOptions *options) {
     (void)options;
     Expr *v[MAXDIM];
@@ -25,10 +35,11 @@ bool cuda_each(Out *o, Grid *l, const CudaOptions *options) {
     bool grows = vars_grow(o->k, v, n);
     l->threads = THREADS;
     l->axis[0].items = size, l->axis[0].per_block = THREADS * vec, l->axis[0].grows = grows;
-    line(o, "const %s u = ((%s)blockIdx.x * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, vec);
-    line(o, "if (u >= %s) return;", size_text(o, size, grows));
+    if (n <= 1 && !grows) o->flat = size;
+    line(o, "const %s u = ((%s)block * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, vec);
+    line(o, "if (u >= %s) return;", o->flat ? "size" : size_text(o, size, grows));
     unflatten(o, v, n, "u");
     if (vec > 1) store_neighbours(o, v[n - 1], vec);
-    else for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);
+    else store_each(o);
     return true;
 }

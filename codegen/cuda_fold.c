@@ -109,7 +109,9 @@ static void accumulate(Out *o, Fold *f) {
         f->acc[i] = cx_fmt(o->cx, "a%d", o->nname++);
         line(o, "%s %s = %s;", type(f->of[i]), f->acc[i], neutral_text(o, f->of[i]));
     }
-    const char *size = size_text(o, vars_size(k, f->red, f->nred), vars_grow(k, f->red, f->nred));
+    bool grows = vars_grow(k, f->red, f->nred);
+    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows);
+    if (f->nred == 1 && !grows) o->flat = vars_size(k, f->red, 1), size = "size";
     begin(o, "for (%s r = (%s)%s; r < %s; r += %d) {", o->index, o->index, first[f->share], size, step[f->share]);
     int mark = open_scope(o);
     unflatten(o, f->red, f->nred, "r");
@@ -154,7 +156,7 @@ static void join_warps(Out *o, Fold *f, Grid *l, int lanes) {
 bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
     (void)options;
     static const char *const number[] = {
-        [WARP] = "blockIdx.x * 8u + warp", [BLOCK] = "blockIdx.x", [COLUMNS] = "blockIdx.x * 32u + lane"};
+        [WARP] = "block * 8u + warp", [BLOCK] = "block", [COLUMNS] = "block * 32u + lane"};
     static const int per_block[] = {[WARP] = WARPS, [BLOCK] = 1, [COLUMNS] = 32};
     Fold f = {.nof = 0};
     if (!analyse(o, &f)) return false;

@@ -92,11 +92,19 @@ static const char *index_type(Kernel *k) {
     return fits ? "int" : "long";
 }
 
-static const char *parameters(Kernel *k) {
+// A result may lie where something that is read does: updates.
+static bool is_shared(const Kernel *k, int b) {
+    bool shared = false;
+    for (int i = 0; i < k->nbuf; i++)
+        shared |= i != b && (i < k->nout || b < k->nout) && owner(k->buf[i]) == owner(k->buf[b]);
+    return shared;
+}
+
+static const char *parameters(Kernel *k, bool alone) {
     const char *s = "";
     for (int i = 0; i < k->nbuf; i++) {
-        const char *type = memory_type(k->buf[i]->type);
-        s = cx_fmt(k->cx, "%s%s%s *__restrict__ b%d, ", s, i < k->nout ? "" : "const ", type, i);
+        const char *type = memory_type(k->buf[i]->type), *restricted = alone && !is_shared(k, i) ? "__restrict__ " : "";
+        s = cx_fmt(k->cx, "%s%s%s *%sb%d, ", s, i < k->nout ? "" : "const ", type, restricted, i);
     }
     return cx_fmt(k->cx, "%sconst Ctx run", s);
 }
@@ -105,7 +113,9 @@ static void forget_names(Kernel *k) {
     for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
 }
 
-Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
+typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; Grid grid; } Printed;
+
+static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
     Out o = {0};
     Grid l;
     int i = 0;
@@ -119,6 +129,88 @@ Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
         line(&o, "const Ctx *const ctx = &run;");
         if (schedules[i].fn(&o, &l, options)) break;
     }
-    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n%s}\n", l.threads, parameters(k), o.text);
-    return (Text){.s = s, .units = 1, .schedule = schedules[i].name, .grid = l};
+    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, l};
+}
+
+// ---- several in one launch: blocks find their part, and its pointers, by their number ----
+
+typedef struct LaunchPart {
+    Printed p;
+    int buffer, result, blocks, first;  // where its buffers and results begin in the launch; its blocks
+} LaunchPart;
+
+static bool same_text(const LaunchPart *a, const LaunchPart *b) {
+    return !strcmp(a->p.body, b->p.body) && !strcmp(a->p.parameters, b->p.parameters);
+}
+
+// The part's buffer b has which number in the launch? Results of all parts stand before what they read.
+static int number_in_launch(const Kernel *k, const LaunchPart *x, int b) {
+    return b < k->nout ? x->result + b : x->buffer + b - k->nout;
+}
+
+static void select_part(Out *o, const Kernel *k, const LaunchPart *x, int n) {
+    if (n > 1) {
+        begin(o, "if (block < %du) {", x[n / 2].first);
+        select_part(o, k, x, n / 2);
+        o->depth--;
+        begin(o, "} else {");
+        select_part(o, k, x + n / 2, n - n / 2);
+        end(o);
+        return;
+    }
+    const char *s = cx_fmt(o->cx, "first = %du, size = %lld;", x->first, (long long)x->p.flat);
+    for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%s p%d = b%d;", s, b, number_in_launch(k, x, b));
+    line(o, "%s", s);
+}
+
+static void print_class(Out *o, const Kernel *k, const LaunchPart *x, int n, int class) {
+    begin(o, "if (block < %du) {", x[n - 1].first + x[n - 1].blocks);
+    line(o, "unsigned first; long size;");
+    for (int b = 0; b < k->nbuf; b++) line(o, "%s%s *p%d;", b < k->nout ? "" : "const ", memory_type(k->buf[b]->type), b);
+    select_part(o, k, x, n);
+    const char *s = cx_fmt(o->cx, "$_%d(block - first, size, ", class);
+    for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%sp%d, ", s, b);
+    line(o, "%srun);", s);
+    line(o, "return;");
+    end(o);
+}
+
+static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
+    LaunchPart *x = NEW(cx, LaunchPart, k->npart), *sorted = NEW(cx, LaunchPart, k->npart);
+    Kernel **kernel = NEW(cx, Kernel *, k->npart);
+    bool *taken = NEW(cx, bool, k->npart);
+    int result = 0, buffer = k->nout, n = 0, first = 0, class = 0;
+    for (int i = 0; i < k->npart; i++) {
+        x[i] = (LaunchPart){.p = print_kernel(cx, k->part[i], options, false), .result = result, .buffer = buffer};
+        x[i].blocks = (int)grid_blocks(&x[i].p.grid, 0, 1, 1);
+        result += k->part[i]->nout, buffer += k->part[i]->nbuf - k->part[i]->nout;
+    }
+    Out o = {.cx = cx, .k = k, .index = "int", .before = "", .text = "", .depth = 1};
+    Grid l = {.axis = {{.per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}, .threads = x[0].p.grid.threads};
+    const char *functions = "";
+    for (int i = 0; i < k->npart; i++) {
+        int from = n;
+        for (int j = i; j < k->npart; j++)
+            if (!taken[j] && same_text(&x[i], &x[j]))
+                taken[j] = true, kernel[n] = k->part[j], sorted[n] = x[j], sorted[n].first = first, first += x[j].blocks, n++;
+        if (from == n) continue;
+        functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned block, const long size, %s) {\n%s}\n", functions, class,
+                           x[i].p.parameters, x[i].p.body);
+        print_class(&o, kernel[from], sorted + from, n - from, class++);
+        l.shared += x[i].p.grid.shared;
+        assert(x[i].p.grid.threads == l.threads);
+    }
+    l.axis[0].items = first;
+    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s}\n", functions, l.threads,
+                           parameters(k, false), o.text);
+    return (Text){.s = s, .units = 1, .schedule = "parts", .grid = l};
+}
+
+Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
+    if (k->npart) return render_parts(cx, k, options);
+    Printed p = print_kernel(cx, k, options, true);
+    const char *size = p.flat ? cx_fmt(cx, "    const long size = %lld;\n", (long long)p.flat) : "";
+    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", p.grid.threads,
+                           p.parameters, size, p.body);
+    return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid};
 }

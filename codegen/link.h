@@ -29,6 +29,9 @@ int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
 
 void order_units(Cx *cx, Unit *u, int n);        // order.c: in place, before stores
 
+// group.c: for a GPU, in place: an order that holds, several units in one launch (Kernel.part). How many are left.
+int group_units(Cx *cx, Unit *u, int n);
+
 // target: NULL for the CPU, else as in program.h; then each unit has its grid, the binary that holds it included.
 Program *program_of(Graph *g, Unit *u, int nunit, const char *target);
 

@@ -52,6 +52,8 @@ typedef struct Kernel {
     Node **outs;           // formulas run over the same variables, so they share every loop
     Expr **bodies;         // outs[0] is out, bodies[0] is body
     Node *anchor;          // the CONTRACT or REDUCE node whose loops this kernel holds, or NULL
+    struct Kernel **part;  // GPU: kernels in one launch, whose results and buffers these are; their formulas count,
+    int npart;             // not body and axes
     const char *hand;      // a hand-written body instead of formulas: its name, or NULL
     int nbuf;              // buf[0..nout) are the results, the rest are what it reads
     Node **buf;

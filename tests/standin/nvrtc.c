@@ -52,7 +52,7 @@ static const char *next_kernel(const char *s, Name *k) {
     if (sscanf(s + sizeof mark - 1, "%d) %95[^(]", &k->threads, k->name) != 2) return NULL;
     const char *end = strchr(strchr(s + sizeof mark - 1, ')'), '{');
     k->buffers = 0;
-    for (const char *b = s; end && (b = strstr(b, "*__restrict__ ")) && b < end; b++) k->buffers++;
+    for (const char *b = s; end && (b = strchr(b, '*')) && b < end; b++) k->buffers++;
     return end;
 }
 
