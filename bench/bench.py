@@ -13,10 +13,8 @@ Above 1.0, tvc is faster. Prints a table and writes bench/results/CPU.json and C
     tools/setup.sh bench && .venv/bin/python bench/bench.py [--models resnet50,...]
 """
 import argparse
-import datetime
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+import host
 import models
 
 HERE = Path(__file__).resolve().parent
@@ -120,18 +119,8 @@ def compile_times(args, name):
     return {"model": name, "cold_s": seconds[0], "warm_s": seconds[1]}
 
 
-def machine():
-    """The processor's name, how many of it, and the widest vectors it has."""
-    info = Path("/proc/cpuinfo").read_text()
-    found = re.search(r"model name\s*: (.*)", info)
-    flags = set(re.search(r"flags\s*: (.*)", info).group(1).split()) if "flags" in info else set()
-    isa = next((i for i in ("amx_tile", "avx512f", "avx2") if i in flags), "neither AVX2 nor AVX-512")
-    return {"cpu": found.group(1).strip() if found else "unknown", "cpus": os.cpu_count(), "isa": isa,
-            "onnxruntime": onnxruntime.__version__, "date": datetime.date.today().isoformat()}
-
-
-def markdown(host, rows, compiled):
-    lines = [f"{host['cpu']} ({host['cpus']} CPUs, {host['isa']}), ONNX Runtime {host['onnxruntime']}, {host['date']}. "
+def markdown(here, rows, compiled):
+    lines = [f"{here['cpu']} ({here['cpus']} CPUs, {here['isa']}), ONNX Runtime {here['onnxruntime']}, {here['date']}. "
              "Ratio: ONNX Runtime's time by tvc's, median of pairs, and its quartiles.", "",
              "| model | batch | threads | ratio | quartiles | tvc ms | ONNX Runtime ms | largest error | of |",
              "|---|--:|--:|--:|---|--:|--:|--:|--:|"]
@@ -144,12 +133,12 @@ def markdown(host, rows, compiled):
     return "\n".join(lines) + "\n"
 
 
-def write_results(folder, host, rows, compiled):
+def write_results(folder, here, rows, compiled):
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / re.sub(r"[^a-z0-9]+", "-", f"{host['cpu']} {host['isa']}".lower()).strip("-")
+    stem = folder / here["file"]
     stem.with_suffix(".json").write_text(
-        json.dumps({"host": host, "results": rows, "compile": compiled}, indent=1) + "\n")
-    stem.with_suffix(".md").write_text(markdown(host, rows, compiled))
+        json.dumps({"host": here, "results": rows, "compile": compiled}, indent=1) + "\n")
+    stem.with_suffix(".md").write_text(markdown(here, rows, compiled))
     return stem
 
 
@@ -172,7 +161,7 @@ def arguments():
 
 def main():
     args = arguments()
-    host, rows, compiled = machine(), [], []
+    here, rows, compiled = dict(host.machine(), onnxruntime=onnxruntime.__version__), [], []
     for name in args.models:
         if not args.no_compile:
             compiled.append(compile_times(args, name))
@@ -181,8 +170,8 @@ def main():
                 rows.append(compare(args, name, batch, threads))
                 print("{model} batch {batch} threads {threads}: {ratio:.3f} ({tvc_ms:.2f} ms, ONNX Runtime "
                       "{ort_ms:.2f} ms)".format(**rows[-1]), file=sys.stderr, flush=True)
-    stem = write_results(args.results, host, rows, compiled)
-    print(markdown(host, rows, compiled))
+    stem = write_results(args.results, here, rows, compiled)
+    print(markdown(here, rows, compiled))
     print(f"written: {stem}.json, {stem}.md", file=sys.stderr)
 
 
