@@ -12,7 +12,7 @@
 // is applied with the last slice.
 #include "factors.h"
 
-enum { SLICE = 10 << 10, SHARE = 12 << 10, SHORT = 80 << 10, ENOUGH = 16 };     // bytes, bytes, bytes, units
+enum { SLICE = 12 << 10, SHARE = 20 << 10, SHORT = 80 << 10, ENOUGH = 16 };     // bytes, bytes, bytes, units
 
 typedef struct Slices {
     Factors f;
@@ -68,17 +68,30 @@ static bool slice(Out *o, Slices *t) {
     return true;
 }
 
+// Of the outermost axis and of o, as much of both as gives the most products for what is loaded.
+static void share_both(Out *o, Slices *t, int64_t room) {
+    int64_t n = var_extent(o->k, t->outer[0]), groups = var_extent(o->k, t->o) / t->ob;
+    double best = 0;
+    for (int64_t part = 1; part <= n && part <= room; part++) {
+        int64_t share = divisor(groups, room / part < groups ? room / part : groups);
+        double products = (double)(part * share * t->ob) / (double)(part + share * t->ob);
+        if (n % part || products <= best) continue;
+        best = products, t->part[0] = part, t->share = share;
+    }
+}
+
 // A unit's share of the results stays in the cache as well: whole axes from the innermost outwards
-// while they fit, then a part of one; less of them while there are too few units for all threads.
+// while they fit, then a part of the last two; less of them while there are too few units for all threads.
 static void share(Out *o, Slices *t) {
     int64_t bytes = 4 * o->lanes * t->ob * var_extent(o->k, t->q), units = 1;
-    for (int i = t->nouter - 1; i >= 0; i--) {
+    for (int i = t->nouter - 1; i > 0; i--) {
         int64_t n = var_extent(o->k, t->outer[i]);
         t->part[i] = divisor(n, SHARE / bytes < n ? SHARE / bytes : n);
         bytes *= t->part[i], units *= n / t->part[i];
     }
-    int64_t groups = var_extent(o->k, t->o) / t->ob;
-    t->share = divisor(groups, SHARE / bytes < groups ? SHARE / bytes : groups);
+    int64_t room = SHARE / bytes > 1 ? SHARE / bytes : 1, groups = var_extent(o->k, t->o) / t->ob;
+    t->share = divisor(groups, room < groups ? room : groups);
+    if (t->nouter) share_both(o, t, room), units *= var_extent(o->k, t->outer[0]) / t->part[0];
     units *= groups / t->share;
     for (int i = 0; i < t->nouter && units < ENOUGH; i++) {
         int64_t less = divisor(t->part[i], (t->part[i] * units + ENOUGH - 1) / ENOUGH);
