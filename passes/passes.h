@@ -3,7 +3,7 @@
 #define TVC_PASSES_H
 #include "../ir/op.h"
 
-void run_passes(Graph *g);            // pipeline.c: all of them, in order
+void run_passes(Graph *g);            // pipeline.c: all of them, in order, on primitives (expand_ops)
 
 void fold(Graph *g);                  // fold.c
 Node *fold_node(Graph *g, Node *n);   // the constant n is, or NULL

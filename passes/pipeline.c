@@ -7,7 +7,6 @@ static const struct Pass {
     void (*run)(Graph *g);
     const char *doc;
 } cpu_passes[] = {
-    {"expand",   expand_ops, "operators into primitives"},
     {"simplify", simplify,   "algebra: rules.c until nothing matches"},
     {"fold",     fold,       "operators on constants into constants"},
     {"simplify", simplify,   "again, with the new constants"},
@@ -17,7 +16,6 @@ static const struct Pass {
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
     {0},
 }, gpu_passes[] = {
-    {"expand",   expand_ops, "operators into primitives"},
     {"simplify", simplify,   "algebra: rules.c until nothing matches"},
     {"fold",     fold,       "operators on constants into constants"},
     {"simplify", simplify,   "again, with the new constants"},

@@ -21,16 +21,11 @@ except ImportError as e:
     print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
     sys.exit(77)
 
+from checks import check, exit_checks
+
 warnings.simplefilter("ignore")
 TVC = os.path.abspath(sys.argv[1])
 PICTURES = 3
-bad = 0
-
-
-def check(what, holds, more=""):
-    global bad
-    bad += not holds
-    print("right" if holds else "WRONG", what, "" if holds else more, flush=True)
 
 
 def small_vit():
@@ -109,4 +104,4 @@ with tempfile.TemporaryDirectory() as tmp:
         network, width = make()
         check_network(make.__name__, network.eval(), width, tmp)
     check_refused(tmp)
-sys.exit(bad > 0)
+exit_checks()

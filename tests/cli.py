@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+from checks import check, exit_checks
 from onnx_bytes import entry, exit_, model, node, save, sparse_model
 
 TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
@@ -21,19 +22,10 @@ MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
 COMMANDS = ["inspect", "edit", "compile", "run", "verify", "compare", "bench", "train", "eval", "predict", "data",
             "completion", "man"]
-bad = done = 0
 
 
 def tvc(*args, **kw):
     return subprocess.run([TVC, *map(str, args)], capture_output=True, text=True, timeout=120, **kw)
-
-
-def check(what, holds, more=""):
-    global bad, done
-    done += 1
-    if not holds:
-        bad += 1
-        print(f"WRONG {what} {more}")
 
 
 def check_code(code, *args, err=None):
@@ -243,8 +235,7 @@ def main():
     for part in (newer, files, stopped, json_keys, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
-    print(f"{done - bad} of {done} checks hold")
-    return bad > 0
+    exit_checks()
 
 
-sys.exit(main())
+main()

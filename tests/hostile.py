@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+from checks import check, exit_checks
 from onnx_bytes import FLOAT, INT64, entry, exit_, floats, indices, init, ints, model, node, num, part, save, tensor, varint
 
 TVC, SOURCE = os.path.abspath(sys.argv[1]), sys.argv[2]
@@ -23,8 +24,9 @@ STACK = 256 << 10
 SECONDS = 60                              # generous: the machine may be busy
 MB = 1 << 20
 MOST_MEMORY = 3000 * MB                 # address space, where a run would take all there is
+with open(TVC, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()      # then it maps terabytes for its own use
 REFUSED = (3, 4, 6)
-bad = done = 0
 
 
 # ---- arrays ----
@@ -40,7 +42,7 @@ def tvc(*args, file_limit=None, address_space=None, env=None):
     """(exit code, stderr's lines, greatest resident bytes, seconds)"""
     def limits():
         resource.setrlimit(resource.RLIMIT_STACK, (STACK, resource.RLIM_INFINITY))
-        if address_space:
+        if address_space and not SANITIZED:
             resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
         if file_limit is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -67,14 +69,6 @@ def tvc(*args, file_limit=None, address_space=None, env=None):
     code = os.waitstatus_to_exitcode(status)
     child.returncode = code
     return code, lines, used.ru_maxrss * 1024, time.monotonic() - start
-
-
-def check(what, holds, more=""):
-    global bad, done
-    done += 1
-    if not holds:
-        bad += 1
-        print(f"WRONG {what}: {more}", flush=True)
 
 
 def check_run(what, codes, args, says="", files=(), **kw):
@@ -400,5 +394,4 @@ with tempfile.TemporaryDirectory() as work:
         SUBJECTS[subject]()
         print(f"{subject}: {time.monotonic() - start:.0f} s", flush=True)
         os.chdir("/")
-print(f"{done} checks, {bad} wrong")
-sys.exit(bad > 0)
+exit_checks()

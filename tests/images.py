@@ -56,6 +56,13 @@ class Checks:
             d = np.abs(got.astype(np.float64) - want.astype(np.float64))
             self.bad.append(f"{what}: {np.count_nonzero(d)} of {d.size} values differ, by up to {d.max()}")
 
+    def report(self):
+        """Prints what came out; the exit code."""
+        for line in self.bad[:40]:
+            print("FAILED", line)
+        print(f"{self.done - len(self.bad)} checks passed, {len(self.bad)} failed")
+        return 1 if self.bad else 0
+
     def refused(self, what, got):
         self.done += 1
         if not isinstance(got, str) or "died" in got:
@@ -396,10 +403,7 @@ def main():
         check_preparing(tool, checks, folder)
     check_crops(tool, checks)
     check_photos(tool, checks)
-    for line in checks.bad[:40]:
-        print("FAILED", line)
-    print(f"{checks.done - len(checks.bad)} checks passed, {len(checks.bad)} failed")
-    return 1 if checks.bad else 0
+    return checks.report()
 
 
 if __name__ == "__main__":

@@ -1,29 +1,25 @@
-// images_tool.c -- lets tests/images.py drive data/: a command a line on stdin, answers on stdout.
+// images_tool.c -- lets tests/images.py drive data/.
 //   decode CHANNELS apply|ignore FILE
 //   prepare CHANNELS HEIGHT WIDTH nchw|nhwc [name=value ...] FILE     (answers with float32, as if H x W x C)
 //   resize FILTER fx fy fw fh WIDTH HEIGHT px py pw ph FILE
-// An answer is "WIDTH HEIGHT CHANNELS BYTES\n" and the bytes, or "error CODE reason\n".
 #include "data/recipe.h"
+#include "serve.h"
 
 typedef struct Tool { Image image, resized; Resizer resizer; Scratch scratch; } Tool;
 
-static void answer(const Image *im) {
-    size_t bytes = (size_t)im->width * (size_t)im->height * (size_t)im->channels;
-    printf("%d %d %d %zu\n", im->width, im->height, im->channels, bytes);
-    fwrite(im->pixel, 1, bytes, stdout);
-}
-
-static Err do_decode(Tool *t, const char *args, Fault *f) {
+static Err do_decode(void *tool, char *args, Fault *f) {
+    Tool *t = tool;
     int channels, at = 0;
     char exif[16];
     if (sscanf(args, "%d %15s %n", &channels, exif, &at) != 2) return fault(f, E_USAGE, "bad command");
     ImageOptions o = {channels, !strcmp(exif, "ignore")};
     if (image_load(args + at, &o, &t->image, f)) return f->code;
-    answer(&t->image);
+    answer_image(&t->image);
     return E_OK;
 }
 
-static Err do_resize(Tool *t, const char *args, Fault *f) {
+static Err do_resize(void *tool, char *args, Fault *f) {
+    Tool *t = tool;
     char filter[16];
     Box from, part;
     int width, height, at = 0;
@@ -34,7 +30,7 @@ static Err do_resize(Tool *t, const char *args, Fault *f) {
     ImageOptions o = {0, true};
     if (image_load(args + at, &o, &t->image, f)) return f->code;
     if (image_resize(&t->resizer, &t->image, from, width, height, how, part, &t->resized, f)) return f->code;
-    answer(&t->resized);
+    answer_image(&t->resized);
     return E_OK;
 }
 
@@ -54,7 +50,8 @@ static void complete(void *arg) {
     preparer_init(&j->prepared, &r, &j->in);
 }
 
-static Err do_prepare(Tool *t, char *args, Fault *f) {
+static Err do_prepare(void *tool, char *args, Fault *f) {
+    Tool *t = tool;
     Job j = {0};
     char layout[8], *close = strchr(args, ']');
     int at = 0;
@@ -70,27 +67,20 @@ static Err do_prepare(Tool *t, char *args, Fault *f) {
     size_t bytes = preparer_floats(&j.prepared) * sizeof(float);
     float *out = malloc(bytes);
     e = prepare_picture(&j.prepared, &t->scratch, &(Picture){.path = close + 2}, out, f);
-    if (!e) {
-        printf("%d %d %d %zu\n", j.in.width, j.in.height, j.in.channels, bytes);
-        fwrite(out, 1, bytes, stdout);
-    }
+    if (!e) answer(j.in.width, j.in.height, j.in.channels, out, bytes);
     free(out);
     return e;
 }
 
+static Err bad_command(void *tool, char *args, Fault *f) {
+    (void)tool;
+    return fault(f, E_USAGE, "unknown command %s", args);
+}
+
 int main(void) {
+    static const Command commands[] = {{"prepare ", do_prepare}, {"decode ", do_decode}, {"resize ", do_resize}, {"", bad_command}};
     Tool t = {0};
-    static char line[8192];
-    while (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\n")] = 0;
-        Fault f = {0};
-        Err e = !strncmp(line, "prepare ", 8)  ? do_prepare(&t, line + 8, &f)
-                : !strncmp(line, "decode ", 7) ? do_decode(&t, line + 7, &f)
-                : !strncmp(line, "resize ", 7) ? do_resize(&t, line + 7, &f)
-                                               : fault(&f, E_USAGE, "unknown command");
-        if (e) printf("error %d %s\n", (int)f.code, f.text);
-        fflush(stdout);
-    }
+    serve(&t, commands);
     image_free(&t.image);
     image_free(&t.resized);
     resizer_free(&t.resizer);

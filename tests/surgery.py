@@ -20,21 +20,14 @@ except ImportError as e:
     print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
     sys.exit(77)
 
+from checks import check, exit_checks
+
 TVC, SOURCE = sys.argv[1], sys.argv[2]
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
 FASHION = f"{SOURCE}/examples/fashion/fashion7.onnx"
 rng = np.random.default_rng(3)
 FOLDER = tempfile.TemporaryDirectory()
 OUT = f"{FOLDER.name}/out.onnx"
-bad = done = 0
-
-
-def check(what, holds, more=""):
-    global bad, done
-    done += 1
-    if not holds:
-        bad += 1
-        print(f"WRONG {what} {more}", flush=True)
 
 
 def real(name):
@@ -308,5 +301,4 @@ for part in (only_the_head_differs, other_users_keep_the_weight, class_counts_af
         part()
     except Exception as e:
         check(part.__name__, False, f"{type(e).__name__}: {str(e)[:600]}")
-print(f"{done - bad} of {done} checks hold")
-sys.exit(bad > 0)
+exit_checks()

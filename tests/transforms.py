@@ -214,10 +214,7 @@ def main():
         check_lists(tool, checks, files + photos)
         check_every_colour(tool, checks, folder)
         check_refusals(tool, checks, files[0])
-    for line in checks.bad[:40]:
-        print("FAILED", line)
-    print(f"{checks.done - len(checks.bad)} checks passed, {len(checks.bad)} failed")
-    return 1 if checks.bad else 0
+    return checks.report()
 
 
 if __name__ == "__main__":

@@ -1,24 +1,19 @@
-// transforms_tool.c -- lets tests/transforms.py drive data/: a command a line on stdin, answers on stdout.
+// transforms_tool.c -- lets tests/transforms.py drive data/.
 //   NAME CHANNELS NUMBER FILE                         rotate, brightness, contrast, saturation, hue, hflip, vflip
 //   window CHANNELS X Y WIDTH HEIGHT FILE
 //   augment CHANNELS HEIGHT WIDTH SEED EPOCH SAMPLE LIST FILE     (recipe: shorter side to HEIGHT, centre crop)
-// An answer is "WIDTH HEIGHT CHANNELS BYTES\n" and the bytes, or "error CODE reason\n".
 #include "data/augment.h"
 #include "data/transform.h"
+#include "serve.h"
 
 typedef struct Tool { Image in, out; Scratch scratch; AugmentScratch augment; } Tool;
-
-static void answer(const Image *im) {
-    size_t bytes = (size_t)im->width * (size_t)im->height * (size_t)im->channels;
-    printf("%d %d %d %zu\n", im->width, im->height, im->channels, bytes);
-    fwrite(im->pixel, 1, bytes, stdout);
-}
 
 static Err load(Tool *t, int channels, const char *path, Fault *f) {
     return image_load(path, &(ImageOptions){channels, true}, &t->in, f);
 }
 
-static Err do_plain(Tool *t, const char *line, Fault *f) {
+static Err do_plain(void *tool, char *line, Fault *f) {
+    Tool *t = tool;
     static const struct { const char *name; void (*change)(Image *, double); } colour[] = {
         {"brightness", image_brightness}, {"contrast", image_contrast}, {"saturation", image_saturation}, {"hue", image_hue}};
     char name[16];
@@ -28,24 +23,25 @@ static Err do_plain(Tool *t, const char *line, Fault *f) {
     if (load(t, channels, line + at, f)) return f->code;
     if (!strcmp(name, "rotate")) {
         if (image_rotate(&t->in, v, &t->out, f)) return f->code;
-        answer(&t->out);
+        answer_image(&t->out);
         return E_OK;
     }
     for (int i = 0; i < 4; i++)
         if (!strcmp(name, colour[i].name)) colour[i].change(&t->in, v);
     if (!strcmp(name, "hflip")) image_flip_across(&t->in);
     if (!strcmp(name, "vflip")) image_flip_down(&t->in);
-    answer(&t->in);
+    answer_image(&t->in);
     return E_OK;
 }
 
-static Err do_window(Tool *t, const char *args, Fault *f) {
+static Err do_window(void *tool, char *args, Fault *f) {
+    Tool *t = tool;
     Box b;
     int channels, at = 0;
     if (sscanf(args, "%d %d %d %d %d %n", &channels, &b.x, &b.y, &b.width, &b.height, &at) != 5)
         return fault(f, E_USAGE, "bad command");
     if (load(t, channels, args + at, f) || image_window(&t->in, b, &t->out, f)) return f->code;
-    answer(&t->out);
+    answer_image(&t->out);
     return E_OK;
 }
 
@@ -62,7 +58,8 @@ static void parse(void *arg) {
     preparer_init(&j->p, &r, &j->in);
 }
 
-static Err do_augment(Tool *t, const char *args, Fault *f) {
+static Err do_augment(void *tool, char *args, Fault *f) {
+    Tool *t = tool;
     Job j = {.cx = cx_new()};
     char list[256];
     unsigned long long seed, epoch, sample;
@@ -78,22 +75,14 @@ static Err do_augment(Tool *t, const char *args, Fault *f) {
     if (!e && !j.a.sizes) e = prepare_crop(&j.p, &t->scratch, &t->in, &im, f);
     Draw d = draw_from(seed, DRAW_AUGMENT, epoch, sample);
     if (!e) e = augment_apply(&j.a, &j.p, &d, &t->augment, im, &im, f);
-    if (!e) answer(im);
+    if (!e) answer_image(im);
     return e;
 }
 
 int main(void) {
+    static const Command commands[] = {{"augment ", do_augment}, {"window ", do_window}, {"", do_plain}};
     Tool t = {0};
-    static char line[8192];
-    while (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\n")] = 0;
-        Fault f = {0};
-        Err e = !strncmp(line, "augment ", 8)  ? do_augment(&t, line + 8, &f)
-                : !strncmp(line, "window ", 7) ? do_window(&t, line + 7, &f)
-                                               : do_plain(&t, line, &f);
-        if (e) printf("error %d %s\n", (int)f.code, f.text);
-        fflush(stdout);
-    }
+    serve(&t, commands);
     image_free(&t.in);
     image_free(&t.out);
     scratch_free(&t.scratch);

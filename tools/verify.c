@@ -20,6 +20,7 @@ Err run_verify(const Args *a) {
     bool json = arg_given(a, OPT_JSON);
     EngineOptions engine = asked_engine(a, 0);
     Judge judge = {.rtol = arg_float(a, OPT_RTOL, 1e-3), .atol = arg_float(a, OPT_ATOL, 1e-7), .run = case_run_compiled, .user = &engine};
+    judge.max_batch = asked_import(a).max_batch;
     if (engine.eval) judge.run = case_run_eval;
     json_t *list = json_array(), *o = json_start(a->cx);
     json_put(o, "cases", list);
