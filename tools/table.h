@@ -44,9 +44,11 @@ COMMAND(run, "run", "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a m
 COMMAND(verify, "verify", "MODEL|CASE|SUITE ...", "check models against expected outputs",
         "A CASE is a folder with model.onnx and test_data_set_*, or NAME.onnx with NAME_output_0.pb beside it (its "
         "inputs are then arange(n)/n). A SUITE is a folder of these, at any depth. A MODEL is taken with the data "
-        "beside it. The last line counts what passed, failed and was skipped.",
+        "beside it. The last line counts what passed, failed and was skipped. With --batch N, models are compiled for a free "
+        "batch of up to N and run on what the data holds.",
         "tvc verify onnx/backend/test/data/node\n"
-        "tvc verify models/resnet20 --rtol 1e-3 --atol 1e-4\n")
+        "tvc verify models/resnet20 --rtol 1e-3 --atol 1e-4\n"
+        "tvc verify models/resnet20 --batch 8\n")
 COMMAND(compare, "compare", "MODEL [MODEL]", "the same input through two models or devices",
         "Values are compared node by node where names agree. With one model, the device is compared with the evaluator.",
         "tvc compare a.onnx b.onnx\n"
