@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 typedef struct Train {
@@ -13,6 +14,7 @@ typedef struct Train {
     Cx *cx;
     const char *out;
     bool line;                        // a progress line stands on the terminal
+    double told;                      // when it was last renewed
     const char *again;                // the command that goes on
     bool unwritten;                   // trained, but its files are not complete
 } Train;
@@ -83,13 +85,29 @@ static void clear_line(Train *t) {
     t->line = false;
 }
 
+static const char *time_left(char *to, size_t size, double seconds) {
+    enum { MINUTE = 60, HOUR = 3600, FEW = 100 };
+    if (seconds < FEW) snprintf(to, size, "%.0f s", seconds);
+    else if (seconds < FEW * MINUTE) snprintf(to, size, "%.0f min", seconds / MINUTE);
+    else snprintf(to, size, "%.1f h", seconds / HOUR);
+    return to;
+}
+
+// One line, no longer than the terminal is wide (a longer one could not be taken back), a few times a second.
 static void on_tick(void *user, const Tick *k) {
+    enum { USUAL_WIDTH = 80 };
     Train *t = user;
-    fprintf(stderr, "\r\033[Kepoch %lld/%lld %s %lld/%lld  loss %.4f  top1 %.3f  lr %.2e  %.0f images/s  %.0f s left", (long long)k->epoch + 1,
-            (long long)k->epochs, k->validating ? "validation" : "step", (long long)(k->validating ? k->done : k->step),
-            (long long)(k->validating ? k->done : k->steps), k->loss, k->top1, k->lr, k->rate, k->left);
+    char line[256], left[32];
+    struct winsize w = {0};
+    if (t->line && k->seconds - t->told < 0.1) return;
+    t->told = k->seconds, t->line = true;
+    bool val = k->validating;
+    snprintf(line, sizeof line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e  %.0f images/s  %s left", (long long)k->epoch + 1,
+             (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
+             (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, k->rate, time_left(left, sizeof left, k->left));
+    int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col == 0 ? USUAL_WIDTH : w.ws_col;
+    fprintf(stderr, "\r\033[K%.*s", width - 1, line);
     fflush(stderr);
-    t->line = true;
 }
 
 static void on_epoch(void *user, const EpochRow *r, bool best) {

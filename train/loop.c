@@ -195,6 +195,8 @@ static bool train_epoch(Run *r) {
     return !asked_to_stop(r);
 }
 
+static double last_rate(const Run *r) { return r->job->learner.rates.lr * pace_at(r, r->p.epoch, r->steps - 1).lr_factor; }
+
 // False: stopped before its end.
 static bool validate(Run *r, Judged *j) {
     Portion b;
@@ -208,7 +210,7 @@ static bool validate(Run *r, Judged *j) {
             judged_add(j, b.sample[i], &v);
         }
         r->met += b.n;
-        tick(r, true, r->job->data->train.n + j->tally.count, &j->tally, 0);
+        tick(r, true, r->job->data->train.n + j->tally.count, &j->tally, last_rate(r));
     }
     if (l->o.ema > 0) learner_swap_ema(l);
     return !atomic_load(r->stop);
@@ -237,7 +239,7 @@ static double value_of(const Run *r, const Tally *t) {
 
 static void end_epoch(Run *r, const Judged *j) {
     Progress *p = &r->p;
-    double value = value_of(r, &j->tally), lr = r->job->learner.rates.lr * pace_at(r, p->epoch, r->steps - 1).lr_factor;
+    double value = value_of(r, &j->tally), lr = last_rate(r);
     bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
     EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),

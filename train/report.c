@@ -1,5 +1,6 @@
 // report.c -- see report.h. What a folder or a file is called goes into HTML through put_escaped alone.
 #include "report.h"
+#include "thumb.h"
 
 enum { WORST = 20, PAIRS = 20, MATRIX_MOST = 50, WIDTH = 640, HEIGHT = 240, MARGIN = 40 };
 
@@ -194,18 +195,37 @@ static void put_matrix(Text *t, const Facts *f) {
     put(t, "</table>\n");
 }
 
-static void put_lists(Text *t, const Facts *f) {
+static void put_pairs(Text *t, const Facts *f) {
     if (f->npair) put(t, "<h2>Most confused</h2>\n<table>\n");
     for (int i = 0; i < f->npair; i++) {
         put(t, "<tr><td>%lld</td><td>", (long long)f->pair[i].count), put_escaped(t, class_name(f, f->pair[i].truth));
         put(t, " taken for "), put_escaped(t, class_name(f, f->pair[i].guess)), put(t, "</td></tr>\n");
     }
-    put(t, "%s<h2>Greatest loss</h2>\n<table>\n", f->npair ? "</table>\n" : "");
+    if (f->npair) put(t, "</table>\n");
+}
+
+static void put_verdict(Text *t, const Facts *f, int64_t truth, int64_t guess) {
+    put_escaped(t, class_name(f, truth));
+    if (guess != truth) put(t, " taken for "), put_escaped(t, class_name(f, guess));
+    else put(t, ", recognised");
+    put(t, "<br>");
+}
+
+// The pictures themselves, small, with what they are and what they were taken for.
+static void put_worst(Text *t, const Facts *f) {
+    const Judged *j = &f->r->progress->judged;
+    if (f->nworst) put(t, "<h2>Greatest loss</h2>\n<table>\n");
     for (int i = 0; i < f->nworst; i++) {
-        put(t, "<tr><td>%.4f</td><td>", f->r->progress->judged.loss[f->worst[i]]);
-        put_escaped(t, f->r->data->val.at[f->worst[i]].picture.name), put(t, "</td></tr>\n");
+        int at = f->worst[i];
+        const Example *e = &f->r->data->val.at[at];
+        const char *picture = thumb_uri(f->cx, &e->picture);
+        put(t, "<tr><td>%.4f</td><td>", j->loss[at]);
+        if (picture) put(t, "<img alt=\"\" src=\"%s\">", picture);
+        put(t, "</td><td>");
+        if (f->k) put_verdict(t, f, e->label, j->predicted[at]);
+        put_escaped(t, e->picture.name), put(t, "</td></tr>\n");
     }
-    put(t, "</table>\n");
+    if (f->nworst) put(t, "</table>\n");
 }
 
 static const char *as_html(const Facts *f) {
@@ -225,7 +245,8 @@ static const char *as_html(const Facts *f) {
     if (f->r->data->kind != TARGET_NUMBERS) put_curves(&t, p, "Top-1 accuracy", train_top1, val_top1, 1);
     if (f->k) put_classes(&t, f);
     if (f->k && f->k <= MATRIX_MOST) put_matrix(&t, f);
-    put_lists(&t, f);
+    put_pairs(&t, f);
+    put_worst(&t, f);
     put(&t, "</body></html>\n");
     return t.at;
 }
