@@ -1,5 +1,6 @@
 // training.c -- see training.h.
 #include "training.h"
+#include "../train/constants.h"
 #include "../train/init.h"
 #include "asked_train.h"
 
@@ -37,13 +38,17 @@ static void choose_head(Training *t, const char *photos) {
 
 // What was learned before, into a model of the same structure.
 static void start_from(Training *t, const char *path) {
-    if (path) weights_from(t->m, asked_model(t->a, path));
+    if (!path) return;
+    Model *m = asked_model(t->a, path);
+    constants_to_initializers(m);
+    weights_from(t->m, m);
 }
 
 void training_open(Training *t) {
     const Args *a = t->a;
     TrainJob *job = &t->job;
     t->m = asked_model(a, a->pos[0]);
+    constants_to_initializers(t->m);
     asked_job(a, job);
     Recipe said = recipe_of_model(t->cx, t->m);
     const ValueInfo *v = picture_input(t->m);
