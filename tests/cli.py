@@ -20,7 +20,7 @@ from onnx_bytes import entry, exit_, model, node, save, sparse_model
 TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
-COMMANDS = ["inspect", "edit", "compile", "run", "verify", "compare", "bench", "train", "lr-find", "eval", "predict", "data",
+COMMANDS = ["inspect", "edit", "new", "compile", "run", "verify", "compare", "bench", "train", "lr-find", "eval", "predict", "data",
             "completion", "man"]
 
 
