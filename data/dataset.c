@@ -190,15 +190,20 @@ static void check_kind(const Draft *d) {
              cx_show(d->cx, d->path));
 }
 
+static void tell_empty(Draft *d) {
+    struct stat st;
+    bool loose = !stat(d->path, &st) && S_ISDIR(st.st_mode) && gather_folder(d->cx, d->path).n;
+    draft_problem(d, "'%s' has no images%s: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg", cx_show(d->cx, d->path),
+                  loose ? " in class folders" : "");
+}
+
 static Draft draft_of(Cx *cx, const char *path, const DatasetOptions *o, bool training) {
     Draft d = {.cx = cx, .path = path, .o = o, .training = training, .kind = TARGET_CLASS};
     read_source(&d);
     check_kind(&d);
     int total = 0;
     for (int i = 0; i < d.nset; i++) total += d.set[i].n;
-    if (!total)
-        draft_problem(&d, "'%s' has no images: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg",
-                      cx_show(cx, path));
+    if (!total) tell_empty(&d);
     if (o->names && o->names->n) classes_name(&d);
     if (o->classes) classes_select(&d);
     return d;
@@ -228,7 +233,7 @@ Dataset dataset_open(Cx *cx, const char *path, const DatasetOptions *o) {
     if (!match) check_classes(&d, &out, &out.train);
     if (!match && validation_set(&d)) check_classes(&d, &out, &out.val);
     if (!out.train.n || !out.val.n)
-        draft_problem(&d, "'%s' has %d images to learn from and %d to validate with: both are needed",
+        draft_problem(&d, "'%s' has %d images to learn from and %d to validate with: both are needed, two of a class at least",
                       cx_show(cx, path), out.train.n, out.val.n);
     return finish(&d, out);
 }

@@ -171,7 +171,7 @@ static DocNode *named_node(Model *m, const char *name) {
     for (int i = 0; i < m->ninit; i++) all[count++] = m->init[i]->name;
     int k = near_name(name, count, all);
     fail(m->cx, E_USAGE, "no node, value or weight is called '%s'%s%s%s", cx_show(m->cx, name), k >= 0 ? "; did you mean '" : "",
-         k >= 0 ? cx_show(m->cx, all[k]) : "", k >= 0 ? "'?" : "");
+         k >= 0 ? cx_show(m->cx, all[k]) : "", k >= 0 ? "'?" : "; `tvc inspect` lists the nodes");
 }
 
 // The Add that gives a layer its bias, where that is its only user.

@@ -24,7 +24,7 @@ static const char *find_value(Model *m, const char *name) {
     }
     int k = near_name(name, n, all);
     fail(m->cx, E_USAGE, "no node computes '%s'%s%s%s", cx_show(m->cx, name), k >= 0 ? "; did you mean '" : "",
-         k >= 0 ? cx_show(m->cx, all[k]) : "", k >= 0 ? "'?" : "");
+         k >= 0 ? cx_show(m->cx, all[k]) : "", k >= 0 ? "'?" : "; `tvc inspect` lists the nodes");
 }
 
 // The batch as the first input declares it.

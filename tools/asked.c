@@ -2,7 +2,52 @@
 #include "asked.h"
 #include "print.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// What is often given by mistake, by its first bytes.
+static const struct Mistaken { int at, n; const char *bytes, *what; } mistaken[] = {
+    {0, 4, "PK\3\4", "a zip archive, as torch.save writes; torch.onnx.export makes the ONNX file of a network"},
+    {0, 2, "\x80\2", "a Python pickle; torch.onnx.export makes the ONNX file of a network"},
+    {8, 2, "{\"", "a safetensors file, weights without their network; torch.onnx.export makes the ONNX file"},
+    {0, 4, "\x89HDF", "an HDF5 file, as Keras writes; tf2onnx makes an ONNX file of it"},
+    {4, 4, "TFL3", "a TensorFlow Lite file; tf2onnx makes an ONNX file of it"},
+    {0, 3, "\xff\xd8\xff", "a JPEG picture"},
+    {0, 4, "\x89PNG", "a PNG picture"},
+    {0, 4, "\x89TVC", "a package; this needs the ONNX file that it was made of"},
+    {0, 23, "version https://git-lfs", "a pointer that Git LFS left in the file's place; `git lfs pull` fetches the file"},
+    {0, 9, "<!DOCTYPE", "a web page"},
+};
+
+static void refuse_mistaken(const Args *a, const char *path) {
+    Cx *cx = a->cx;
+    struct stat st;
+    char head[32] = {0};
+    const char *shown = cx_show(cx, path);
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        fail(cx, E_IO, "%s: is a folder, where a model is expected: tvc %s %s", shown, a->command->name, a->command->arguments);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return;                                          // the reader says why
+    ssize_t n = read(fd, head, sizeof head);
+    close(fd);
+    for (size_t i = 0; i < sizeof mistaken / sizeof *mistaken; i++) {
+        const struct Mistaken *k = &mistaken[i];
+        if (n >= k->at + k->n && !memcmp(head + k->at, k->bytes, (size_t)k->n)) fail(cx, E_MALFORMED, "%s: is no ONNX model, but %s", shown, k->what);
+    }
+}
+
+static void refuse_ending(const Args *a, const char *out, const char *ending, const char *why) {
+    size_t n = out ? strlen(out) : 0, k = strlen(ending);
+    if (n > k && !strcmp(out + n - k, ending)) fail(a->cx, E_USAGE, "%s: %s", cx_show(a->cx, out), why);
+}
+
+void asked_onnx_out(const Args *a, const char *out) { refuse_ending(a, out, ".tvc", "what is written is an ONNX file; `tvc compile` makes a package of it"); }
+
+void asked_package_out(const Args *a, const char *out) { refuse_ending(a, out, ".onnx", "what is written is a package, a .tvc; `tvc edit` writes ONNX files"); }
+
 Model *asked_model(const Args *a, const char *path) {
+    refuse_mistaken(a, path);
     Model *m = model_read(a->cx, path);
     print_more("%s: %.1f MB, opset %lld, %d nodes, %d initializers", cx_show(a->cx, path), (double)m->file_bytes / 1e6,
                (long long)model_opset(m, ""), m->nnode, m->ninit);

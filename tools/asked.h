@@ -9,6 +9,9 @@
 #include "options.h"
 
 Model *asked_model(const Args *a, const char *path);              // read, with a line when verbose
+// Fail where a file would be called what it is not; NULL is fine.
+void asked_onnx_out(const Args *a, const char *out);
+void asked_package_out(const Args *a, const char *out);
 ImportOptions asked_import(const Args *a);                        // --shape, --batch N or 1..N
 Surgery asked_surgery(const Args *a);
 // The edits, done; the labels of a head that is gone are gone too.

@@ -141,6 +141,7 @@ Err run_compile(const Args *a) {
     arg_count(a, 1, 1);
     Cx *cx = a->cx;
     const char *out = arg_text(a, OPT_OUT, NULL);
+    asked_package_out(a, out);
     Model *m = asked_model(a, a->pos[0]);
     SurgeryResult edited = asked_edits(a, m);
     Surgery wishes = asked_surgery(a);

@@ -20,6 +20,7 @@ Err run_edit(const Args *a) {
     arg_count(a, 1, 1);
     const char *out = arg_text(a, OPT_OUT, NULL);
     if (!out) fail(a->cx, E_USAGE, "where to? -o OUT.onnx is missing");
+    asked_onnx_out(a, out);
     Model *m = asked_model(a, a->pos[0]);
     SurgeryResult r = asked_edits(a, m);
     tell(a, &r);

@@ -1,5 +1,6 @@
 // new.c -- tvc new: a network with fresh weights, where there is nothing pretrained to begin with.
 #include "../zoo/zoo.h"
+#include "asked.h"
 #include "commands.h"
 #include "print.h"
 
@@ -8,6 +9,7 @@ Err run_new(const Args *a) {
     arg_count(a, 1, 1);
     const char *out = arg_text(a, OPT_OUT, NULL);
     if (!out) fail(a->cx, E_USAGE, "where to? -o OUT.onnx is missing");
+    asked_onnx_out(a, out);
     ZooOptions o = {.classes = arg_int(a, OPT_REPLACE_HEAD, 0, 1, MOST), .channels = arg_int(a, OPT_INPUT_CHANNELS, 0, 1, MOST),
                     .side = arg_int(a, OPT_SIZE, 0, 1, MOST), .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX)};
     Model *m = zoo_make(a->cx, a->pos[0], &o);

@@ -46,6 +46,7 @@ static void write_args(Train *t) {
 static Args *args_of_run(const Args *a, const char *folder) {
     Cx *cx = a->cx;
     const char *path = cx_fmt(cx, "%s/args.json", folder);
+    if (access(path, F_OK)) fail(cx, E_IO, "%s: holds no run to go on with; the folder of one is called as its -o, with .run for .onnx", cx_show(cx, folder));
     Bytes text = file_map(cx, path);
     json_t *o = json_start(cx), *said = json_loadb((const char *)text.at, text.n, 0, NULL);
     json_put(o, "said", said ? said : json_null());
@@ -150,6 +151,7 @@ static void set_up(Train *t, const char *resume) {
     const Args *a = t->of.a;
     arg_count(a, 2, 2);
     if (!t->out) fail(t->cx, E_USAGE, "where does the result go? -o OUT.onnx");
+    asked_onnx_out(a, t->out);
     t->of.job.dir = rundir_open(t->cx, resume ? resume : run_folder(a, t->out));
     training_open(&t->of);
     t->of.job.resume = resume;
