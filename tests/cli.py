@@ -71,6 +71,29 @@ def usage():
     check_code(2, "edit", MODEL, "--head-hidden", "3", "-o", "x", err="--replace-head")
 
 
+def mistakes(folder):
+    """What newcomers give by mistake is named, with the way out."""
+    for name, head, said in (("text", b"hello, I am no model\n", "but text"), ("zip.pt", b"PK\3\4" + bytes(30), "torch.onnx.export"),
+                             ("pickle.pth", b"\x80\2}q\0X" + bytes(20), "pickle"), ("lfs", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+                             ("x.jpg", b"\xff\xd8\xff\xe0" + bytes(30), "JPEG"), ("x.tflite", b"\x1c\0\0\0TFL3" + bytes(30), "TensorFlow Lite")):
+        with open(f"{folder}/{name}", "wb") as f:
+            f.write(head)
+        check_code(3, "inspect", f"{folder}/{name}", err=said)
+    photos, loose = f"{folder}/photos", f"{folder}/loose"
+    for path in (f"{photos}/train/a", f"{photos}/train/b", f"{photos}/test/a", f"{photos}/test/b", loose):
+        os.makedirs(path)
+        with open(f"{path}/x.pgm", "wb") as f:
+            f.write(b"P5 28 28 255\n" + bytes(784))
+    check_code(9, "train", MODEL, loose, "-o", f"{folder}/m.onnx", err="no images in class folders")
+    check_code(9, "eval", MODEL, photos, "--split", "tset", err="it has train and test")
+    check_code(5, "train", photos, MODEL, "-o", f"{folder}/m.onnx", err="where a model is expected: tvc train MODEL PHOTOS")
+    check_code(5, "train", "--resume", photos, err="holds no run")
+    check_code(2, "train", MODEL, photos, "-o", f"{folder}/m.tvc", err="tvc compile")
+    check_code(2, "edit", MODEL, "-o", f"{folder}/m.tvc", err="tvc compile")
+    check_code(2, "compile", MODEL, "-o", f"{folder}/m.onnx", err="tvc edit")
+    check_code(2, "edit", MODEL, "--cut", "zzzzzzzz", "-o", f"{folder}/m.onnx", err="tvc inspect")
+
+
 def shells():
     for shell, checker in [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "-n"])]:
         text = check_code(0, "completion", shell).stdout
@@ -232,7 +255,7 @@ def main():
     usage()
     shells()
     streams()
-    for part in (newer, files, stopped, json_keys, pictures):
+    for part in (mistakes, newer, files, stopped, json_keys, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
     exit_checks()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Full fine-tuning through build/tvc against a PyTorch script that does the same: ResNet-20, a new head, JPEG pictures.
 
-  steps   the loss of each of the first 20 steps within 1e-3 of PyTorch's, in training form and with frozen statistics
+  steps   the loss of each of the first 20 steps within 1e-3 of PyTorch's (measured: 2e-5); the same with frozen
+          statistics, where rounding grows: at most 3 times as far from float64 as PyTorch's own float32
   seeds   validation accuracy after the whole run, mean of three seeds, at most two points below PyTorch's
 
 Both sides start from one file (`tvc edit --replace-head`), see the same batches in the same order and change nothing
@@ -203,12 +204,16 @@ def steps(folder):
     for bn in ("train", "stats"):
         ours = tvc_losses(folder, start, seed, bn)
         theirs = torch_losses(loaded(start), seed, (x, y), EPOCHS, STEPS, bn == "stats")
-        exact = torch_losses(loaded(start).double(), seed, (x.double(), y), EPOCHS, STEPS, bn == "stats")
-        apart, own, their_own = distance(ours, theirs), distance(ours, exact), distance(theirs, exact)
-        print(f"BatchNorm {bn}: loss {theirs[0]:.4f} to {theirs[-1]:.4f} in {STEPS} steps; largest difference {apart:.1e}; "
-              f"from PyTorch in float64: {own:.1e}, PyTorch in float32: {their_own:.1e}")
+        apart = distance(ours, theirs)
+        print(f"BatchNorm {bn}: loss {theirs[0]:.4f} to {theirs[-1]:.4f} in {STEPS} steps; largest difference {apart:.1e}")
         assert theirs[-1] < theirs[0] - 0.5, "nothing was learnt: the comparison says nothing"
-        assert apart <= CLOSE or (bn == "stats" and own <= FACTOR * their_own), list(zip(ours, theirs, exact))
+        if bn == "stats" and apart > CLOSE:
+            exact = torch_losses(loaded(start).double(), seed, (x.double(), y), EPOCHS, STEPS, True)
+            own, their_own = distance(ours, exact), distance(theirs, exact)
+            print(f"from PyTorch in float64: {own:.1e}, PyTorch in float32: {their_own:.1e}")
+            assert own <= FACTOR * their_own, list(zip(ours, theirs, exact))
+        else:
+            assert apart <= CLOSE, list(zip(ours, theirs))
 
 
 def seeds(folder):

@@ -74,7 +74,7 @@ if(PYTHON3 AND TARGET tvc)
   tvc_python_test(finetune finetune.py $<TARGET_FILE:tvc> steps)
   tvc_python_test(finetune_seeds finetune.py $<TARGET_FILE:tvc> seeds)
   tvc_python_test(zoo zoo.py $<TARGET_FILE:tvc>)
-  set_tests_properties(finetune PROPERTIES TIMEOUT 900)
+  set_tests_properties(finetune PROPERTIES TIMEOUT 1800)
   set_tests_properties(finetune_seeds PROPERTIES TIMEOUT 3600 LABELS slow)
 endif()
 

@@ -9,7 +9,7 @@
 // What is often given by mistake, by its first bytes.
 static const struct Mistaken { int at, n; const char *bytes, *what; } mistaken[] = {
     {0, 4, "PK\3\4", "a zip archive, as torch.save writes; torch.onnx.export makes the ONNX file of a network"},
-    {0, 2, "\x80\2", "a Python pickle; torch.onnx.export makes the ONNX file of a network"},
+    {0, 1, "\x80", "a Python pickle; torch.onnx.export makes the ONNX file of a network"},
     {8, 2, "{\"", "a safetensors file, weights without their network; torch.onnx.export makes the ONNX file"},
     {0, 4, "\x89HDF", "an HDF5 file, as Keras writes; tf2onnx makes an ONNX file of it"},
     {4, 4, "TFL3", "a TensorFlow Lite file; tf2onnx makes an ONNX file of it"},
@@ -19,6 +19,12 @@ static const struct Mistaken { int at, n; const char *bytes, *what; } mistaken[]
     {0, 23, "version https://git-lfs", "a pointer that Git LFS left in the file's place; `git lfs pull` fetches the file"},
     {0, 9, "<!DOCTYPE", "a web page"},
 };
+
+static bool is_text(const char *s, ssize_t n) {
+    for (ssize_t i = 0; i < n; i++)
+        if ((unsigned char)s[i] < ' ' && !strchr("\t\n\r", s[i])) return false;
+    return n > 0;
+}
 
 static void refuse_mistaken(const Args *a, const char *path) {
     Cx *cx = a->cx;
@@ -35,6 +41,7 @@ static void refuse_mistaken(const Args *a, const char *path) {
         const struct Mistaken *k = &mistaken[i];
         if (n >= k->at + k->n && !memcmp(head + k->at, k->bytes, (size_t)k->n)) fail(cx, E_MALFORMED, "%s: is no ONNX model, but %s", shown, k->what);
     }
+    if (is_text(head, n)) fail(cx, E_MALFORMED, "%s: is no ONNX model, but text", shown);
 }
 
 static void refuse_ending(const Args *a, const char *out, const char *ending, const char *why) {
