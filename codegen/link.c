@@ -99,6 +99,30 @@ static void touch(Link *k, int *at, Node *n, int from, int to) {
     if (to > l->to) l->to = to;
 }
 
+static const char *label_of(Cx *cx, const Unit *u) {
+    Kernel *k = u->k;
+    return cx_fmt(cx, "%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
+                  k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", shape_str(cx, k->out->shape),
+                  u->text.schedule ? u->text.schedule : u->formula.code ? "formula" : "body");
+}
+
+// Which kernel of the function leaves the most bytes alive, and what they are.
+static void tell_peak(const Link *k, int fn) {
+    int steps = k->last[fn] - k->first[fn], at = 0;
+    int64_t *alive = NEW(k->cx, int64_t, steps + 1);
+    for (int i = 0; i < k->nlife; i++)
+        for (int s = k->life[i].from; s <= k->life[i].to; s++) alive[s] += k->life[i].bytes;
+    for (int s = 0; s < steps; s++) {
+        at = alive[s] > alive[at] ? s : at;
+        fprintf(stderr, "  %4d %9.3f MB  %s\n", s, (double)alive[s] / 1e6, label_of(k->cx, &k->u[k->first[fn] + s]));
+    }
+    fprintf(stderr, "%s: %.1f MB alive at kernel %d of %d, %.1f MB kept\n", k->g->fn[fn], (double)alive[at] / 1e6, at, steps, (double)k->keep / 1e6);
+    for (int i = 0; i < k->nlife; i++)
+        if (k->life[i].from <= at && k->life[i].to >= at)
+            fprintf(stderr, "  %9.3f MB from %4d to %4d  %s %s\n", (double)k->life[i].bytes / 1e6, k->life[i].from, k->life[i].to,
+                    optab[k->life[i].n->op].name, shape_str(k->cx, k->life[i].n->shape));
+}
+
 static void plan_function(Link *k, int fn) {
     int *at = NEW(k->cx, int, k->p->nbuffer), last = k->last[fn] - 1;
     for (int i = 0; i < k->p->nbuffer; i++) at[i] = -1;
@@ -116,6 +140,7 @@ static void plan_function(Link *k, int fn) {
     int64_t bound, top = plan(k->cx, k->life, k->nlife, &bound);
     for (int i = 0; i < k->nlife; i++) k->p->buffers[k->life[i].n->buffer].offset = k->life[i].offset;
     if (top > k->p->arena_bytes) k->p->arena_bytes = top;
+    if (debug() >= 3) tell_peak(k, fn);
     *VEC_PUSH(k->cx, k->p->functions, k->p->nfunction) =
         (Function){.name = text_add(k, k->g->fn[fn]), .from = k->first[fn], .to = k->last[fn], .arena_bytes = top, .live_bound = bound};
 }
@@ -179,13 +204,6 @@ static double flops_of(const Kernel *k) {
     Expr *sum = expr_find(k->body, expr_is_reduce);
     double per = sum ? terms(sum) : 1;
     return (op_kind(k->anchor) == CONTRACT ? 2 : 1) * per * (double)numel(k->out->shape);
-}
-
-static const char *label_of(Cx *cx, const Unit *u) {
-    Kernel *k = u->k;
-    return cx_fmt(cx, "%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
-                  k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", shape_str(cx, k->out->shape),
-                  u->text.schedule ? u->text.schedule : u->formula.code ? "formula" : "body");
 }
 
 // What runs the kernel: a symbol of the code, a hand-written body, or bytecode.

@@ -15,6 +15,7 @@ typedef struct Fuse {
     bool *heavy;                         // by id: its formula holds an anchor
     bool *mixed;                         // or a Mix, which counts as one
     bool *plain;                         // a body reads it: row-major, in a buffer of its own
+    bool *pinned;                        // others count on its buffer
     int *depth;
 } Fuse;
 
@@ -65,7 +66,7 @@ static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **s
             if (!few_reads(f, x, size, seen, count)) return false;
             continue;
         }
-        if (!x->stored || (f->heavy[x->id] && !f->g->gpu)) return false;
+        if (!x->stored) return false;
         int i = 0;
         while (i < *count && seen[i] != x) i++;
         if (i == *count && (*count)++ == (f->g->gpu ? AGAIN_GPU : AGAIN)) return false;
@@ -144,7 +145,7 @@ static void take_back(Fuse *f, Node *n) {
     for (int i = 0; i < t.size; i++)
         for (int k = 0; k < t.n[i]->nin; k++) {
             Node *x = t.n[i]->in[k];
-            if (!joins(n, x) || f->plain[x->id]) continue;
+            if (!joins(n, x) || f->plain[x->id] || f->pinned[x->id]) continue;
             bool anchor = f->heavy[x->id] || f->mixed[x->id], room = !anchor || (!f->heavy[n->id] && !f->mixed[n->id]);
             if (x->stored && (x->uses < 2 || !room || uses_within(&t, x) != x->uses)) continue;
             if (x->stored) {
@@ -166,8 +167,10 @@ static int depth_of(Fuse *f, const Node *n) {
 static bool made_again(const Fuse *f, const Node *n) {
     const Node *seen[AGAIN_GPU + 1];
     int count = 0;
-    return f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= LARGE && !f->heavy[n->id] &&
-           !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
+    bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= LARGE && !f->heavy[n->id] &&
+               !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
+    for (int i = 0; may && i < count; i++) f->pinned[seen[i]->id] = true;
+    return may;
 }
 
 static void melt(Fuse *f) {
@@ -348,7 +351,9 @@ void fuse(Graph *g) {
         n->halo_value = 0;
         memset(n->halo, 0, sizeof n->halo);
     }
-    Fuse f = {g, NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, bool, g->norder), NEW(g->cx, int, g->norder)};
+    Fuse f = {.g = g, .depth = NEW(g->cx, int, g->norder)};
+    bool **sets[] = {&f.heavy, &f.mixed, &f.plain, &f.pinned};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) *sets[i] = NEW(g->cx, bool, g->norder);
     for (int i = 0; i < g->nroot; i++) f.plain[g->root[i].value->id] = true;
     melt(&f);
     init_boundary(g);

@@ -15,6 +15,7 @@ void mates(Graph *g);                 // mates.c: after fuse
 void precision(Graph *g);             // precision.c: after those
 void keep_images(Graph *g);           // channels.c
 void channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
+void remake(Graph *g);                // remake.c
 void fuse(Graph *g);                  // fuse.c: the last one
 
 #endif

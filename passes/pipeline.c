@@ -13,6 +13,7 @@ static const struct Pass {
     {"scale",    scale,      "per-channel factors into convolution weights"},
     {"layout",   layout,     "blocked channels around convolutions, pushed outwards"},
     {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
+    {"remake",   remake,     "what gradients need of the way forward is made again"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
     {0},
 }, gpu_passes[] = {
@@ -24,6 +25,7 @@ static const struct Pass {
     {"simplify", simplify,   "what that left"},
     {"moves",    moves,      "Reshapes and Transposes that meet cancel"},
     {"channels", keep_images, "weights and images of leaves with their channels last"},
+    {"remake",   remake,     "what gradients need of the way forward is made again"},
     {"fuse",     fuse,       "which nodes get a buffer; the rest melt into their user"},
     {0},
 };
