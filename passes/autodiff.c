@@ -15,7 +15,8 @@ static Node *sum_to(Graph *g, Node *d, Shape s) {
     return node_reshape(g, d, s);
 }
 
-void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
+// Without `gaps`, fails at the first.
+static void walk(Graph *g, Node *loss, int n, Node *const *of, Node **d, Gaps *gaps) {
     Graph view = *g;                                      // sorted from the loss alone
     view.root = NULL, view.nroot = 0;
     graph_root(&view, "loss", loss, NULL, 1);
@@ -41,6 +42,10 @@ void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
         for (int k = 0; k < y->nin; k++) inner |= wanted[y->in[k]->id];
         if (!inner) continue;
         GradFn *grad = grad_of(y->op);
+        if (!grad && gaps) {
+            *VEC_PUSH(g->cx, gaps->node, gaps->n) = y;
+            continue;
+        }
         if (!grad) fail(g->cx, E_UNSUPPORTED, "%s '%s' has no gradient", optab[y->op].name, cx_show(g->cx, y->name));
         grad(g, y, flow[i], dx);
         for (int k = 0; k < y->nin; k++) {
@@ -50,5 +55,34 @@ void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
             flow[x->id] = flow[x->id] ? op2(g, Add, flow[x->id], f) : f;
         }
     }
-    for (int i = 0; i < n; i++) d[i] = id[i] >= 0 && flow[id[i]] ? flow[id[i]] : node_zeros(g, of[i]);
+    for (int i = 0; i < n; i++) d[i] = id[i] >= 0 ? flow[id[i]] : NULL;
+}
+
+void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d) {
+    walk(g, loss, n, of, d, NULL);
+    for (int i = 0; i < n; i++)
+        if (!d[i]) d[i] = node_zeros(g, of[i]);
+}
+
+// Which of the graph's nodes some node of the list is made of.
+static bool *made_of(Graph *g, Node *const *list, int n) {
+    graph_sort(g);
+    bool *below = NEW(g->cx, bool, g->norder);
+    for (int i = 0; i < n; i++) below[list[i]->id] = true;
+    for (int i = g->norder - 1; i >= 0; i--)
+        for (int k = 0; below[i] && k < g->order[i]->nin; k++) below[g->order[i]->in[k]->id] = true;
+    return below;
+}
+
+Gaps gradient_gaps(Graph *g, Node *loss, int n, Node *const *of) {
+    Gaps gaps = {.behind = NEW(g->cx, bool, n), .reached = NEW(g->cx, bool, n)};
+    Node **d = NEW(g->cx, Node *, n);
+    walk(g, loss, n, of, d, &gaps);
+    Graph view = *g;
+    view.root = NULL, view.nroot = 0;
+    graph_root(&view, "loss", loss, NULL, 1);
+    bool *below = made_of(&view, gaps.node, gaps.n);
+    for (int i = 0; i < n; i++) gaps.reached[i] = d[i] != NULL, gaps.behind[i] = of[i]->stamp == view.stamp && below[of[i]->id];
+    g->stamp = view.stamp;
+    return gaps;
 }

@@ -8,4 +8,12 @@
 // with E_UNSUPPORTED naming an operator in between that has no gradient.
 void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d);
 
+// What gradients() would meet, without failing.
+typedef struct Gaps {
+    int n;
+    Node **node;                      // operators in between that have no gradient
+    bool *behind, *reached;           // of each of[i]: one of them depends on it; some flow comes to it
+} Gaps;
+Gaps gradient_gaps(Graph *g, Node *loss, int n, Node *const *of);
+
 #endif

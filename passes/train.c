@@ -3,7 +3,6 @@
 // Order: mark what is trained; turn BatchNorm and Dropout of a copy of the graph into their training
 // form; cut off the frozen prefix; add loss, gradients and updates.
 #include "train.h"
-#include "autodiff.h"
 
 static const char *const functions[] = {"init", "forward", "train_step", "features", "apply"};
 
@@ -299,9 +298,9 @@ static void expand_all(Train *t, Node **loss) {
     g->nroot = at;
 }
 
-TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
+// From the imported graph to the loss, everything but gradients.
+static Train prepare(Graph *g, const TrainOptions *o, Node **loss) {
     Train t = {.g = g, .o = o, .t = NEW(g->cx, TrainGraph, 1), .first_score = g->nroot};
-    Node *loss;
     g->fn = functions, g->nfn = o->accumulate ? FN_APPLY + 1 : FN_APPLY;
     for (int i = 0; i < o->nscores; i++) graph_root(g, "", o->scores[i], NULL, FN_TRAIN_STEP);
     mark_params(&t);
@@ -310,10 +309,22 @@ TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
     if (t.t->nparam == 0) fail(g->cx, E_USAGE, "every parameter is frozen: there is nothing to train");
     to_training_form(&t);
     cut_features(&t);
-    take_roots(&t, &loss);
-    expand_all(&t, &loss);
+    take_roots(&t, loss);
+    expand_all(&t, loss);
+    return t;
+}
+
+TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
+    Node *loss;
+    Train t = prepare(g, o, &loss);
     Node **d = NEW(g->cx, Node *, t.t->nparam);
     gradients(g, loss, t.t->nparam, t.t->param, d);
     updates(&t, loss, d);
     return t.t;
+}
+
+TrainGaps train_gaps(Graph *g, const TrainOptions *o) {
+    Node *loss;
+    Train t = prepare(g, o, &loss);
+    return (TrainGaps){t.t->nparam, t.t->param, gradient_gaps(g, loss, t.t->nparam, t.t->param)};
 }

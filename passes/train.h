@@ -18,6 +18,7 @@
 // 0), tvc.scores (the scores of the batch as trained on).
 #ifndef TVC_TRAIN_H
 #define TVC_TRAIN_H
+#include "autodiff.h"
 #include "losses.h"
 #include "optimizers.h"
 
@@ -55,5 +56,13 @@ typedef struct TrainGraph {
 
 // g as imported (not expanded), with the model's outputs as roots of FN_FORWARD.
 TrainGraph *train_graph(Graph *g, const TrainOptions *o);
+
+// The same up to the gradients, of which it finds what stands in their way.
+typedef struct TrainGaps {
+    int nparam;                       // that would be trained
+    Node **param;
+    Gaps gaps;                        // of these
+} TrainGaps;
+TrainGaps train_gaps(Graph *g, const TrainOptions *o);
 
 #endif

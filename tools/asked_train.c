@@ -241,6 +241,36 @@ void asked_job(const Args *a, TrainJob *job) {
     job->settings = asked_settings(a);
 }
 
+// ---- without data ----
+
+void asked_train_edits(const Args *a, Model *m) {
+    Surgery s = asked_surgery(a);
+    s.freeze = NULL, s.dropout = arg_float(a, OPT_DROPOUT, s.dropout);
+    surgery_apply(m, &s);
+}
+
+LearnerOptions asked_learner(const Args *a, Model *m) {
+    TrainJob job = {0};
+    asked_job(a, &job);
+    LearnerOptions o = job_options(&job, 0);
+    Heads heads = heads_find(m, o.head);
+    TargetKind kind = asked_target(a);
+    Dataset none = {.kind = kind == TARGET_AUTO ? TARGET_CLASS : kind, .ntarget = heads.n ? (int)heads.head[0].classes : 0};
+    if (strcmp(arg_text(a, OPT_CLASS_WEIGHTS, ""), "auto") == 0)
+        fail(a->cx, E_USAGE, "--class-weights auto counts the classes of data, and there are none here; give the numbers");
+    o.loss = asked_loss(a, &none);
+    o.import = asked_import(a), o.compile = asked_compile(a, 0);
+    o.compile.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
+    return o;
+}
+
+void asked_no_training(const Args *a) {
+    for (int i = 0; i < a->ngiven; i++) {
+        const Option *o = &options[a->given[i].id];
+        if (o->group == GROUP_TRAINING) fail(a->cx, E_USAGE, "--%s is for training: add --train", o->name);
+    }
+}
+
 uint64_t asked_settings(const Args *a) {
     static const OptionId matter[] = {
         OPT_RECIPE, OPT_LR, OPT_OPTIMIZER, OPT_MOMENTUM, OPT_WEIGHT_DECAY, OPT_SCHEDULE, OPT_WARMUP_EPOCHS, OPT_GROUP, OPT_UNFREEZE_AT,

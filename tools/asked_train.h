@@ -10,6 +10,11 @@ TargetKind asked_target(const Args *a);                   // what the loss wants
 DatasetOptions asked_dataset(const Args *a);              // --val-split, --seed, --classes, --class-names, --per-class, --split
 // Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's.
 void asked_job(const Args *a, TrainJob *job);
+// Without data, for compile and check: the edits, of which freezing is training's and stays out of the document; then
+// what a run would begin with.
+void asked_train_edits(const Args *a, Model *m);
+LearnerOptions asked_learner(const Args *a, Model *m);
+void asked_no_training(const Args *a);                    // fails where an option of training stands without --train
 int asked_workers(const Args *a);                         // --workers, or one per processor
 uint64_t asked_settings(const Args *a);                   // a hash of all options that decide what is computed
 

@@ -6,6 +6,7 @@
 #define COMMAND(id, ...) Err run_##id(const Args *a);
 #include "table.h"
 
+Err compile_train(const Args *a);         // compile_train.c: tvc compile --train
 void help_print(const Command *c);        // to stdout; NULL: of tvc as a whole
 
 #endif

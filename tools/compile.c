@@ -1,6 +1,7 @@
 // compile.c -- tvc compile: a model, edited on the way, into the cache or a package.
 #include "../codegen/save.h"
 #include "asked.h"
+#include "asked_train.h"
 #include "commands.h"
 #include "meta.h"
 #include "report.h"
@@ -139,6 +140,8 @@ static const Compiled *compile_for(const Args *a, Model *m, int which) {
 
 Err run_compile(const Args *a) {
     arg_count(a, 1, 1);
+    if (arg_given(a, OPT_TRAIN)) return compile_train(a);
+    asked_no_training(a);
     Cx *cx = a->cx;
     const char *out = arg_text(a, OPT_OUT, NULL);
     asked_package_out(a, out);

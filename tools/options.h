@@ -16,6 +16,7 @@ enum {                                    // sets of commands
 #define COMMAND(id, ...) C_##id = 1 << CMD_##id,
 #include "table.h"
     C_PHOTOS = C_run | C_data | C_train | C_lr_find | C_eval | C_predict,     // that prepare pictures
+    C_PLAN = C_compile | C_check,                                 // that only look at training
     C_LEARN = C_train | C_lr_find,                                // that train
     C_SESSIONS = C_run | C_bench | C_LEARN | C_eval | C_predict,  // that open a session on a device
     C_ALL = (1 << NCOMMANDS) - 1

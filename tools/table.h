@@ -16,6 +16,12 @@ COMMAND(inspect, "inspect", "MODEL", "what is in a model, and where its head is"
         "tvc inspect resnet50.onnx\n"
         "tvc inspect resnet50.onnx --json | jq .head\n"
         "tvc inspect resnet50.onnx --dot | dot -Tsvg -o resnet50.svg\n")
+COMMAND(check, "check", "MODEL", "can a model be compiled, can it be trained",
+        "Reads the model as compiling would, without compiling. With --train: which operators have no gradient, and what to "
+        "freeze so that the rest can be trained; the exit code is 1 if something stands in the way. JSON keys: trainable, "
+        "parameters, no_gradient (operator, node), behind (parameters before those), never_reached, freeze.",
+        "tvc check detector.onnx\n"
+        "tvc check model.onnx --train --freeze none\n")
 COMMAND(edit, "edit", "MODEL", "change a model and write it back as ONNX",
         "What no option touches stays as it was, byte for byte. OUT may be MODEL itself.",
         "tvc edit resnet50.onnx --replace-head 10 -o mine.onnx\n"
@@ -30,8 +36,11 @@ COMMAND(new, "new", "NETWORK", "a network with random weights, where nothing is 
         "tvc train small.onnx photos/ --recipe full -o mine.onnx\n")
 COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into the cache or a package",
         "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
-        "take packages only from where you would take a program.",
+        "take packages only from where you would take a program. With --train it holds init, features, forward and "
+        "train_step, for an application that trains with the runtime library (examples/trainer); JSON keys: functions (name, "
+        "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients).",
         "tvc compile resnet50.onnx\n"
+        "tvc compile resnet50.onnx --train --replace-head 10 --batch 16 -o learner.tvc\n"
         "tvc compile resnet50.onnx --replace-head 10 -o mine.tvc\n"
         "tvc compile resnet50.onnx --batch 1..32 --target cpu:avx2 -o mine.tvc\n")
 COMMAND(run, "run", "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
@@ -115,61 +124,62 @@ GROUP(GENERAL, "General")
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_new | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_edit | C_new | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
+       C_inspect | C_check | C_edit | C_new | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
        "print the result as JSON")
 OPTION(CSV, "csv", 0, NULL, OUTPUT, C_predict, "print the result as comma-separated values")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
 OPTION(DOT, "dot", 0, NULL, OUTPUT, C_inspect, "print the model's graph for Graphviz")
 
-OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_new | C_compile,
+OPTION(REPLACE_HEAD, "replace-head", 0, "N", SURGERY, C_edit | C_new | C_compile | C_check,
        "a new classifying layer for N classes; a feature extractor gets one appended")
-OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_LEARN,
+OPTION(HEAD, "head", 0, "NAME", SURGERY, C_inspect | C_edit | C_compile | C_LEARN | C_check,
        "the node, value or weight that is the head, instead of the one found")
-OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile | C_LEARN,
+OPTION(HEAD_SCOPE, "head-scope", 0, "last|module", SURGERY, C_edit | C_compile | C_LEARN | C_check,
        "replace the last layer (default), or every layer back to the features")
-OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C_LEARN,
+OPTION(HEAD_HIDDEN, "head-hidden", 0, "N,N,...", SURGERY, C_edit | C_compile | C_LEARN | C_check,
        "hidden layers of these sizes before the new last layer, each followed by ReLU")
-OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_LEARN,
+OPTION(HEAD_DROPOUT, "head-dropout", 0, "P", SURGERY, C_edit | C_compile | C_LEARN | C_check,
        "Dropout with this probability before each new layer but the first; without hidden layers before the head")
-OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile, "remove auxiliary heads and what only they need")
-OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_new | C_compile | C_data | C_LEARN | C_eval, "seed of everything random (default 0)")
+OPTION(DROP_AUX, "drop-aux", 0, NULL, SURGERY, C_edit | C_compile | C_check, "remove auxiliary heads and what only they need")
+OPTION(SEED, "seed", 0, "N", SURGERY, C_edit | C_new | C_compile | C_data | C_LEARN | C_eval | C_check, "seed of everything random (default 0)")
 OPTION(INPUT_CHANNELS, "input-channels", 0, "N", SURGERY, C_edit | C_new | C_compile,
        "change the first convolution to N channels, keeping the pretrained ones (1: their sum)")
 OPTION(SIZE, "size", 0, "S", SURGERY, C_new, "for pictures of S x S pixels (default 224, small networks 32)")
 OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compile,
        "what added channels start from (default: the mean of the pretrained ones)")
-OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile, "end the model at this value: a feature extractor")
+OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile | C_check, "end the model at this value: a feature extractor")
 OPTION(EVAL, "eval", 0, NULL, SURGERY, C_edit | C_compile, "inference form: training_mode 0, extra outputs dropped")
 OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the batch free in the written file")
-OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_LEARN,
+OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_LEARN | C_check,
        "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
 
-OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_LEARN, "what is chosen where nothing is said (default head)")
+OPTION(TRAIN, "train", 0, NULL, TRAINING, C_PLAN, "the training program, with the options and defaults of `tvc train`")
+OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_LEARN | C_PLAN, "what is chosen where nothing is said (default head)")
 OPTION(EPOCHS, "epochs", 'e', "N", TRAINING, C_train, "how often every picture is seen")
-OPTION(LR, "lr", 0, "X", TRAINING, C_LEARN, "learning rate")
-OPTION(OPTIMIZER, "optimizer", 0, "NAME[:KEY=X,...]", TRAINING, C_LEARN,
+OPTION(LR, "lr", 0, "X", TRAINING, C_LEARN | C_PLAN, "learning rate")
+OPTION(OPTIMIZER, "optimizer", 0, "NAME[:KEY=X,...]", TRAINING, C_LEARN | C_PLAN,
        "sgd, adam, adamw, adamax, adadelta, adagrad, rmsprop or rprop; keys beta1, beta2, eps, rho, dampening, lr_decay, "
        "nesterov, amsgrad, centered")
-OPTION(MOMENTUM, "momentum", 0, "X", TRAINING, C_LEARN, "of sgd and rmsprop")
-OPTION(WEIGHT_DECAY, "weight-decay", 0, "X", TRAINING, C_LEARN, "as the optimizer means it")
-OPTION(SCHEDULE, "schedule", 0, "NAME[:X,...]", TRAINING, C_train,
+OPTION(MOMENTUM, "momentum", 0, "X", TRAINING, C_LEARN | C_PLAN, "of sgd and rmsprop")
+OPTION(WEIGHT_DECAY, "weight-decay", 0, "X", TRAINING, C_LEARN | C_PLAN, "as the optimizer means it")
+OPTION(SCHEDULE, "schedule", 0, "NAME[:X,...]", TRAINING, C_train | C_PLAN,
        "constant, step:SIZE[,GAMMA], multi-step:E,E,...[,gamma=G], exponential:GAMMA, cosine[:LEAST], one-cycle[:MOST], "
        "plateau[:FACTOR[,PATIENCE]], formula:0.95^epoch")
 OPTION(WARMUP_EPOCHS, "warmup-epochs", 0, "N", TRAINING, C_train, "epochs in which the rate grows linearly, before the schedule")
-OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_LEARN,
+OPTION(GROUP, "group", 0, "GLOB:lr=X,...", TRAINING, C_LEARN | C_PLAN,
        "rates of parameters of their own: lr, momentum, weight_decay; may repeat, the first that matches counts")
 OPTION(UNFREEZE_AT, "unfreeze-at", 0, "EPOCH=GLOB", TRAINING, C_train, "train these too from this epoch on; may repeat")
-OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_LEARN | C_eval, "what is minimised (default: by the data)")
-OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_LEARN, "of cross entropy")
-OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_LEARN, "of the loss; auto: the rarer the heavier")
-OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_LEARN,
+OPTION(LOSS, "loss", 0, "cross-entropy|nll|bce|mse|l1", TRAINING, C_LEARN | C_eval | C_PLAN, "what is minimised (default: by the data)")
+OPTION(LABEL_SMOOTHING, "label-smoothing", 0, "X", TRAINING, C_LEARN | C_PLAN, "of cross entropy")
+OPTION(CLASS_WEIGHTS, "class-weights", 0, "auto|X,...", TRAINING, C_LEARN | C_PLAN, "of the loss; auto: the rarer the heavier")
+OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_LEARN | C_PLAN,
        "BatchNorm: auto freezes those whose scale or shift is frozen and trains the others")
-OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_LEARN, "Dropout with this probability before the new head, as --head-dropout")
-OPTION(CLIP, "clip", 0, "X", TRAINING, C_LEARN, "greatest norm of all gradients together")
-OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_LEARN,
+OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_LEARN | C_PLAN, "Dropout with this probability before the new head, as --head-dropout")
+OPTION(CLIP, "clip", 0, "X", TRAINING, C_LEARN | C_PLAN, "greatest norm of all gradients together")
+OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_LEARN | C_PLAN,
        "the gradients of N batches make one update, as one batch N times as large would")
-OPTION(EMA, "ema", 0, "X", TRAINING, C_LEARN, "keep averages of the weights, this share of them each step, and use those")
-OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_LEARN, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
+OPTION(EMA, "ema", 0, "X", TRAINING, C_LEARN | C_PLAN, "keep averages of the weights, this share of them each step, and use those")
+OPTION(AUX_WEIGHT, "aux-weight", 0, "X", TRAINING, C_LEARN | C_PLAN, "of auxiliary heads' losses (default 0.4 for one, 0.3 for more)")
 OPTION(KEEP_HEAD, "keep-head", 0, NULL, TRAINING, C_LEARN, "go on with the head there is")
 OPTION(INIT, "init", 0, "FILE", TRAINING, C_LEARN,
        "start from the weights of this ONNX file of the same structure, by their names")
@@ -222,9 +232,9 @@ OPTION(DEVICE, "device", 0, "auto|cpu|cuda|cuda:N|eval", RUNNING, C_SESSIONS | C
        "of the first and the second")
 OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
-OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict,
+OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict | C_check,
        "N pictures at once, or up to N where the model's batch is free")
-OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
+OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict | C_check,
        "the size of an input that the model leaves open; may repeat")
 OPTION(THREADS, "threads", 't', "N", RUNNING, C_compile | C_run | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
        "threads to use (default: one per processor)")

@@ -8,11 +8,16 @@
 
 enum { MEMORY_SHARE = 4 };             // kept features take at most this part of the machine's memory
 
-Learner *job_learner(const TrainJob *job, int phase) {
+LearnerOptions job_options(const TrainJob *job, int phase) {
     LearnerOptions o = job->learner;
     const Phase *p = &job->phase[phase];
     o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
     o.session.seed = job->seed, o.accumulate = job->accumulate > 1;
+    return o;
+}
+
+Learner *job_learner(const TrainJob *job, int phase) {
+    LearnerOptions o = job_options(job, phase);
     Learner *l = learner_new(job->model, &o);
     const Dataset *d = job->data;
     if (l->nclass != d->ntarget)

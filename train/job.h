@@ -38,6 +38,7 @@ typedef struct TrainJob {
     bool resume;                      // go on where last.ckpt stands
 } TrainJob;
 
+LearnerOptions job_options(const TrainJob *job, int phase);
 // Compiles the phase. Fails with E_DATASET where the model has not as many scores as the data has classes or numbers.
 Learner *job_learner(const TrainJob *job, int phase);
 // Batches of the job's training or validation examples for that learner; what of their features is kept is taken

@@ -60,6 +60,8 @@ Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *cou
 
 // Compile the document as it is. Fails with E_USAGE if nothing is left to train.
 Learner *learner_new(Model *m, const LearnerOptions *o);
+Learner *learner_compile(Model *m, const LearnerOptions *o);      // the program alone: no session, no slots
+TrainGaps learner_gaps(Model *m, const LearnerOptions *o);        // not even that: what learner_new would fail at
 void learner_close(Learner *l);                           // the session; the rest goes with the Cx
 
 // One batch: pictures (or features, where there is a frozen prefix) have been put in before.

@@ -138,17 +138,18 @@ static Node *master(Graph *g, Node *n, void *setup) {
     return node_cast(g, graph_param(g, n->name, DT_F32, n->shape, wide), n->type);
 }
 
-static void compile(Learner *l, Setup *s) {
+// Imported, the scores found.
+static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     const LearnerOptions *o = s->o;
-    ImportOptions import = o->import;
-    import.max_batch = o->batch;
-    Graph *g = model_import(l->model, &import);
+    ImportOptions sizes = o->import;
+    sizes.max_batch = o->batch;
+    Graph *g = model_import(l->model, &sizes);
     graph_map(g, master, s);
-    TrainOptions t = {.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
+    *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
                       .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate};
-    Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t.nscores);
-    t.scores = scores;
-    t.aux_weight = o->aux_weight >= 0 ? o->aux_weight : t.nscores == 2 ? 0.4 : 0.3;
+    Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
+    t->scores = scores;
+    t->aux_weight = o->aux_weight >= 0 ? o->aux_weight : t->nscores == 2 ? 0.4 : 0.3;
     Shape z = scores[0]->shape;
     if (o->batch > 1 && z.batch != 1)
         fail(l->cx, E_UNSUPPORTED, "%s: the scores %s are not one row for each picture", cx_show(l->cx, l->model->path),
@@ -156,9 +157,7 @@ static void compile(Learner *l, Setup *s) {
     l->nclass = (int)(numel(z) / (z.n ? z.d[0] : 1));
     g->nroot = 0;
     graph_root(g, "tvc.eval", scores[0], NULL, FN_FORWARD);
-    l->graph = train_graph(g, &t);
-    l->compiled = graph_compile(g, &o->compile);
-    l->program = l->compiled->program;
+    return g;
 }
 
 static void close_learner(void *l) { learner_close(l); }
@@ -204,15 +203,37 @@ static void make_room(Learner *l) {
     l->scored = NEW(l->cx, double, (int64_t)l->o.batch * l->nclass);
 }
 
-Learner *learner_new(Model *m, const LearnerOptions *o) {
+static Learner *start(Model *m, const LearnerOptions *o, Setup *s) {
     Cx *cx = m->cx;
     Learner *l = NEW(cx, Learner, 1);
-    Setup s = {.cx = cx, .m = m, .o = o};
+    *s = (Setup){.cx = cx, .m = m, .o = o};
     *l = (Learner){.cx = cx, .model = m, .o = *o};
-    if (o->freeze) s.frozen = frozen_names(cx, m, o->freeze, o->head, &s.nfrozen);
-    if (o->by_depth) find_depths(&s);
+    if (o->freeze) s->frozen = frozen_names(cx, m, o->freeze, o->head, &s->nfrozen);
+    if (o->by_depth) find_depths(s);
     set_groups(l, o);
-    compile(l, &s);
+    return l;
+}
+
+TrainGaps learner_gaps(Model *m, const LearnerOptions *o) {
+    Setup s;
+    TrainOptions t;
+    Graph *g = import(start(m, o, &s), &s, &t);
+    return train_gaps(g, &t);
+}
+
+Learner *learner_compile(Model *m, const LearnerOptions *o) {
+    Setup s;
+    TrainOptions t;
+    Learner *l = start(m, o, &s);
+    Graph *g = import(l, &s, &t);
+    l->graph = train_graph(g, &t);
+    l->compiled = graph_compile(g, &o->compile);
+    l->program = l->compiled->program;
+    return l;
+}
+
+Learner *learner_new(Model *m, const LearnerOptions *o) {
+    Learner *l = learner_compile(m, o);
     open_session(l);
     find_slots(l);
     make_room(l);

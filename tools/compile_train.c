@@ -1,0 +1,78 @@
+// compile_train.c -- tvc compile --train: the training program of a model, told about and packed.
+#include "../codegen/save.h"
+#include "../codegen/saved.h"
+#include "../train/job.h"
+#include "asked.h"
+#include "asked_train.h"
+#include "commands.h"
+#include "meta.h"
+#include "print.h"
+
+// Of all that pretrained values stand for, how much training leaves alone: elements of floating-point initializers.
+static double frozen_share(const Model *m, const TrainGraph *t) {
+    double all = 0, trained = 0;
+    for (int i = 0; i < m->ninit; i++)
+        if (dtype_is_float(m->init[i]->type)) all += (double)m->init[i]->count;
+    for (int i = 0; i < t->nparam; i++) trained += (double)numel(t->param[i]->shape);
+    return all > trained ? (all - trained) / all : 0;
+}
+
+static const char *count_shown(Cx *cx, double bytes) { return cx_fmt(cx, "%.2f MB", bytes / 1e6); }
+
+static void print_json(const Args *a, const Learner *l, int64_t saved, const char *out) {
+    const Compiled *c = l->compiled;
+    const Program *p = l->program;
+    json_t *o = json_start(a->cx), *functions = json_array();
+    for (int i = 0; i < p->nfunction; i++) {
+        const Function *f = &p->functions[i];
+        json_t *row = json_object();
+        json_put(row, "name", text_json(a->cx, program_text(p, f->name)));
+        json_put(row, "kernels", json_integer(f->to - f->from));
+        json_put(row, "arena_bytes", json_integer(f->arena_bytes));
+        json_put(row, "live_bound_bytes", json_integer(f->live_bound));
+        json_array_append_new(functions, row);
+    }
+    json_put(o, "target", text_json(a->cx, c->target));
+    json_put(o, "functions", functions);
+    json_put(o, "frozen_share", json_real(frozen_share(l->model, l->graph)));
+    json_put(o, "saved_bytes", json_integer(saved));
+    json_put(o, "keep_bytes", json_integer(p->keep_bytes));
+    json_put(o, "max_batch", json_integer(p->max_batch));
+    json_put(o, "classes", json_integer(l->nclass));
+    json_put(o, "compile_seconds", json_real(c->seconds));
+    json_put(o, "compiler", text_json(a->cx, c->compiler));
+    json_put(o, "cached", json_boolean(c->cached));
+    json_put(o, "output", text_json(a->cx, out));
+    json_print(o);
+}
+
+static void print_text(const Args *a, const Learner *l, int64_t saved, const char *out) {
+    const Program *p = l->program;
+    Cx *cx = a->cx;
+    for (int i = 0; i < p->nfunction; i++) {
+        const Function *f = &p->functions[i];
+        printf("%-12s %4d kernels, arena %s\n", program_text(p, f->name), f->to - f->from, count_shown(cx, (double)f->arena_bytes));
+    }
+    printf("frozen       %.1f %% of the parameters\n", 100 * frozen_share(l->model, l->graph));
+    printf("saved        %s of a batch of %lld, from the way forward for the gradients\n", count_shown(cx, (double)saved), (long long)p->max_batch);
+    printf("kept         %s of parameters, statistics and optimizer state\n", count_shown(cx, (double)p->keep_bytes));
+    printf("time         %.2f s%s for %s\n", l->compiled->seconds, l->compiled->cached ? " (code from the cache)" : "", l->compiled->target);
+    if (out) printf("package      %s\n", cx_show(cx, out));
+}
+
+Err compile_train(const Args *a) {
+    Cx *cx = a->cx;
+    const char *out = arg_text(a, OPT_OUT, NULL);
+    Model *m = asked_model(a, a->pos[0]);
+    asked_train_edits(a, m);
+    LearnerOptions o = asked_learner(a, m);
+    Learner *l = learner_compile(m, &o);
+    if (!l->compiled->compiler) cx_note(cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
+    RunMeta run = meta_of_model(cx, m);
+    const char *meta = meta_json(cx, m, &run);
+    if (out) program_save(cx, out, l->program, meta, strlen(meta));
+    int64_t saved = program_saved_bytes(cx, l->program, FN_TRAIN_STEP, "tvc.loss");
+    if (arg_given(a, OPT_JSON)) print_json(a, l, saved, out);
+    else print_text(a, l, saved, out);
+    return E_OK;
+}
