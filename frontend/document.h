@@ -71,7 +71,7 @@ typedef struct Def {
 typedef struct Document {
     Cx *cx;
     const char *file;               // for messages
-    Bytes bytes;
+    Bytes bytes, mapped;            // the file; the same where it was mapped here, else nothing
     size_t allowed;                 // cx->used may grow up to this while reading
     int nmodel, ngraph;             // parts
     Part *model, *graph;

@@ -91,6 +91,7 @@ typedef struct Model {
 // ---- reading (read.c, external.c) ----
 // Map and check the file. No element data is copied unless stored in typed fields.
 Model *model_read(Cx *cx, const char *path);
+void model_rest(const Model *m);                                           // its weights were copied: the file's pages are not needed in memory
 Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes);            // borrowed; side files lie beside `path`
 
 // A document to be built: without nodes, its one input also its output. `name` is the graph's, and stands for the path.

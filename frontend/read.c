@@ -242,4 +242,11 @@ Model *model_read_bytes(Cx *cx, const char *path, Bytes bytes) {
     return m;
 }
 
-Model *model_read(Cx *cx, const char *path) { return model_read_bytes(cx, path, file_map(cx, path)); }
+Model *model_read(Cx *cx, const char *path) {
+    Bytes mapped = file_map(cx, path);
+    Model *m = model_read_bytes(cx, path, mapped);
+    m->doc->mapped = mapped;
+    return m;
+}
+
+void model_rest(const Model *m) { file_rest(m->doc->mapped); }

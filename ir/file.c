@@ -49,6 +49,10 @@ Bytes file_map_fd(Cx *cx, int fd, const char *shown) {
 
 Bytes file_map(Cx *cx, const char *path) { return file_map_fd(cx, file_open(cx, path), path); }
 
+void file_rest(Bytes mapped) {
+    if (mapped.n) madvise((void *)(uintptr_t)mapped.at, mapped.n, MADV_DONTNEED);
+}
+
 int file_folder(Cx *cx, const char *path, const char **base) {
     const char *slash = strrchr(path, '/');
     *base = slash ? slash + 1 : path;

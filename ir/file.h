@@ -16,6 +16,7 @@ int file_open(Cx *cx, const char *path);         // closed with the Cx
 // with SIGBUS: that is the price of not copying.
 Bytes file_map_fd(Cx *cx, int fd, const char *shown);
 Bytes file_map(Cx *cx, const char *path);
+void file_rest(Bytes mapped);                    // its pages may leave memory until somebody reads them again
 
 // The folder a path lies in, open for openat() and fsync(); closed with the Cx. `base` gets the last component.
 int file_folder(Cx *cx, const char *path, const char **base);

@@ -43,7 +43,9 @@ static void walk(Graph *g, Node *loss, int n, Node *const *of, Node **d, Gaps *g
         if (!inner) continue;
         GradFn *grad = grad_of(y->op);
         if (!grad && gaps) {
-            *VEC_PUSH(g->cx, gaps->node, gaps->n) = y;
+            *VEC_PUSH(g->cx, gaps->node, gaps->n) = y;        // and on, as if something flowed
+            for (int k = 0; k < y->nin; k++)
+                if (!flow[y->in[k]->id] && dtype_is_float(y->in[k]->type)) flow[y->in[k]->id] = node_zeros(g, y->in[k]);
             continue;
         }
         if (!grad) fail(g->cx, E_UNSUPPORTED, "%s '%s' has no gradient", optab[y->op].name, cx_show(g->cx, y->name));

@@ -12,7 +12,7 @@ void gradients(Graph *g, Node *loss, int n, Node *const *of, Node **d);
 typedef struct Gaps {
     int n;
     Node **node;                      // operators in between that have no gradient
-    bool *behind, *reached;           // of each of[i]: one of them depends on it; some flow comes to it
+    bool *behind, *reached;           // of each of[i]: one of them depends on it; some flow comes to it (if n == 0)
 } Gaps;
 Gaps gradient_gaps(Graph *g, Node *loss, int n, Node *const *of);
 

@@ -122,3 +122,14 @@ endif()
 if(PYTHON3 AND TARGET tvc AND NOT TVC_SANITIZE)
   tvc_python_test(embed embed.py $<TARGET_FILE:tvc> ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
 endif()
+
+# compile --train, check --train, and an application that trains from a package.
+add_executable(trainer ${CMAKE_SOURCE_DIR}/examples/trainer/trainer.c)
+target_link_libraries(trainer PRIVATE tvcrt)
+add_library(count_allocations SHARED count_allocations.c)             # not below a sanitizer, which has its own malloc
+set_target_properties(count_allocations PROPERTIES C_VISIBILITY_PRESET default)
+set(PRELOAD $<IF:$<BOOL:${TVC_SANITIZE}>,none,$<TARGET_FILE:count_allocations>>)
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(train_plan train_plan.py $<TARGET_FILE:tvc> $<TARGET_FILE:trainer> ${PRELOAD} ${CMAKE_SOURCE_DIR})
+  set_tests_properties(train_plan PROPERTIES TIMEOUT 900)
+endif()

@@ -109,7 +109,8 @@ static void work(void *arg) {
     Cx *cx = t->cx;
     int64_t batch = atoll(t->argv[2]), steps = atoll(t->argv[3]);
     const char *in = t->argv[4];
-    Graph *g = model_import(model_read(cx, t->argv[1]), &(ImportOptions){.max_batch = batch});
+    Model *m = model_read(cx, t->argv[1]);
+    Graph *g = model_import(m, &(ImportOptions){.max_batch = batch});
     Node *scores[8];
     int n = t->aux > 0 ? g->nroot : 1;
     for (int i = 0; i < n && i < 8; i++) scores[i] = g->root[i].value;
@@ -122,6 +123,7 @@ static void work(void *arg) {
     Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
     cx_defer(cx, (void (*)(void *))session_free, s);
+    model_rest(m);
     const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
     double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps), *cpu = NEW(cx, double, steps);
     for (int64_t k = 0; k < steps; k++) {

@@ -71,6 +71,13 @@ static const char *gap_operator(const Model *m, const Node *n) {
     return d ? d->op : optab[n->op].name;
 }
 
+// A node of the document may be several of the graph's.
+static bool is_told(const TrainGaps *t, int at) {
+    bool told = false;
+    for (int i = 0; i < at; i++) told |= t->gaps.node[at]->doc && t->gaps.node[i]->doc == t->gaps.node[at]->doc;
+    return told;
+}
+
 static json_t *names_json(Cx *cx, const TrainGaps *t, const bool *of, bool is) {
     json_t *list = json_array();
     for (int i = 0; i < t->nparam; i++)
@@ -81,6 +88,7 @@ static json_t *names_json(Cx *cx, const TrainGaps *t, const bool *of, bool is) {
 static void print_json(const Args *a, const Model *m, const TrainGaps *t, const char *freeze) {
     json_t *o = json_start(a->cx), *gaps = json_array();
     for (int i = 0; i < t->gaps.n; i++) {
+        if (is_told(t, i)) continue;
         json_t *row = json_object();
         json_put(row, "operator", text_json(a->cx, gap_operator(m, t->gaps.node[i])));
         json_put(row, "node", text_json(a->cx, gap_name(m, t->gaps.node[i])));
@@ -100,7 +108,7 @@ static void print_text(const Args *a, const Model *m, const TrainGaps *t, const 
     int behind = 0;
     for (int i = 0; i < t->nparam; i++) behind += t->gaps.behind[i];
     for (int i = 0; i < t->gaps.n; i++)
-        printf("%s '%s' has no gradient\n", gap_operator(m, t->gaps.node[i]), cx_show(cx, gap_name(m, t->gaps.node[i])));
+        if (!is_told(t, i)) printf("%s '%s' has no gradient\n", gap_operator(m, t->gaps.node[i]), cx_show(cx, gap_name(m, t->gaps.node[i])));
     for (int i = 0; t->gaps.n == 0 && i < t->nparam; i++)
         if (!t->gaps.reached[i]) printf("'%s' would never change: no gradient comes to it\n", cx_show(cx, t->param[i]->name));
     if (t->gaps.n == 0) printf("%d parameters can be trained\n", t->nparam);

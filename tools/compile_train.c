@@ -6,7 +6,7 @@
 #include "asked_train.h"
 #include "commands.h"
 #include "meta.h"
-#include "print.h"
+#include "report.h"
 
 // Of all that pretrained values stand for, how much training leaves alone: elements of floating-point initializers.
 static double frozen_share(const Model *m, const TrainGraph *t) {
@@ -43,6 +43,7 @@ static void print_json(const Args *a, const Learner *l, int64_t saved, const cha
     json_put(o, "compiler", text_json(a->cx, c->compiler));
     json_put(o, "cached", json_boolean(c->cached));
     json_put(o, "output", text_json(a->cx, out));
+    json_put(o, "plan", report_plan(a->cx, p));
     json_print(o);
 }
 
