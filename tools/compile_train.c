@@ -68,10 +68,10 @@ Err compile_train(const Args *a) {
     asked_train_edits(a, m);
     LearnerOptions o = asked_learner(a, m);
     Learner *l = learner_compile(m, &o);
-    if (!l->compiled->compiler) cx_note(cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
+    if (l->compiled->formulas && !l->compiled->compiler) cx_note(cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
     RunMeta run = meta_of_model(cx, m);
     const char *meta = meta_json(cx, m, &run);
-    if (out) program_save(cx, out, l->program, meta, strlen(meta));
+    if (out) program_save(cx, out, &l->program, 1, meta, strlen(meta));
     int64_t saved = program_saved_bytes(cx, l->program, FN_TRAIN_STEP, "tvc.loss");
     if (arg_given(a, OPT_JSON)) print_json(a, l, saved, out);
     else print_text(a, l, saved, out);

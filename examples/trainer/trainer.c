@@ -94,7 +94,7 @@ int main(int argc, char **argv) {
     Package package;
     Fault f;
     if (argc != 2) return fprintf(stderr, "usage: trainer LEARNER.tvc (of two classes)\n"), 2;
-    if (package_open(&package, argv[1], &f)) return failed(&f);
+    if (package_open(&package, argv[1], NULL, &f)) return failed(&f);
     Learner l = {.session = session_new(&package.program, NULL, &f)};
     if (!l.session) return failed(&f);
     if (!find(&l, &package.program)) return fprintf(stderr, "%s: was not compiled with --train\n", argv[1]), 1;
