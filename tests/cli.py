@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from checks import check, exit_checks
-from onnx_bytes import entry, exit_, model, node, save, sparse_model
+from onnx_bytes import FLOAT, entry, exit_, floats, init, model, node, save, sparse_model, tensor
 
 TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
@@ -235,6 +235,21 @@ def plan_bytes(plan):
     return max((b["offset"] + size[k] for k, b in arena), default=0), bound
 
 
+# ---- outputs ----
+def weights_as_outputs(folder):
+    """Outputs may be weights or inputs themselves; what computes with them is not disturbed."""
+    w, x = floats(1, 2, 3, 4), floats(10, 20, 30, 40)
+    path = save(f"{folder}/leaf.onnx", model(node("Add", ["x", "w"], ["y"]), init("w", FLOAT, [4], w), entry("x"),
+                                             exit_("y"), exit_("w"), exit_("x")))
+    save(f"{folder}/x.pb", tensor("x", FLOAT, [4], x))
+    for device in ("cpu", "eval"):
+        r = tvc("run", path, "--input", f"x={folder}/x.pb", "--dump", f"{folder}/{device}", "--device", device)
+        check(f"weights as outputs on {device}", r.returncode == 0, r.stderr)
+        for name, want in (("y", floats(11, 22, 33, 44)), ("w", w), ("x", x)):
+            with open(f"{folder}/{device}/{name}.npy", "rb") as f:
+                check(f"output {name} on {device}", f.read()[-16:] == want)
+
+
 # ---- pictures and packages ----
 def pictures(folder):
     idx = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz"
@@ -255,7 +270,7 @@ def main():
     usage()
     shells()
     streams()
-    for part in (mistakes, newer, files, stopped, json_keys, pictures):
+    for part in (mistakes, newer, files, stopped, json_keys, weights_as_outputs, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
     exit_checks()

@@ -102,24 +102,34 @@ def random_feed(model):
     return feed
 
 
-def check_agreement(path, folder):
-    """ONNX Runtime and tvc on the same input; every output has the new number of classes."""
-    model = onnx.load(path)
-    feed = random_feed(model)
+def reference(path, feed, optimized=True):
+    """The outputs' names and what ONNX Runtime makes of them."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    want = session.run(None, feed)
+    return [v.name for v in session.get_outputs()], session.run(None, feed)
+
+
+def check_agreement(path, folder):
+    """ONNX Runtime and tvc on the same input; every output has the new number of classes. Some untrained networks make
+    much of little: these may differ by a few times what ONNX Runtime's own optimizations change."""
+    model = onnx.load(path)
+    feed = random_feed(model)
+    names, want = reference(path, feed)
     args = []
     for k, (name, x) in enumerate(feed.items()):
         np.save(f"{folder}/in{k}.npy", x)
         args += ["--input", f"{name}={folder}/in{k}.npy"]
     tvc("run", path, *args, "--dump", f"{folder}/out", "-q")
-    for v, w in zip(session.get_outputs(), want):
-        got = np.load(f"{folder}/out/{v.name.replace('/', '_')}.npy")
-        expect(CLASSES in w.shape[1:], f"output {v.name} has shape {w.shape}")
-        expect(got.shape == w.shape, f"output {v.name}: {got.shape} is not {w.shape}")
-        expect(np.allclose(got, w, rtol=1e-3, atol=1e-4), f"output {v.name} differs by {np.abs(got - w).max()}")
+    for k, (name, w) in enumerate(zip(names, want)):
+        got = np.load(f"{folder}/out/{name.replace('/', '_')}.npy")
+        expect(CLASSES in w.shape[1:], f"output {name} has shape {w.shape}")
+        expect(got.shape == w.shape, f"output {name}: {got.shape} is not {w.shape}")
+        if not np.allclose(got, w, rtol=1e-3, atol=1e-4):
+            off, own = np.abs(got - w).max(), np.abs(reference(path, feed, False)[1][k] - w).max()
+            expect(off <= 4 * own, f"output {name} differs by {off}, where ONNX Runtime itself does by {own}")
 
 
 def replace_and_check(path, folder, *options):
