@@ -50,23 +50,39 @@ static void *nvrtc_library(void) {
 
 bool nvrtc_found(void) { return nvrtc_library() != NULL; }
 
+Err nvrtc_version(int *major, int *minor, Fault *f) {
+    void *lib = nvrtc_library();
+    int (*version)(int *, int *);
+    if (!lib) return fault(f, E_DEVICE, "no CUDA compiler library was found (libnvrtc.so.%d or newer, or TVC_NVRTC)", OLDEST);
+    *(void **)&version = dlsym(lib, "nvrtcVersion");
+    if (!version || version(major, minor) || *major < OLDEST)
+        return fault(f, E_DEVICE, "the CUDA compiler library is too old: CUDA %d or newer is needed", OLDEST);
+    return E_OK;
+}
+
+// The newest architecture that NVRTC knows and that runs on `arch`; 0: none.
+static int known_arch(int arch) {
+    int (*count)(int *), (*list)(int *), n = 0, a[MAXARCHS], best = 0;
+    void *lib = nvrtc_library();
+    *(void **)&count = dlsym(lib, "nvrtcGetNumSupportedArchs"), *(void **)&list = dlsym(lib, "nvrtcGetSupportedArchs");
+    if (!count || !list || count(&n) || n < 1 || n > MAXARCHS || list(a)) return 0;
+    for (int i = 0; i < n; i++)
+        if (a[i] <= arch && a[i] > best) best = a[i];
+    return best;
+}
+
 Err cuda_target(int arch, int driver, bool compiles, char target[32], Fault *f) {
-    void *lib = compiles ? nvrtc_library() : NULL;
-    int (*version)(int *, int *), (*count)(int *), (*list)(int *);
-    int major = 0, minor, n = 0, a[MAXARCHS], best = 0;
+    int major, minor;
     snprintf(target, 32, "cuda:sm_%d", arch);
     if (!compiles) return E_OK;
-    if (!lib) return fault(f, E_DEVICE, "there is a GPU, but no CUDA compiler library (libnvrtc.so.%d or newer, or TVC_NVRTC)", OLDEST);
-    *(void **)&version = dlsym(lib, "nvrtcVersion"), *(void **)&count = dlsym(lib, "nvrtcGetNumSupportedArchs");
-    *(void **)&list = dlsym(lib, "nvrtcGetSupportedArchs");
-    if (!version || !count || !list || version(&major, &minor) || count(&n) || n < 1 || n > MAXARCHS || list(a))
-        return fault(f, E_DEVICE, "the CUDA compiler library is too old: CUDA %d or newer is needed", OLDEST);
+    Err e = nvrtc_version(&major, &minor, f);
+    if (e) return e;
     if (major > driver / 1000)
         return fault(f, E_DEVICE, "the driver is for CUDA %d.%d, the CUDA compiler library of CUDA %d.%d (CUDA 13 needs driver "
                      "580 or newer)", driver / 1000, driver % 1000 / 10, major, minor);
-    for (int i = 0; i < n; i++)
-        if (a[i] <= arch && a[i] > best) best = a[i];
-    if (best < arch) snprintf(target, 32, "cuda:compute_%d", best);
+    int known = known_arch(arch);
+    if (!known) return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
+    if (known < arch) snprintf(target, 32, "cuda:compute_%d", known);
     return E_OK;
 }
 

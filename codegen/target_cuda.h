@@ -22,6 +22,7 @@ typedef struct CudaBuilt {
 CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache);
 
 bool nvrtc_found(void);
+Err nvrtc_version(int *major, int *minor, Fault *f);   // E_DEVICE: there is none, or too old a one
 
 // What to compile for a GPU of architecture `arch` (90) under a driver for CUDA `driver` (13000): "cuda:sm_90",
 // or "cuda:compute_90" where NVRTC only knows older ones. `compiles`: NVRTC is needed. E_DEVICE, *f says why not.

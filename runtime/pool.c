@@ -145,7 +145,7 @@ void pool_run(Pool *p, PoolFn *fn, int64_t n, void *arg) {
 
 int pool_threads(const Pool *p) { return p->nworker + 1; }
 
-static int processors(void) {
+int pool_processors(void) {
     cpu_set_t set;
     if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -161,7 +161,7 @@ static void start_workers(Pool *p, int count) {
 }
 
 Pool *pool_new(int threads) {
-    if (threads < 1) threads = processors();
+    if (threads < 1) threads = pool_processors();
     if (threads < 1) threads = 1;
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     size_t size = sizeof(Pool) + (size_t)threads * sizeof(pthread_t);

@@ -15,6 +15,7 @@ Pool *pool_new(int threads);            // 0: one per processor this process may
                                         // Runs with fewer where the system refuses a thread.
 void pool_free(Pool *p);                // NULL is fine
 int pool_threads(const Pool *p);        // the caller counted
+int pool_processors(void);              // that this process may use
 void pool_run(Pool *p, PoolFn *fn, int64_t n, void *arg);
 
 #endif

@@ -21,7 +21,7 @@ TVC, SOURCE = map(os.path.abspath, sys.argv[1:3])
 MODEL = f"{SOURCE}/examples/fashion/fashion7.onnx"
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")
 COMMANDS = ["inspect", "edit", "new", "compile", "run", "verify", "compare", "bench", "train", "lr-find", "eval", "predict", "data",
-            "completion", "man"]
+            "devices", "completion", "man"]
 
 
 def tvc(*args, **kw):

@@ -99,6 +99,10 @@ COMMAND(data, "data", "check PHOTOS", "look over a dataset before anything is le
         "are both in train and in val, and what else is worth knowing; the exit code is 1 if something should be mended.",
         "tvc data check photos/\n"
         "tvc data check photos/ --json | jq .unreadable\n")
+COMMAND(devices, "devices", "", "what this machine has to run models on",
+        "The processor, GPUs, the driver and the compilers, and in plain words what is missing.",
+        "tvc devices\n"
+        "tvc devices --json | jq '.gpus[].target'\n")
 COMMAND(completion, "completion", "bash|zsh|fish", "print a completion script for a shell",
         "Source what it prints from the shell's start-up file.",
         "tvc completion bash > ~/.local/share/bash-completion/completions/tvc\n"
@@ -124,7 +128,7 @@ GROUP(GENERAL, "General")
 OPTION(OUT, "output", 'o', "FILE", OUTPUT, C_edit | C_new | C_compile | C_train,
        "where the result goes; an existing file is replaced when the new one is complete")
 OPTION(JSON, "json", 0, NULL, OUTPUT,
-       C_inspect | C_check | C_edit | C_new | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict,
+       C_inspect | C_check | C_edit | C_new | C_compile | C_run | C_verify | C_compare | C_bench | C_data | C_LEARN | C_eval | C_predict | C_devices,
        "print the result as JSON")
 OPTION(CSV, "csv", 0, NULL, OUTPUT, C_predict, "print the result as comma-separated values")
 OPTION(TEXT, "text", 0, NULL, OUTPUT, C_inspect, "print the compiler's graph, one line a node")
