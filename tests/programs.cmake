@@ -111,6 +111,11 @@ foreach(name driver nvrtc)
   target_compile_definitions(standin_${name} PRIVATE TVC_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(standin_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 endforeach()
+add_dependencies(test_cuda_device standin_driver standin_nvrtc)
+if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(cuda_program cuda_program.py $<TARGET_FILE:tvc> $<TARGET_FILE:standin_driver> $<TARGET_FILE:standin_nvrtc>)
+  set_tests_properties(cuda_program PROPERTIES TIMEOUT 900)
+endif()
 
 # Heads trained on frozen features, replayed by PyTorch: schedules, losses, groups of batches, rates tried.
 if(PYTHON3 AND TARGET tvc)

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The whole of tvc on a GPU that is none: build/tvc with the stand-ins for NVIDIA's driver and compiler library
+(tests/standin/), answers compared with the CPU's. One and the same binary then runs without any of them.
+
+usage: cuda_program.py TVC DRIVER NVRTC
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TVC, DRIVER, NVRTC = sys.argv[1:4]
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
+FASHION = ROOT / "examples" / "fashion" / "fashion7.onnx"
+NONE = {"TVC_CUDA": "", "TVC_NVRTC": ""}
+checks = 0
+
+
+def check(what, ok, why=""):
+    global checks
+    checks += 1
+    if not ok:
+        sys.exit(f"FAILED: {what} {why}")
+
+
+def tvc(*words, code=0, env=None):
+    """Run, check the exit code, return what was printed (stdout, stderr)."""
+    around = {**os.environ, "TVC_CUDA": DRIVER, "TVC_NVRTC": NVRTC, **(env or {})}
+    done = subprocess.run([TVC, *map(str, words)], capture_output=True, text=True, timeout=900, env=around)
+    check(f"tvc {' '.join(map(str, words))} ends with {code}", done.returncode == code, f"not {done.returncode}: {done.stderr}")
+    return done.stdout, done.stderr
+
+
+def picture(path):
+    """A 28x28 PGM."""
+    path.write_bytes(b"P5 28 28 255\n" + bytes((x * y * 7 + x * 3) % 256 for y in range(28) for x in range(28)))
+    return path
+
+
+def scores(text):
+    return {t["index"]: t["score"] for t in json.loads(text)[0]["top"]}
+
+
+def same(a, b, tolerance=1e-4):
+    return a.keys() == b.keys() and all(abs(a[k] - b[k]) <= tolerance for k in a)
+
+
+def devices():
+    said = json.loads(tvc("devices", "--json")[0])
+    check("a GPU is there", said["gpus"][0]["target"] == "cuda:sm_90" and said["gpus_why_none"] is None)
+    said = json.loads(tvc("devices", "--json", env=NONE)[0])
+    check("none is there", said["gpus"] == [] and "driver" in said["gpus_why_none"] and said["nvrtc_why_none"])
+    check("a newer GPU", "compute_100" in tvc("devices", env={"STANDIN_ARCH": "103"})[0])
+    check("an older driver", "580" in tvc("devices", env={"STANDIN_VERSION": "12040"})[0])
+
+
+def run(tmp):
+    photo, package = picture(tmp / "p.pgm"), tmp / "m.tvc"
+    want = scores(tvc("run", FASHION, photo, "--json", "--device", "cpu")[0])
+    for order in ("late", "early", "ahead"):
+        got = tvc("run", FASHION, photo, "--json", "--device", "cuda", env={"STANDIN_ORDER": order})[0]
+        check(f"run, {order}", same(scores(got), want))
+    trace = tmp / "trace"
+    check("a GPU is taken where one is", same(scores(tvc("run", FASHION, photo, "--json", env={"STANDIN_TRACE": str(trace)})[0]), want))
+    check("kernels were launched", "cuLaunchKernel" in trace.read_text())
+    out, err = tvc("run", FASHION, photo, "--json", env=NONE)
+    check("without a GPU nothing is said", same(scores(out), want) and "CUDA" not in err and "driver" not in err, err)
+    check("auto says why", "driver" in tvc("run", FASHION, photo, "--device", "auto", env=NONE)[1])
+    check("cuda must be", "driver" in tvc("run", FASHION, photo, "--device", "cuda", env=NONE, code=7)[1])
+    check("an old driver", "580" in tvc("run", FASHION, photo, "--device", "cuda", env={"STANDIN_VERSION": "12040"}, code=7)[1])
+    check("no second GPU", "1" in tvc("run", FASHION, photo, "--device", "cuda:1", code=7)[1])
+    tvc("run", FASHION, photo, "--device", "cuda:x", code=2)
+    tvc("run", FASHION, photo, "--device", "cpu", "--target", "cuda:sm_90", code=2)
+    tvc("compile", FASHION, "--target", "cuda:volta", code=2)
+    tvc("compile", FASHION, "--target", "cuda:sm_11", code=7)
+
+    said = json.loads(tvc("compile", FASHION, "--target", "cuda:sm_90", "--target", "cpu", "-o", package, "--json", env={"TVC_CUDA": ""})[0])
+    kernel = said["plan"]["forward"][0]
+    check("kernels are listed", said["target"] == "cuda:sm_90" and kernel["registers"] > 0 and kernel["spilled_bytes"] == 0 and
+          kernel["flops"] > 0 and kernel["bytes"] > 0 and kernel["schedule"] and said["more_targets"][0]["target"].startswith("cpu"))
+    first = package.read_bytes()
+    tvc("compile", FASHION, "--target", "cuda:sm_90", "--target", "cpu", "-o", package)
+    check("same input, same bytes", package.read_bytes() == first)
+    for env in ({"TVC_NVRTC": ""}, {"TVC_CUDA": "", "TVC_CC": ""}, {"STANDIN_ARCH": "80"}):
+        check(f"the package runs with {env}", same(scores(tvc("run", package, photo, "--json", env=env)[0]), want))
+    check("not on another GPU", "sm_80" in tvc("run", package, photo, "--device", "cuda", env={"STANDIN_ARCH": "80"}, code=7)[1])
+    check("damaged", "damaged" in tvc("run", damaged(package, tmp), photo, code=3)[1])
+    said = json.loads(tvc("bench", package, "-n", 3, "--warmup", 1, "--profile", "--json", "--device", "cuda")[0])
+    check("every kernel took time", said["profile"] and all(k["ms"] > 0 for k in said["profile"]))
+    trace.unlink()
+    tvc("bench", package, "-n", 3, "--warmup", 2, "--device", "cuda", env={"STANDIN_TRACE": str(trace)})
+    check("one launch an inference", trace.read_text().split().count("cuGraphLaunch") == 4, trace.read_text().split().count("cuGraphLaunch"))
+
+
+def damaged(package, tmp):
+    at, path = bytearray(package.read_bytes()), tmp / "damaged.tvc"
+    at[len(at) // 2] ^= 1
+    path.write_bytes(at)
+    return path
+
+
+def learn(tmp):
+    cifar, model = DATA / "datasets" / "cifar10_jpg_subset", DATA / "models" / "resnet20_cifar10" / "model.onnx"
+    if not cifar.is_dir():
+        print("skipped the part on training: no", cifar)
+        return
+    for split, source in (("train", "train"), ("val", "test")):
+        for kind in sorted(p for p in (cifar / source).iterdir() if p.is_dir())[:2]:
+            (tmp / "photos" / split / kind.name).mkdir(parents=True)
+            for one in sorted(kind.iterdir())[:2]:
+                shutil.copy(one, tmp / "photos" / split / kind.name)
+    loss = []
+    for device in ("cpu", "cuda"):
+        words = ["--preset", "imagenet", "--batch", 2, "--epochs", 2, "--augment", "none", "--device", device, "-q", "--json"]
+        out = tmp / f"{device}.onnx"
+        loss.append(json.loads(tvc("train", model, tmp / "photos", *words, "-o", out)[0])["best_loss"])
+        loss.append(json.loads(tvc("eval", out, tmp / "photos", "--device", device, "--json", "-q")[0])["loss"])
+    check("training and eval", max(loss) - min(loss) <= 1e-4 * max(loss), loss)
+
+
+def verify():
+    suite = DATA / "onnx_backend" / "node"
+    names = [n for n in ("test_relu", "test_softmax_axis_1", "test_matmul_2d", "test_basic_conv_with_padding", "test_cumsum_1d",
+                         "test_top_k", "test_reduce_mean_default_axes_keepdims_example", "test_gather_0", "test_maxpool_2d_default")
+             if (suite / n).is_dir()]
+    if names:
+        said = tvc("verify", *[suite / n for n in names], "--device", "cuda")[0]
+        check("cases of the standard", f"{len(names)} passed" in said, said)
+    else:
+        print("skipped the cases of the standard: no", suite)
+
+
+def main():
+    if os.uname().machine != "x86_64":
+        print("skipped: the emulator switches threads in x86-64's own way")
+        sys.exit(77)
+    with tempfile.TemporaryDirectory() as tmp:
+        os.environ["TVC_CACHE"] = f"{tmp}/cache"
+        devices()
+        run(Path(tmp))
+        verify()
+        learn(Path(tmp))
+    print(checks, "checks")
+
+
+main()

@@ -1,0 +1,375 @@
+// Sessions on a GPU without a GPU: programs compiled for sm_90 by the stand-in for NVRTC, run by the stand-in
+// for the driver (tests/standin/), against the same graphs on the CPU. Work is really done late there, early,
+// or by one stream early and by the other late: whatever is missing between them shows. What is checked:
+// batches, recordings and their replay, hand-written bodies, seeds and steps, data out of range, updates,
+// inputs written ahead, long copies, profiles, threads, and every call of the driver failing in turn.
+#include "codegen/compile.h"
+#include "ir/op.h"
+#include "passes/train.h"
+#include "runtime/cuda_driver.h"
+#include "runtime/exec.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <unistd.h>
+#undef fail                            // ours gives up on the request
+
+enum { MAX = 20, WIDE = 24 };
+
+static char cache[] = "/tmp/tvc-test-XXXXXX";
+static const char *const orders[] = {"late", "early", "ahead"};
+
+// ---- graphs ----
+
+static float wave(int64_t i) { return (float)((double)((i * 7919 + 13) % 2003) / 1001.0 - 1.0); }
+
+static Node *param(Graph *g, const char *name, Shape s) {
+    float *p = NEW(g->cx, float, numel(s));
+    for (int64_t i = 0; i < numel(s); i++) p[i] = wave(i + name[0]);
+    return graph_param(g, name, DT_F32, s, p);
+}
+
+static Node *rows(Graph *g, const char *name, DType t, int64_t n) {
+    return graph_input(g, name, t, (Shape){.n = 2, .batch = 1, .d = {g->max_batch, n}});
+}
+
+// Products, a hand-written body between kernels, a table looked up by data, noise.
+static void mixed(Graph *g) {
+    Node *x = rows(g, "x", DT_F32, 40), *at = rows(g, "at", DT_I64, 3);
+    Node *y = op1(g, Relu, op2(g, MatMul, x, param(g, "w", SHAPE(40, WIDE))));
+    Node *sums = graph_op(g, OP_CumSum, AXES(1, 0, 0), 1, &y);
+    graph_root(g, "sums", op1(g, Tanh, sums), NULL, 1);
+    graph_root(g, "best", op1(g, Neg, graph_op(g, OP_TopKValues, AXES(1, 5, 1, 1), 1, &y)), NULL, 1);
+    graph_root(g, "where", graph_op(g, OP_TopKIndices, AXES(1, 5, 1, 1), 1, &y), NULL, 1);
+    graph_root(g, "table", graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){param(g, "table", SHAPE(7, 2)), at}), NULL, 1);
+    graph_root(g, "noise", graph_op(g, OP_Random, (Attr){.n = 2, .i = (int64_t[]){4, 5}, .f = 1}, 0, NULL), NULL, 1);
+}
+
+static void big(Graph *g) {
+    Node *x = graph_input(g, "x", DT_F32, SHAPE(3 << 20));
+    graph_root(g, "y", op1(g, Neg, x), NULL, 1);
+}
+
+static int everything(void *user, const char *name) { return (void)user, (void)name, 0; }
+
+// A small network that learns.
+static void learning(Graph *g) {
+    Node *x = rows(g, "x", DT_F32, 6);
+    Node *y = op1(g, Tanh, op2(g, MatMul, x, param(g, "a", SHAPE(6, 8))));
+    y = op2(g, MatMul, y, param(g, "b", SHAPE(8, 3)));
+    graph_root(g, "y", y, NULL, FN_FORWARD);
+    double lr, momentum, decay;
+    TrainOptions o = {.optimizer = optimizer_default(OPT_ADAM, &lr, &momentum, &decay), .ngroup = 1, .group = everything,
+                      .nscores = 1, .scores = &y};
+    train_graph(g, &o);
+}
+
+typedef void BuildFn(Graph *g);
+
+static const Program *program(Cx *cx, BuildFn *build, const char *target) {
+    Graph *g = graph_new(cx, MAX);
+    build(g);
+    return graph_compile(g, &(CompileOptions){.isa = -1, .target = target})->program;
+}
+
+// ---- two sessions side by side ----
+
+typedef struct Pair { Cx *cx; Session *s[2]; const Program *p[2]; } Pair;      // the CPU's and the GPU's
+
+static Session *open_session(Cx *cx, const Program *p, SessionOptions o) {
+    Fault f;
+    Session *s = session_new(p, &o, &f);
+    if (!s) fail(cx, f.code, "%s", f.text);
+    return s;
+}
+
+static Pair pair(Cx *cx, BuildFn *build, bool profile) {
+    static const char *const target[] = {NULL, "cuda:sm_90"}, *const device[] = {"cpu", "cuda"};
+    Pair r = {.cx = cx};
+    for (int i = 0; i < 2; i++) {
+        r.p[i] = program(cx, build, target[i]);
+        r.s[i] = open_session(cx, r.p[i], (SessionOptions){.device = device[i], .threads = 1, .seed = 5, .profile = profile});
+    }
+    return r;
+}
+
+static void close_pair(Pair *r) { session_free(r->s[0]), session_free(r->s[1]); }
+
+static void write_both(Pair *r, const char *name, const void *data) {
+    for (int i = 0; i < 2; i++) session_write(r->s[i], session_slot(r->s[i], name), data);
+}
+
+static void call(Cx *cx, Session *s, int fn) {
+    Fault f;
+    if (session_call(s, fn, &f)) fail(cx, f.code, "%s", f.text);
+}
+
+static void compare(Pair *r, const char *name) {
+    int slot[2] = {session_slot(r->s[0], name), session_slot(r->s[1], name)};
+    TensorDesc d = session_desc(r->s[0], slot[0]);
+    const char *want = session_view(r->s[0], slot[0]), *got = session_view(r->s[1], slot[1]);
+    if (!want || !got || session_data(r->s[1], slot[1])) fail(r->cx, E_CHECK, "%s cannot be seen", name);
+    for (int64_t i = 0; i < desc_elements(&d); i++) {
+        double a = dtype_get_f(d.type, got + i * dtypes[d.type].bytes), b = dtype_get_f(d.type, want + i * dtypes[d.type].bytes);
+        if (!(fabs(a - b) <= 1e-5 * fmax(1, fabs(b)))) fail(r->cx, E_CHECK, "%s[%lld] is %.9g, not %.9g", name, (long long)i, a, b);
+    }
+}
+
+static void feed(Pair *r, int64_t batch, int round) {
+    float x[MAX * 40];
+    int64_t at[MAX * 3];
+    Fault f;
+    for (int i = 0; i < MAX * 40; i++) x[i] = wave(i + round * 131);
+    for (int i = 0; i < MAX * 3; i++) at[i] = (i + round) % 7;
+    for (int i = 0; i < 2; i++) session_set_batch(r->s[i], batch, &f), session_set_step(r->s[i], (uint64_t)round);
+    write_both(r, "x", x), write_both(r, "at", at);
+}
+
+static void run_and_compare(Pair *r) {
+    static const char *const names[] = {"sums", "best", "where", "table", "noise"};
+    for (int i = 0; i < 2; i++) call(r->cx, r->s[i], 1);
+    for (int i = 0; i < 5; i++) compare(r, names[i]);
+}
+
+// ---- the driver in three moods ----
+
+static void in_order(void (*fn)(void *), int order) {
+    setenv("STANDIN_ORDER", orders[order], 1);
+    Cx *cx = cx_new();
+    bool ok = cx_guard(cx, fn, cx);
+    if (!ok) print_error("%s: %s\n", orders[order], cx->error);
+    cx_free(cx);
+    assert_true(ok);
+}
+
+static void in_all_orders(void (*fn)(void *)) {
+    for (int i = 0; i < 3; i++) in_order(fn, i);
+}
+
+// Eager, recorded, replayed, pushed out of the table and recorded again, with other data, batches and steps each time.
+static void check_batches(void *arg) {
+    Pair r = pair(arg, mixed, false);
+    for (int round = 0; round < 3; round++)
+        for (int64_t batch = MAX; batch > 0; batch -= round == 2 ? 7 : 1) {
+            feed(&r, batch, round);
+            run_and_compare(&r);
+        }
+    for (int round = 3; round < 8; round++) {
+        feed(&r, round % 2 ? MAX : 3, round);
+        run_and_compare(&r);
+    }
+    close_pair(&r);
+}
+
+static void batches(void **state) { (void)state, in_all_orders(check_batches); }
+
+static void check_range(void *arg) {
+    Cx *cx = arg;
+    Pair r = pair(cx, mixed, false);
+    Fault f;
+    for (int round = 0; round < 4; round++) {
+        int64_t at[MAX * 3] = {0};
+        feed(&r, MAX, round);
+        at[17] = 7;
+        write_both(&r, "at", at);
+        for (int i = 0; i < 2; i++) {
+            f = (Fault){0};
+            if (session_call(r.s[i], 1, &f) != E_MALFORMED || !strstr(f.text, "Gather")) fail(cx, E_CHECK, "%d: %s", i, f.text);
+        }
+        feed(&r, MAX, round);
+        run_and_compare(&r);                                  // the next call starts clean
+    }
+    close_pair(&r);
+}
+
+static void data_out_of_range(void **state) { (void)state, in_all_orders(check_range); }
+
+static void check_long(void *arg) {
+    Cx *cx = arg;
+    Pair r = pair(cx, big, false);
+    float *x = NEW(cx, float, 3 << 20);
+    for (int i = 0; i < 3 << 20; i++) x[i] = wave(i);
+    write_both(&r, "x", x);
+    memset(x, 0, sizeof *x << 20);                            // the host's side is free again
+    for (int i = 0; i < 2; i++) call(cx, r.s[i], 1);
+    compare(&r, "y");
+    close_pair(&r);
+}
+
+static void long_copies(void **state) { (void)state, in_all_orders(check_long); }
+
+// Steps whose inputs are written while the one before runs.
+static void check_ahead(void *arg) {
+    Cx *cx = arg;
+    Pair r = pair(cx, learning, false);
+    Fault f;
+    static const struct { const char *name; double v; } rates[] = {{"lr.0", 0.01}, {"momentum.0", 0.9}, {"weight_decay.0", 0}};
+    for (int step = 0; step <= 8; step++) {
+        float x[MAX * 6];
+        int64_t label[MAX];
+        double number = step + 1;
+        for (int i = 0; i < MAX * 6; i++) x[i] = wave(i * (step + 3));
+        for (int i = 0; i < MAX; i++) label[i] = (i + step) % 3;
+        for (int i = 0; i < 2; i++) {                         // the CPU is waited for first
+            if (i == 0 && step) session_wait(r.s[0], &f);
+            session_write(r.s[i], session_slot(r.s[i], "x"), x), session_write(r.s[i], session_slot(r.s[i], "tvc.target"), label);
+            session_write(r.s[i], session_slot(r.s[i], "tvc.step"), &number);
+            for (int k = 0; k < 3; k++) session_write(r.s[i], session_slot(r.s[i], rates[k].name), &rates[k].v);
+            if (i == 1 && session_wait(r.s[1], &f)) fail(cx, f.code, "%s", f.text);
+        }
+        if (step) compare(&r, "tvc.loss"), compare(&r, "a"), compare(&r, "b");
+        for (int i = 0; i < 2; i++)
+            if (session_start(r.s[i], FN_TRAIN_STEP, &f)) fail(cx, f.code, "%s", f.text);
+        if (session_start(r.s[1], FN_TRAIN_STEP, &f) != E_USAGE) fail(cx, E_CHECK, "started twice");
+    }
+    close_pair(&r);                                           // while it runs
+}
+
+static void inputs_ahead(void **state) { (void)state, in_all_orders(check_ahead); }
+
+static void check_profile(void *arg) {
+    Pair r = pair(arg, mixed, true);
+    for (int round = 0; round < 3; round++) feed(&r, MAX - round, round), run_and_compare(&r);
+    const Function *fn = &r.p[1]->functions[1];
+    for (int i = fn->from; i < fn->to; i++)
+        if (!(session_seconds(r.s[1])[i] > 0)) fail(r.cx, E_CHECK, "step %d took no time", i);
+    close_pair(&r);
+}
+
+static void profiles(void **state) { (void)state, in_order(check_profile, 0); }
+
+// ---- calls that fail ----
+
+// 0 or the error, what is said in *f; what was opened is closed again. The driver aborts if anything is left.
+static Err live_once(const Program *p, Fault *f) {
+    Session *s = session_new(p, &(SessionOptions){.device = "cuda"}, f);
+    float x[MAX * 40] = {0};
+    int64_t at[MAX * 3] = {0};
+    Err e = s ? E_OK : f->code;
+    for (int round = 0; round < 3 && !e; round++) {
+        session_write(s, session_slot(s, "x"), x), session_write(s, session_slot(s, "at"), at);
+        e = session_call(s, 1, f);
+        if (!e && !session_view(s, session_slot(s, "sums"))) e = fault(f, E_DEVICE, "cannot be seen");
+    }
+    session_free(s);
+    return e;
+}
+
+static bool named(const char *symbol, const char *const *words, int n) {
+    for (int i = 0; i < n; i++)
+        if (strstr(symbol, words[i])) return true;
+    return false;
+}
+
+static bool gives_back(const char *symbol) {                  // what the driver does not take back is left
+    return named(symbol, (const char *const[]){"Destroy", "Free", "Unload", "Release"}, 4);
+}
+
+// Not where tvc goes on without (recordings), nor where the call is not made again or not at all.
+static bool must_notice(const char *symbol) {
+    static const char *const words[] = {"cuInit", "Version", "cuGetError", "cuMemGetInfo", "Capture", "Instantiate",
+                                        "Elapsed", "DtoD", "WaitEvent"};
+    return !named(symbol, words, sizeof words / sizeof *words);
+}
+
+static void check_failures(void *arg) {
+    Cx *cx = arg;
+    const Program *p = program(cx, mixed, "cuda:sm_90");
+    static const char *const symbols[] = {
+#define X(ours, symbol, parameters) symbol,
+        CUDA_FUNCTIONS(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
+        for (int nth = 1; nth < 40 && !gives_back(symbols[i]); nth = nth * 2 + 1) {
+            Fault f = {0};
+            setenv("STANDIN_FAIL", cx_fmt(cx, "%s:%d:%d", symbols[i], nth, nth == 3 ? 2 : nth == 7 ? 700 : 699), 1);
+            Err e = live_once(p, &f);
+            if (e && ((e != E_DEVICE && e != E_LIMIT) || !*f.text)) fail(cx, E_CHECK, "%s: %d, %s", getenv("STANDIN_FAIL"), e, f.text);
+            if (!e && nth == 1 && must_notice(symbols[i])) fail(cx, E_CHECK, "%s was not noticed", getenv("STANDIN_FAIL"));
+        }
+    unsetenv("STANDIN_FAIL");
+    Fault f;
+    if (live_once(p, &f)) fail(cx, E_CHECK, "afterwards: %s", f.text);
+}
+
+static void failures(void **state) { (void)state, in_order(check_failures, 0); }
+
+static void said(Cx *cx, const Program *p, const char *name, const char *value, Err code, const char *word) {
+    Fault f = {0};
+    setenv(name, value, 1);
+    Err e = live_once(p, &f);
+    unsetenv(name);
+    if (e != code || !strstr(f.text, word)) fail(cx, E_CHECK, "%s=%s: %d, %s", name, value, e, f.text);
+}
+
+static void check_words(void *arg) {
+    Cx *cx = arg;
+    const Program *p = program(cx, mixed, "cuda:sm_90");
+    said(cx, p, "STANDIN_ARCH", "80", E_DEVICE, "--target cuda:sm_80");
+    said(cx, p, "STANDIN_DEVICES", "0", E_DEVICE, "no NVIDIA GPU");
+    said(cx, p, "STANDIN_MEMORY", "6000", E_LIMIT, "MB free");
+    said(cx, program(cx, mixed, NULL), "STANDIN_MEMORY", "1000000", E_DEVICE, "for the CPU");
+    Fault f;
+    assert_null(session_new(p, &(SessionOptions){.device = "cpu"}, &f));
+    assert_non_null(strstr(f.text, "cuda:sm_90"));
+    assert_null(session_new(p, &(SessionOptions){.device = "cuda:1"}, &f));
+    assert_non_null(strstr(f.text, "no GPU 1"));
+    if (live_once(program(cx, mixed, "cuda:compute_80"), &f)) fail(cx, E_CHECK, "PTX: %s", f.text);
+}
+
+static void words(void **state) { (void)state, in_order(check_words, 0); }
+
+// ---- many at once ----
+
+static void *live(void *p) {
+    Fault f;
+    for (int i = 0; i < 3; i++)
+        if (live_once(p, &f)) return "failed";
+    return NULL;
+}
+
+static void check_threads(void *arg) {
+    const Program *p = program(arg, mixed, "cuda:sm_90");
+    pthread_t thread[3];
+    void *result;
+    for (int i = 0; i < 3; i++) pthread_create(&thread[i], NULL, live, (void *)(uintptr_t)p);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(thread[i], &result);
+        if (result) fail(arg, E_CHECK, "a session among others fails");
+    }
+}
+
+static void threads(void **state) { (void)state, in_order(check_threads, 2); }
+
+// ---- set-up ----
+
+static int use_standins(void **state) {
+    (void)state;
+    char self[400] = "", path[480];
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !mkdtemp(cache)) return -1;
+    *strrchr(self, '/') = 0;
+    snprintf(path, sizeof path, "%s/libstandin_driver.so", self), setenv("TVC_CUDA", path, 1);
+    snprintf(path, sizeof path, "%s/libstandin_nvrtc.so", self), setenv("TVC_NVRTC", path, 1);
+    return setenv("TVC_CACHE", cache, 1);
+}
+
+static int clean(void **state) {
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", cache);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches),  cmocka_unit_test(data_out_of_range), cmocka_unit_test(long_copies),
+        cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),      cmocka_unit_test(failures),
+        cmocka_unit_test(words),    cmocka_unit_test(threads),
+    };
+#ifndef __x86_64__
+    puts("skipped: the emulator switches threads in x86-64's own way");
+    return 0;
+#endif
+    return cmocka_run_group_tests(tests, use_standins, clean);
+}
