@@ -79,14 +79,17 @@ static void trace(const char *symbol) {
     if (f) fprintf(f, "%s\n", symbol), fclose(f);
 }
 
-// Another wish begins to count anew, and heals the device.
+// Another wish begins to count anew, and heals a device that was stuck: what it had is forgotten.
 static int injected(const char *symbol) {
     static int calls;
     static char before[128];
     const char *s = getenv("STANDIN_FAIL");
     size_t n = strlen(symbol);
     int at = 0, error = 0;
-    if (strcmp(s ? s : "", before)) calls = stuck = 0, snprintf(before, sizeof before, "%s", s ? s : "");
+    if (strcmp(s ? s : "", before)) {
+        if (stuck) users = live = 0, memories = NULL, streams = NULL;
+        calls = stuck = 0, snprintf(before, sizeof before, "%s", s ? s : "");
+    }
     if (!s || strncmp(s, symbol, n) || sscanf(s + n, ":%d:%d", &at, &error) != 2 || ++calls != at) return 0;
     if (error >= STICKY) stuck = error;
     return error;
