@@ -4,7 +4,7 @@
 # with torch for the comparison; tvc may have been built elsewhere (cmake --preset static), the data packed by
 # tests/gpu-pack.sh. With TVC_CUDA and TVC_NVRTC naming the stand-ins (tests/standin/) it runs anywhere, slowly.
 #
-#   tests/gpu.sh devices | ops | grads | models | train | sanitize | bench-N    (N: the batch)
+#   tests/gpu.sh devices | ops | models | train | sanitize | bench-N    (N: the batch)
 #   TVC        the program (default: build-static/tvc, else build/tvc)
 #   GPU_DATA   models, datasets, onnx_backend (default: gpu-data, else the test data)
 #   GPU_OUT    results (default: build/gpu)
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 TVC=${TVC:-$([ -x build-static/tvc ] && echo build-static/tvc || echo build/tvc)}
 GPU_DATA=${GPU_DATA:-$([ -d gpu-data ] && echo gpu-data || echo "${TVC_TEST_DATA:-../shared/data}")}
 GPU_OUT=${GPU_OUT:-build/gpu} GPU_LIMIT=${GPU_LIMIT:-420}
-stage=${1:?one of: devices ops grads models train sanitize bench-N}
+stage=${1:?one of: devices ops models train sanitize bench-N}
 mkdir -p "$GPU_OUT"
 export TVC_CACHE=${TVC_CACHE:-$PWD/$GPU_OUT/cache}
 log=$GPU_OUT/$stage.log passed=$GPU_OUT/$stage.passed bad=0
@@ -42,21 +42,12 @@ step() {
 given_up() { grep -o '^\* `[a-z0-9_]*`' tests/conformance.md | tr -d '*` '; }
 
 ops() {
-    local cases=() case all
+    local cases=() all i
     mapfile -t all < <(find "$GPU_DATA/onnx_backend" -name model.onnx -printf '%h\n' | sort | grep -vwFf <(given_up))
     for ((i = 0; i < ${#all[@]}; i += 20)); do
         cases=("${all[@]:i:20}")
         step "$(basename "${cases[0]}") and ${#cases[@]} cases" "$TVC" verify --device cuda "${cases[@]}"
     done
-    for case in session_and_driver; do step $case "$TVC" devices --json; done
-}
-
-# One step of training: the loss and the weights after it, by the GPU and by the CPU.
-grads() {
-    local tool
-    tool=$(dirname "$TVC")/tests/train_tool
-    [ -x "$tool" ] || { echo "skipped: $tool is not there"; return; }
-    step "gradients beside PyTorch" python3 tests/grad_models.py "$tool" few
 }
 
 models() {
@@ -99,7 +90,6 @@ bench() {
 case $stage in
 devices) step devices "$TVC" devices ;;
 ops) ops ;;
-grads) grads ;;
 models) models ;;
 train) train ;;
 sanitize) sanitize ;;
