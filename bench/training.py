@@ -24,10 +24,14 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+TORCH = str(HERE / "training_torch.py")
 
-STEPS, EPOCHS, PHOTOS = 4, 6, {"train": 64, "val": 32}
+STEPS, EPOCHS, PHOTOS = 3, 6, {"train": 64, "val": 32}
 LAYOUTS = ["torch", "torch channels_last"]
+
+
+def torch_side(*words):
+    return subprocess.run([sys.executable, TORCH, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 # ---- full steps ----
@@ -41,21 +45,10 @@ def run(command):
     return [min(map(float, lines[key][1:])) for key in ("seconds", "cpu")] + [usage.ru_maxrss / 1024]
 
 
-def prepare_step(name, batch, folder):
-    import numpy as np
-    import torch
-    import training_torch
-    from training import export
-    x, y, net = training_torch.batch_of(name, batch)
-    export(net, x[:2], os.path.join(folder, "m.onnx"))
-    np.save(os.path.join(folder, "x.npy"), x.numpy())
-    np.save(os.path.join(folder, "target.npy"), y.to(torch.int64).numpy())
-
-
 def compare_steps(args, name, batch, threads):
     with tempfile.TemporaryDirectory() as folder:
-        prepare_step(name, batch, folder)
-        again = [sys.executable, str(HERE / "training_torch.py"), "steps", name, str(batch), str(threads), str(STEPS)]
+        torch_side("prepare", name, str(batch), folder)      # in a process of its own, as a child begins as large as its parent
+        again = [sys.executable, TORCH, "steps", name, str(batch), str(threads), str(STEPS)]
         ways = {"tvc": [args.train_tool, f"{folder}/m.onnx", str(batch), str(STEPS), folder, f"{folder}/out", "bn=train", "lr=0.01",
                         "momentum=0.9", f"threads={threads}", "profile=2"]}
         ways.update({layout: again + [str(k)] for k, layout in enumerate(LAYOUTS)})
@@ -95,14 +88,14 @@ def tvc_epochs(args, model, photos, threads, folder):
 
 
 def torch_epochs(name, photos, threads):
-    command = [sys.executable, str(HERE / "training_torch.py"), "head", name, photos, str(threads)]
-    seconds = [float(s) for s in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+    seconds = [float(s) for s in torch_side("head", name, photos, str(threads)).split()]
     return seconds[0], statistics.mean(seconds[1:])
 
 
 def compare_heads(args, name, threads, photos):
-    import models
-    model, pairs = str(models.model(name, args.cache)), []
+    model, pairs = str(args.cache / f"{name}.onnx"), []
+    if not os.path.exists(model):
+        subprocess.run([sys.executable, "-c", "import sys, models; models.model(*sys.argv[1:])", name, str(args.cache)], check=True, cwd=HERE)
     for _ in range(args.rounds):
         with tempfile.TemporaryDirectory() as folder:
             pairs.append((tvc_epochs(args, model, photos, threads, folder), torch_epochs(name, photos, threads)))
@@ -157,9 +150,9 @@ def arguments():
 
 def main():
     import host
-    import torch
     args, here, steps, heads = arguments(), host.machine(), [], []
-    here["torch"] = torch.__version__
+    here["torch"] = torch_side("version").strip()
+    args.results.mkdir(parents=True, exist_ok=True)
     for name, batch in args.steps:
         for threads in args.threads:
             steps.append(compare_steps(args, name, batch, threads))

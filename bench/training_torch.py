@@ -1,6 +1,8 @@
 """PyTorch's side of training.py, each measurement in a process of its own.
 
-usage: training_torch.py steps NETWORK BATCH THREADS STEPS CHANNELS_LAST
+usage: training_torch.py version
+       training_torch.py prepare NETWORK BATCH FOLDER
+       training_torch.py steps NETWORK BATCH THREADS STEPS CHANNELS_LAST
        training_torch.py head NETWORK PHOTOS THREADS
 """
 import sys
@@ -43,6 +45,18 @@ def batch_of(name, batch):
             m.p = 0.0
     side, classes = (32, 10) if name == "resnet20" else (224, 1000)
     return torch.randn(batch, 3, side, side), torch.arange(batch) % classes, net.train()
+
+
+def prepare(name, batch, folder):
+    """What build/tests/train_tool reads: the network's file, pictures and labels."""
+    import os
+    import numpy as np
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
+    from training import export
+    x, y, net = batch_of(name, int(batch))
+    export(net, x[:2], os.path.join(folder, "m.onnx"))
+    np.save(os.path.join(folder, "x.npy"), x.numpy())
+    np.save(os.path.join(folder, "target.npy"), y.numpy())
 
 
 def steps(name, batch, threads, count, last):
@@ -97,4 +111,4 @@ def head(name, photos, threads):
 
 
 if __name__ == "__main__":
-    {"steps": steps, "head": head}[sys.argv[1]](*sys.argv[2:])
+    {"version": lambda: print(torch.__version__), "prepare": prepare, "steps": steps, "head": head}[sys.argv[1]](*sys.argv[2:])
