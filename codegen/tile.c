@@ -104,7 +104,7 @@ static void size(Out *o, Tile *t) {
     int64_t blocks = (extent(o, t->o) + step(o, t) - 1) / step(o, t);
     t->ob = blocks % 2 ? 1 : 2;
     while (!t->p && !t->q && t->wide && t->ob < 8 && blocks >= 2 * t->ob) t->ob *= 2;      // a vector by a matrix
-    while (t->ob > 1 && t->ob * step(o, t) > extent(o, t->o)) t->ob /= 2;      // the last tile moves back, not over the start
+    while (t->ob > 1 && t->ob * step(o, t) > extent(o, t->o)) t->ob /= 2;      // the last one moves back, not out
     int64_t px = pixels(o, t->ob), q = extent(o, t->q);
     if (var_is_open(o->k, t->q)) q = q / o->k->max_batch > 1 ? q / o->k->max_batch : q;
     t->nq = run(q, px);

@@ -183,7 +183,8 @@ Node *in(Import *im, int k) {
     if (!in_given(im, k)) import_fail(im, E_MALFORMED, "its input %d is missing", k);
     Value *v = import_value(im, im->n->in[k]);
     if (v->joined)
-        import_fail(im, E_UNSUPPORTED, "its input '%s' joins the batch with axes outside it: only --batch 1 allows that",
+        import_fail(im, E_UNSUPPORTED,
+                    "its input '%s' joins the batch with axes outside it: only --batch 1 allows that",
                     cx_show(im->cx, im->n->in[k]));
     if (im->fold) return im->world && v->twin ? v->twin : known_eval(im, v->node);
     return known_as_data(im, v, im->n->in[k]);
@@ -366,7 +367,8 @@ static void check_apart(Import *im) {
     graph_sort(g);
     for (int i = 0; i < g->norder; i++)
         if (mixes_samples(g->order[i]))
-            fail(im->cx, E_UNSUPPORTED, "%s works across the batch of 1 that the model is written for: only --batch 1 allows that",
+            fail(im->cx, E_UNSUPPORTED,
+                 "%s works across the batch of 1 that the model is written for: only --batch 1 allows that",
                  g->order[i]->doc ? node_label(im->cx, im->m->node[g->order[i]->doc - 1]) : "it");
 }
 

@@ -66,8 +66,8 @@ Node *in_or(Import *im, int k, Node *otherwise);
 void out(Import *im, int k, Node *value);                     // output k is value (ignored if the document does not name it)
 
 // Rows of tokens x batch, as transformers with the batch second join them: the graph cannot, since the batch would not
-// stay outermost, so it keeps the two axes apart ([tokens, batch, ...]) while the document has one. Operators that treat
-// every row alike read and write such values; in() refuses them. `document`: the shape there.
+// stay outermost, so it keeps the two axes apart ([tokens, batch, ...]) while the document has one. Operators that
+// treat every row alike read and write such values; in() refuses them. `document`: the shape there.
 Node *in_rows(Import *im, int k, Shape *document);
 void out_rows(Import *im, int k, Node *apart, Shape document);
 void out_sizes(Import *im, int k, int n, const int64_t *here, const int64_t *there);   // an i64 vector (n -1: scalar), both worlds

@@ -274,7 +274,8 @@ void import_split(Import *im, const DocNode *n) {
 // What there is one of, as a class token written for a batch of 1, goes to every sample it is joined to.
 static Node *for_every_sample(Import *im, Node *x, Shape with, int axis) {
     int d = with.batch - 1;
-    if (im->g->max_batch == 1 || d < 0 || d == axis || x->shape.batch || x->shape.n != with.n || x->shape.d[d] != 1) return x;
+    if (im->g->max_batch == 1 || d < 0 || d == axis || x->shape.batch || x->shape.n != with.n || x->shape.d[d] != 1)
+        return x;
     Shape to = x->shape;
     to.d[d] = with.d[d], to.batch = with.batch;
     return op1a(im->g, Expand, x, shape_attr(&to));

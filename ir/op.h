@@ -48,7 +48,7 @@ double splat_value(const Node *n);                    // of a Const without data
 void *splat_data(Cx *cx, const Node *n);              // its one element, in memory
 
 // ---- movement (ops/move.c) ----
-// The next shortest runs of axes, *i.. of x and *j.. of y, that hold the same number of elements. Both shapes hold as many.
+// The next shortest runs of axes, *i.. of x and *j.. of y, that hold the same number of elements; both shapes do.
 void next_group(Shape x, Shape y, int *i, int *j);
 bool batch_outermost(Shape s);                                               // or there is none
 Node *node_transpose(Graph *g, Node *x, const int64_t *perm);                // these four: x itself where nothing moves

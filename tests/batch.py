@@ -1,5 +1,5 @@
-"""The batch that a file writes as 1 is free: transformers of torchvision's families, exported with a fixed and with a free
-batch, compiled for three pictures at once, against ONNX Runtime one by one; what --free-batch writes, likewise.
+"""The batch that a file writes as 1 is free: transformers of torchvision's families, exported with a fixed and with a
+free batch, compiled for three pictures at once, against ONNX Runtime one by one; what --free-batch writes, likewise.
 
 usage: batch.py TVC
 Skipped (exit 77) without torch, torchvision and onnxruntime.
@@ -29,15 +29,15 @@ PICTURES = 3
 
 
 def small_vit():
-    net = torchvision.models.VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=64,
-                                               num_classes=10)
+    net = torchvision.models.VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=4, hidden_dim=32,
+                                               mlp_dim=64, num_classes=10)
     torch.nn.init.normal_(net.heads.head.weight, 0, 0.1)     # torchvision leaves it at zero
     return net, 32
 
 
 def small_swin():
-    return torchvision.models.SwinTransformer(patch_size=[4, 4], embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4],
-                                              stochastic_depth_prob=0.0, num_classes=10), 64
+    return torchvision.models.SwinTransformer(patch_size=[4, 4], embed_dim=24, depths=[2, 2], num_heads=[2, 4],
+                                              window_size=[4, 4], stochastic_depth_prob=0.0, num_classes=10), 64
 
 
 def small_maxvit():
@@ -47,7 +47,8 @@ def small_maxvit():
 
 def export(net, side, path, free):
     axes = {"dynamic_axes": {"x": {0: "N"}, "y": {0: "N"}}} if free else {}
-    torch.onnx.export(net, torch.randn(1, 3, side, side), path, opset_version=14, input_names=["x"], output_names=["y"], **axes)
+    torch.onnx.export(net, torch.randn(1, 3, side, side), path, opset_version=14, input_names=["x"], output_names=["y"],
+                      **axes)
 
 
 def reference(path, x):

@@ -131,7 +131,8 @@ def newer(folder):
     for name, versions, says in [("known", {"opset": 28, "ir": 14}, ""), ("opset", {"opset": 29}, "opset 29"),
                                  ("ir", {"ir": 15}, "IR version 15")]:
         r = tvc("inspect", save(f"{folder}/{name}.onnx", model(*graph, **versions)))
-        check(f"a newer {name}", r.returncode == 0 and r.stderr.count("note: ") == bool(says) and says in r.stderr, r.stderr)
+        told = r.stderr.count("note: ") == bool(says) and says in r.stderr
+        check(f"a newer {name}", r.returncode == 0 and told, r.stderr)
 
 
 # ---- files ----
@@ -168,7 +169,8 @@ def stop_when(folder, begun, number, *args, **env):
 
 def stopped(folder):
     """A large file is being written; the C compiler is at work: neither leaves anything behind when stopped."""
-    sparse_model(f"{folder}/big.onnx", node("Gemm", ["x", "w"], ["y"]) + entry("x") + exit_("y"), [("w", [1 << 14, 1 << 12])])
+    graph = node("Gemm", ["x", "w"], ["y"]) + entry("x") + exit_("y")
+    sparse_model(f"{folder}/big.onnx", graph, [("w", [1 << 14, 1 << 12])])
     os.mkdir(f"{folder}/cache")
     with open(f"{folder}/cc", "w") as f:
         f.write("#!/bin/sh\nexec sleep 3\n")
@@ -179,7 +181,8 @@ def stopped(folder):
         check(f"{number!r} ends an edit", any(stop_when(folder, half_written, number, *edit) for _ in range(10)))
         check(f"{number!r} leaves no file", not half_written() and not os.path.exists(f"{folder}/out.onnx"))
         compiling = lambda: glob.glob(f"{folder}/cache/*/0.c")
-        ended = stop_when(folder, compiling, number, "compile", MODEL, TVC_CACHE=f"{folder}/cache", TVC_CC=f"{folder}/cc")
+        ended = stop_when(folder, compiling, number, "compile", MODEL, TVC_CACHE=f"{folder}/cache",
+                          TVC_CC=f"{folder}/cc")
         check(f"{number!r} ends a compilation", ended)
         check(f"{number!r} leaves no folder", os.listdir(f"{folder}/cache") == [], os.listdir(f"{folder}/cache"))
 

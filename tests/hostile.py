@@ -42,7 +42,7 @@ def tvc(*args, file_limit=None, address_space=None, env=None):
     """(exit code, stderr's lines, greatest resident bytes, seconds)"""
     def limits():
         resource.setrlimit(resource.RLIMIT_STACK, (STACK, resource.RLIM_INFINITY))
-        if address_space and not SANITIZED:
+        if address_space:
             resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
         if file_limit is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -225,7 +225,7 @@ def sizes():
         refused(f"TopK of {n}", model(x, y, big, node("TopK", ["x", "s"], ["y", "i"])), codes=(3, 6))
         for name, data in too_large.items():
             survived(f"{name} with {n}", data)
-            for device in ("cpu", "eval"):
+            for device in () if SANITIZED else ("cpu", "eval"):
                 path = save("bad.onnx", data)
                 check_run(f"{name} with {n} on {device}", REFUSED, ["compare", path, "--device", device, "--device", device], files=[path],
                           address_space=MOST_MEMORY)

@@ -78,7 +78,8 @@ static Err bad_command(void *tool, char *args, Fault *f) {
 }
 
 int main(void) {
-    static const Command commands[] = {{"prepare ", do_prepare}, {"decode ", do_decode}, {"resize ", do_resize}, {"", bad_command}};
+    static const Command commands[] = {
+        {"prepare ", do_prepare}, {"decode ", do_decode}, {"resize ", do_resize}, {"", bad_command}};
     Tool t = {0};
     serve(&t, commands);
     image_free(&t.image);

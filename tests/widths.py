@@ -1,5 +1,5 @@
-"""Compiled kernels at every width, below, at and beyond a vector's: matrix products of one, few and many rows, sums along
-rows, convolutions, against ONNX Runtime. One model holds them all, so that it is compiled once a target.
+"""Compiled kernels at every width, below, at and beyond a vector's: matrix products of one, few and many rows, sums
+along rows, convolutions, against ONNX Runtime. One model holds them all, so that it is compiled once a target.
 
 usage: widths.py TVC
 Skipped (exit 77) without onnx and onnxruntime.
@@ -19,7 +19,8 @@ except ImportError as e:
     sys.exit(77)
 
 TVC = os.path.abspath(sys.argv[1])
-WIDTHS = [1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20, 24, 25, 31, 32, 33, 40, 47, 48, 50, 60, 63, 64, 65, 80, 96, 100, 127, 130]
+WIDTHS = [1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20, 24, 25, 31, 32, 33, 40, 47, 48, 50, 60, 63, 64, 65, 80, 96,
+          100, 127, 130]
 ROWS = [1, 2, 7, 14]
 DEPTH, SIDE = 11, 5
 rng = np.random.default_rng(5)
@@ -53,7 +54,8 @@ def network():
         give("Transpose", [fed(f"t{w}", 2, w, 3)], perm=[0, 2, 1])
         give("Conv", [fed(f"c{w}", 1, w, SIDE, SIDE), weight(f"cw{w}", w, w, 3, 3)], pads=[1, 1, 1, 1])
         give("Conv", [f"c{w}", weight(f"dw{w}", w, 1, 3, 3)], group=w, pads=[1, 1, 1, 1])
-    graph = helper.make_graph(nodes, "widths", [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape) for n, x in feed.items()],
+    graph = helper.make_graph(nodes, "widths",
+                              [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape) for n, x in feed.items()],
                               [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
                               [numpy_helper.from_array(w, n) for n, w in weights.items()])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), feed
@@ -73,14 +75,15 @@ def main():
             np.save(f"{folder}/{name}.npy", x)
             args += ["--input", f"{name}={folder}/{name}.npy"]
         for target in ("cpu", "cpu:avx2", "cpu:generic"):
-            r = subprocess.run([TVC, "run", path, *args, "--dump", f"{folder}/{target[4:]}out", "--target", target, "-q"],
+            out = f"{folder}/{target[4:]}out"
+            r = subprocess.run([TVC, "run", path, *args, "--dump", out, "--target", target, "-q"],
                                capture_output=True, text=True)
             if r.returncode == 7:
                 print(f"{target}: not on this machine")
                 continue
             wrong = ["all"] if r.returncode else [
                 f"{n} {w.shape}" for n, w in zip(names, want)
-                if not np.allclose(np.load(f"{folder}/{target[4:]}out/{n}.npy"), w, rtol=1e-4, atol=1e-4)]
+                if not np.allclose(np.load(f"{out}/{n}.npy"), w, rtol=1e-4, atol=1e-4)]
             bad += len(wrong)
             print(f"{target}: {len(names)} values, {len(wrong)} wrong: {' '.join(wrong[:9])} {r.stderr}")
     return bad > 0
