@@ -3,8 +3,8 @@
 //   train_tool MODEL.onnx BATCH STEPS IN OUT [name=value ...]
 //
 // IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
-// every step ("loss") and every trained parameter, statistic and optimizer state in the end, a line
-// "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
+// every step ("loss"), the last step's scores ("scores") and every trained parameter, statistic and
+// optimizer state in the end, a line "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
 // prints times and kernels, profile=2 times alone. cuda=1 runs on a GPU, precision=2 there with bf16 (compile.h).
 #include "codegen/compile.h"
 #include "frontend/import.h"
@@ -75,6 +75,11 @@ static void put(Tool *t, const char *name, DType type, const void *data, int64_t
     fwrite(data, 1, (size_t)bytes, t->out);
 }
 
+static void put_slot(Tool *t, Session *s, const char *name, int slot) {
+    TensorDesc d = session_desc(s, slot);
+    put(t, name, d.type, session_view(s, slot), desc_bytes(&d));
+}
+
 static void set(Session *s, const char *name, double v) {
     int slot = session_slot(s, name);
     if (slot >= 0) session_write(s, slot, &v);
@@ -138,9 +143,9 @@ static void work(void *arg) {
         loss[k] = dtype_get_f(session_desc(s, slot).type, session_view(s, slot));
     }
     put(t, "loss", DT_F64, loss, 8 * steps);
+    put_slot(t, s, "scores", session_slot(s, "tvc.scores"));
     for (int i = 0; i < p->nslot; i++) {
-        TensorDesc d = session_desc(s, i);
-        if (p->slots[i].role == SLOT_PARAM) put(t, program_text(p, p->slots[i].name), d.type, session_view(s, i), desc_bytes(&d));
+        if (p->slots[i].role == SLOT_PARAM) put_slot(t, s, program_text(p, p->slots[i].name), i);
     }
     if (t->profile == 0) return;
     print_seconds("seconds", seconds, steps), print_seconds("cpu", cpu, steps);
