@@ -19,12 +19,20 @@ typedef struct Train {
 
 // ---- what is trained ----
 
-static bool is_statistic(const Node *bn, const Node *x) { return x == bn->in[3] || x == bn->in[4]; }
+// The parameter a value is, perhaps in another type.
+static Node *param_of(Node *n) {
+    while (n->op == OP_Cast) n = n->in[0];
+    return n;
+}
 
-// How this BatchNorm behaves in a step.
+static bool is_statistic(const Node *bn, const Node *x) { return x == param_of(bn->in[3]) || x == param_of(bn->in[4]); }
+
+// How this BatchNorm behaves in a step. Statistics that are no parameters cannot move.
 static BnMode mode_of(const Train *t, const Node *bn) {
+    bool moves = param_of(bn->in[3])->op == OP_Param && param_of(bn->in[4])->op == OP_Param;
+    if (t->o->bn == BN_TRAIN && !moves) return BN_STATS;
     if (t->o->bn != BN_AUTO) return t->o->bn;
-    return bn->in[1]->train && bn->in[2]->train ? BN_TRAIN : BN_FROZEN;
+    return moves && bn->in[1]->train && bn->in[2]->train ? BN_TRAIN : BN_FROZEN;
 }
 
 static void mark_params(Train *t) {
@@ -38,8 +46,10 @@ static void mark_params(Train *t) {
         Node *n = g->order[i];
         if (n->op != OP_BatchNorm) continue;
         BnMode mode = mode_of(t, n);
-        for (int k = 1; k < 5; k++)
-            if (n->in[k]->op == OP_Param && (k > 2 || mode == BN_FROZEN)) n->in[k]->train = mode == BN_TRAIN && k > 2;
+        for (int k = 1; k < 5; k++) {
+            Node *p = param_of(n->in[k]);
+            if (p->op == OP_Param && (k > 2 || mode == BN_FROZEN)) p->train = mode == BN_TRAIN && k > 2;
+        }
     }
 }
 
@@ -66,11 +76,20 @@ static Node *values_per_channel(Graph *g, const Node *x) {
     return node_cast(g, graph_op(g, OP_BatchSize, AXES(n / g->max_batch), 0, NULL), x->type);
 }
 
-static Node *move_statistic(Train *t, const Node *bn, Node *leaf, Node *now) {
+// The number that was meant: a file has 0.99 as a float, and 1 - that is 1e-6 off.
+static double as_written(double v) {
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", v);
+    return strtod(text, NULL);
+}
+
+static void move_statistic(Train *t, const Node *bn, int input, Node *now) {
     Graph *g = t->g;
-    double keep = bn->attr.f2;
+    Node *leaf = param_of(bn->in[input]);
+    double keep = as_written(bn->attr.f2);
     now = node_cast(g, node_reshape(g, now, leaf->shape), leaf->type);
-    return op2(g, Add, op2(g, Mul, leaf, node_like(g, leaf, keep)), op2(g, Mul, now, node_like(g, leaf, 1 - keep)));
+    now = op2(g, Add, op2(g, Mul, leaf, node_like(g, leaf, keep)), op2(g, Mul, now, node_like(g, leaf, 1 - keep)));
+    *VEC_PUSH(g->cx, t->stat, t->nstat) = (struct Stat){leaf, now};
 }
 
 // Normalised by the batch. The running variance takes the unbiased one, as PyTorch stores it.
@@ -86,8 +105,7 @@ static Node *bn_train(Train *t, Node *n) {
     Node *mean = op2(g, Div, graph_op(g, OP_ReduceSum, others, 1, &x), count), *centred = op2(g, Sub, x, mean);
     Node *square = op2(g, Mul, centred, centred), *sum = graph_op(g, OP_ReduceSum, others, 1, &square), *var = op2(g, Div, sum, count);
     Node *unbiased = op2(g, Div, sum, op2(g, Max, one, op2(g, Sub, count, one)));
-    *VEC_PUSH(g->cx, t->stat, t->nstat) = (struct Stat){n->in[3], move_statistic(t, n, n->in[3], mean)};
-    *VEC_PUSH(g->cx, t->stat, t->nstat) = (struct Stat){n->in[4], move_statistic(t, n, n->in[4], unbiased)};
+    move_statistic(t, n, 3, mean), move_statistic(t, n, 4, unbiased);
     Node *scale = node_per_channel(g, node_cast(g, n->in[1], x->type), r), *shift = node_per_channel(g, node_cast(g, n->in[2], x->type), r);
     Node *inverse = op2(g, Div, one, op1(g, Sqrt, op2(g, Add, var, node_like(g, x, n->attr.f))));
     return op2(g, Add, op2(g, Mul, centred, op2(g, Mul, inverse, scale)), shift);

@@ -87,6 +87,7 @@ endif()
 
 # Training runs over real models and photos.
 if(PYTHON3 AND TARGET tvc)
+  tvc_python_test(train_forms train_forms.py $<TARGET_FILE:tvc>)
   tvc_python_test(train_hymenoptera train.py $<TARGET_FILE:tvc> hymenoptera)
   tvc_python_test(resume train.py $<TARGET_FILE:tvc> resume)
   tvc_python_test(frozen train.py $<TARGET_FILE:tvc> frozen)
@@ -97,7 +98,7 @@ if(PYTHON3 AND TARGET tvc)
   set_target_properties(standin_disk_full PROPERTIES C_VISIBILITY_PRESET default)
   target_link_libraries(standin_disk_full PRIVATE ${CMAKE_DL_LIBS})
   tvc_python_test(disk_full train.py $<TARGET_FILE:tvc> disk_full $<TARGET_FILE:standin_disk_full>)
-  set_tests_properties(train_hymenoptera resume frozen train_loop train_features disk_full PROPERTIES TIMEOUT 1200)
+  set_tests_properties(train_forms train_hymenoptera resume frozen train_loop train_features disk_full PROPERTIES TIMEOUT 1200)
   set_tests_properties(train_kills PROPERTIES TIMEOUT 7200 LABELS slow)
 endif()
 

@@ -5,6 +5,8 @@
 #include <fnmatch.h>
 #include <jansson.h>
 
+enum { DEEP = 8 };                    // convolutions of a network that one would expect to have BatchNorm
+
 typedef struct Setup {
     Cx *cx;
     Model *m;
@@ -128,14 +130,42 @@ Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *cou
 
 // ---- the program ----
 
-// Small steps would be lost in 16 bits: such a parameter is trained as float32 and rounded where it is used.
-static Node *master(Graph *g, Node *n, void *setup) {
-    bool narrow = n->op == OP_Param && n->name && (n->type == DT_F16 || n->type == DT_BF16);
-    if (!narrow || group_of(setup, n->name) < 0) return NULL;
+static Node *wide_param(Graph *g, const Node *n) {
     int64_t count = numel(n->shape), size = dtypes[n->type].bytes;
     float *wide = NEW(g->cx, float, count);
     for (int64_t i = 0; n->data && i < count; i++) wide[i] = (float)dtype_get_f(n->type, (const char *)n->data + i * size);
-    return node_cast(g, graph_param(g, n->name, DT_F32, n->shape, wide), n->type);
+    return graph_param(g, n->name, DT_F32, n->shape, wide);
+}
+
+// In 16 bits, small steps and small gradients would be lost and sums overflow: all is computed in float32, from
+// float32 copies of what is trained. The exported document keeps its types.
+static Node *widen(Graph *g, Node *n, void *setup) {
+    if (n->type != DT_F16 && n->type != DT_BF16) return NULL;
+    if (n->op == OP_Cast) return node_cast(g, n->in[0], DT_F32);
+    if (n->op == OP_Param && n->name && group_of(setup, n->name) >= 0) return wide_param(g, n);
+    return node_cast(g, n, DT_F32);
+}
+
+// Weights in Constant nodes that will be trained become initializers.
+static void weights_to_train(const Setup *s) {
+    int n;
+    const char **name = weight_nodes(s->m, &n);
+    for (int i = 0; i < n; i++)
+        if (group_of((void *)(uintptr_t)s, name[i]) >= 0) weight_to_init(s->m, name[i]);
+}
+
+// What looks like BatchNorm merged into convolutions still trains, only less readily.
+static void tell_folded(const Setup *s, Graph *g) {
+    int norms = 0, layers = 0;
+    graph_sort(g);
+    for (int i = 0; i < g->norder; i++) {
+        const Node *n = g->order[i], *w = n->op == OP_Conv ? n->in[1] : NULL;
+        norms += n->op == OP_BatchNorm;
+        layers += w && w->op == OP_Param && w->name && group_of((void *)(uintptr_t)s, w->name) >= 0;
+    }
+    if (norms == 0 && layers >= DEEP)
+        cx_note(s->cx, "%s has no BatchNormalization: if its exporter folded it into the %d convolutions that are trained, they train as they are; "
+                "a smaller --lr is safer then", cx_show(s->cx, s->m->path), layers);
 }
 
 // Imported, the scores found.
@@ -144,7 +174,8 @@ static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     ImportOptions sizes = o->import;
     sizes.max_batch = o->batch;
     Graph *g = model_import(l->model, &sizes);
-    graph_map(g, master, s);
+    graph_map(g, widen, s);
+    tell_folded(s, g);
     *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
                       .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate};
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
@@ -210,6 +241,7 @@ static Learner *start(Model *m, const LearnerOptions *o, Setup *s) {
     *s = (Setup){.cx = cx, .m = m, .o = o};
     *l = (Learner){.cx = cx, .model = m, .o = *o};
     if (o->freeze) s->frozen = frozen_names(cx, m, o->freeze, o->head, &s->nfrozen);
+    weights_to_train(s);
     if (o->by_depth) find_depths(s);
     set_groups(l, o);
     return l;
