@@ -23,11 +23,20 @@ static Node *mix(Graph *g, Node *x, int64_t axis, Node *table) {
 
 static Node *table(Graph *g, const float *t, int64_t rows, int64_t cols) { return graph_const(g, DT_F32, SHAPE(rows, cols), t); }
 
+// Weights turned round: the convolution is a gradient's. What Winograd rounds is alike in all pixels of a tile and, of
+// the weights, in all pictures; in sums over all pixels, as the gradient of a bias, it would not average out.
+static bool is_turned(const Node *w) {
+    for (; op_kind(w) == MOVE; w = w->in[0])
+        for (int d = 0; w->op == OP_Slice && d < w->shape.n; d++)
+            if (w->attr.i[w->shape.n + d] < 0) return true;
+    return false;
+}
+
 // Enough channels for the products to outweigh the transforms, enough pixels to fill the tiles.
 bool winograd_pays(Graph *g, const Node *n) {
     const int64_t *x = n->in[0]->shape.d, *w = n->in[1]->shape.d;
     Window win = window_of(n);
-    bool fits = true;
+    bool fits = !is_turned(n->in[1]);
     for (int d = 0; d < 2; d++)
         fits &= win.axis[d].kernel == 3 && win.axis[d].stride == 1 && win.axis[d].dilation == 1 && win.axis[d].before == 1 &&
                 win.axis[d].after == 1 && x[2 + d] >= 14;

@@ -50,7 +50,7 @@ GRADIENT(concat) {
     dx[1] = node_slice(g, dy, axis, cut, n->shape.d[axis] - cut);
 }
 
-enum { ADD = 1 };                     // how ScatterElements meets what is there
+enum { REPLACE, ADD };                // how a scatter meets what is there
 
 GRADIENT(gather_elements) {
     dx[0] = graph_op(g, OP_ScatterElements, AXES(n->attr.i[0], ADD), 3, (Node *[]){node_zeros(g, X), n->in[1], dy});
@@ -81,10 +81,42 @@ GRADIENT(cum_sum) {
 
 GRADIENT(reduce_sum) { dx[0] = node_expand(g, dy, X->shape); }
 
-// y / x where x is not 0; where it is, the product of the others is not to be had from y
+GRADIENT(gather_nd) {
+    if (n->attr.i[0] != 0) fail(g->cx, E_UNSUPPORTED, "GatherND '%s' with batch_dims has no gradient", cx_show(g->cx, n->name));
+    dx[0] = graph_op(g, OP_ScatterND, AXES(ADD), 3, (Node *[]){node_zeros(g, X), n->in[1], dy});
+}
+
+static bool only_adds(Graph *g, Node *n, int64_t how) {
+    if (how != REPLACE && how != ADD)
+        fail(g->cx, E_UNSUPPORTED, "%s '%s' has a gradient only where it replaces or adds", optab[n->op].name, cx_show(g->cx, n->name));
+    return how == ADD;
+}
+
+// What was replaced gets nothing.
+GRADIENT(scatter_elements) {
+    bool adds = only_adds(g, n, n->attr.i[1]);
+    dx[0] = adds ? dy : graph_op(g, OP_ScatterElements, n->attr, 3, (Node *[]){dy, n->in[1], node_zeros(g, n->in[2])});
+    dx[2] = graph_op(g, OP_GatherElements, AXES(n->attr.i[0]), 2, (Node *[]){dy, n->in[1]});
+}
+
+GRADIENT(scatter_nd) {
+    bool adds = only_adds(g, n, n->attr.i[0]);
+    dx[0] = adds ? dy : graph_op(g, OP_ScatterND, n->attr, 3, (Node *[]){dy, n->in[1], node_zeros(g, n->in[2])});
+    dx[2] = graph_op(g, OP_GatherND, AXES(0), 2, (Node *[]){dy, n->in[1]});
+}
+
+GRADIENT(top_k) {
+    Node *at = graph_op(g, OP_TopKIndices, n->attr, 1, &X);
+    dx[0] = graph_op(g, OP_ScatterElements, AXES(n->attr.i[0], ADD), 3, (Node *[]){node_zeros(g, X), at, dy});
+}
+
+// The product of the others: with one zero among them only that one has any, with two none.
 GRADIENT(reduce_prod) {
-    Node *zero = op2(g, Equal, X, node_like(g, X, 0)), *safe = op3(g, Where, zero, node_like(g, X, 1), X);
-    dx[0] = op3(g, Where, zero, node_like(g, X, 0), op2(g, Div, op2(g, Mul, dy, n), safe));
+    Node *one = node_like(g, X, 1), *is_zero = op2(g, Equal, X, node_like(g, X, 0)), *safe = op3(g, Where, is_zero, one, X);
+    Node *zeros = node_cast(g, is_zero, X->type), *product = graph_op(g, OP_ReduceProd, n->attr, 1, &safe);
+    Node *others = op2(g, Sub, graph_op(g, OP_ReduceSum, n->attr, 1, &zeros), zeros);
+    Node *rest = op3(g, Where, op2(g, Equal, others, node_like(g, X, 0)), op2(g, Div, product, safe), node_like(g, X, 0));
+    dx[0] = op2(g, Mul, dy, rest);
 }
 
 // equal extremes share
