@@ -55,12 +55,6 @@ typedef struct Surgery {              // all zero: nothing
 
 bool surgery_asked(const Surgery *s);
 
-// ---- weights that are no initializers (surgery_weights.c) ----
-// Values of the Constant and ConstantOfShape nodes that layers read as weights.
-const char **weight_nodes(Model *m, int *count);
-// Such a node gives way to an initializer of its value's name.
-void weight_to_init(Model *m, const char *name);
-
 typedef struct SurgeryResult {
     bool appended;                    // a head where there was none
     Heads heads;                      // as found before the edit

@@ -1,5 +1,5 @@
 // surgery_freeze.c -- which parameters training leaves alone, kept in the metadata tvc.frozen as a
-// JSON array of names: of initializers, and of values of nodes that hold weights.
+// JSON array of initializer names.
 #include "surgery_graph.h"
 
 #include <fnmatch.h>
@@ -9,28 +9,24 @@ enum { CHAIN = 32 };
 
 typedef struct Frozen {
     Model *m;
-    int n;
-    const char **param;                  // names of all parameters
-    bool *frozen;
+    bool *init;                          // per initializer
 } Frozen;
 
-static Frozen all_params(Model *m) {
-    Frozen f = {.m = m};
-    int nodes;
-    const char **in_nodes = weight_nodes(m, &nodes);
-    for (int i = 0; i < m->ninit; i++)
-        if (dtype_is_float(m->init[i]->type)) *VEC_PUSH(m->cx, f.param, f.n) = m->init[i]->name;
-    for (int i = 0; i < nodes; i++) *VEC_PUSH(m->cx, f.param, f.n) = in_nodes[i];
-    f.frozen = NEW(m->cx, bool, f.n);
-    return f;
+static bool is_param(const Tensor *t) { return dtype_is_float(t->type); }
+
+static int place_of(const Model *m, const Tensor *t) {
+    int i = 0;
+    while (i < m->ninit && m->init[i] != t) i++;
+    return i;
 }
 
 static void mark_value(Frozen *f, const char *value, bool frozen) {
     for (int steps = 0; steps < CHAIN; steps++) {
-        int i = 0;
-        while (i < f->n && strcmp(f->param[i], value)) i++;
-        if (i < f->n) f->frozen[i] = frozen;
-        if (i < f->n || model_init(f->m, value)) return;
+        const Tensor *t = model_init(f->m, value);
+        if (t) {
+            if (is_param(t)) f->init[place_of(f->m, t)] = frozen;
+            return;
+        }
         Constant c;
         const DocNode *n = model_producer(f->m, value);
         if (!n || n->nin == 0 || !constant_of(f->m, value, &c)) return;
@@ -43,14 +39,14 @@ static void mark_node(Frozen *f, const DocNode *n, bool frozen) {
         if (n->in[k][0]) mark_value(f, n->in[k], frozen);
 }
 
-static void mark_all(Frozen *f, bool frozen) {
-    for (int i = 0; i < f->n; i++) f->frozen[i] = frozen;
+static void mark_all(Frozen *f) {
+    for (int i = 0; i < f->m->ninit; i++) f->init[i] = is_param(f->m->init[i]);
 }
 
 // Everything but the head: what this edit made, or else the heads that were found.
 static void mark_backbone(Frozen *f, const Maker *k, const Heads *h) {
     if (!k->s->classes && h->n == 0) fail(f->m->cx, E_UNSUPPORTED, "--freeze backbone: there is no head (%s)", h->why_none);
-    mark_all(f, true);
+    mark_all(f);
     for (int i = 0; i < k->nmade && k->s->classes; i++) mark_value(f, k->made[i], false);
     for (int i = 0; i < h->n && !k->s->classes; i++) {
         mark_node(f, h->head[i].node, false);
@@ -61,8 +57,8 @@ static void mark_backbone(Frozen *f, const Maker *k, const Heads *h) {
 static void mark_pattern(Frozen *f, const char *pattern) {
     Model *m = f->m;
     bool any = false;
-    for (int i = 0; i < f->n; i++)
-        if (fnmatch(pattern, f->param[i], 0) == 0) any = f->frozen[i] = true;
+    for (int i = 0; i < m->ninit; i++)
+        if (is_param(m->init[i]) && fnmatch(pattern, m->init[i]->name, 0) == 0) any = f->init[i] = true;
     for (int i = 0; i < m->nnode; i++)
         if (m->node[i]->name[0] && fnmatch(pattern, m->node[i]->name, 0) == 0) mark_node(f, m->node[i], true), any = true;
     if (!any) fail(m->cx, E_USAGE, "--freeze: no initializer and no node matches '%s'; `tvc inspect` lists the nodes", cx_show(m->cx, pattern));
@@ -75,10 +71,10 @@ static const char *names_json(Frozen *f) {
     Cx *cx = f->m->cx;
     json_t *list = json_array();
     cx_defer(cx, free_json, list);
-    for (int i = 0; i < f->n; i++) {
-        if (!f->frozen[i]) continue;
-        json_t *name = json_string(f->param[i]);
-        if (!name) fail(cx, E_UNSUPPORTED, "parameter '%s' cannot be listed: its name is no UTF-8", cx_show(cx, f->param[i]));
+    for (int i = 0; i < f->m->ninit; i++) {
+        if (!f->init[i]) continue;
+        json_t *name = json_string(f->m->init[i]->name);
+        if (!name) fail(cx, E_UNSUPPORTED, "initializer '%s' cannot be listed: its name is no UTF-8", cx_show(cx, f->m->init[i]->name));
         json_array_append_new(list, name);
     }
     char *text = json_dumps(list, JSON_COMPACT);
@@ -88,13 +84,13 @@ static const char *names_json(Frozen *f) {
 }
 
 void freeze_params(Maker *k, const Heads *h) {
-    Frozen f = all_params(k->m);
+    Frozen f = {k->m, NEW(k->m->cx, bool, k->m->ninit)};
     for (const char *p = k->s->freeze; *p;) {
         size_t n = strcspn(p, ",");
         const char *word = cx_str(k->m->cx, p, n);
-        if (strcmp(word, "all") == 0) mark_all(&f, true);
+        if (strcmp(word, "all") == 0) mark_all(&f);
         else if (strcmp(word, "backbone") == 0) mark_backbone(&f, k, h);
-        else if (strcmp(word, "none") == 0) mark_all(&f, false);
+        else if (strcmp(word, "none") == 0) memset(f.init, 0, sizeof *f.init * (size_t)k->m->ninit);
         else if (n) mark_pattern(&f, word);
         p += n + (p[n] == ',');
     }

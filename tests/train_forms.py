@@ -4,7 +4,7 @@
 One small network, made of numbers that 16 bits can hold, is written with its weights as initializers (the base), as
 Constant and ConstantOfShape nodes, behind Identity, in float16 and bfloat16; without BatchNorm there is a note. All learn the same, so whatever the form,
 what was learned must be the base's (rounded, where the file has 16 bits), and stand in the file in the form it had;
-weights of nodes become initializers if they were trained, and stay nodes if they were frozen.
+weights of nodes become initializers, and what was frozen keeps its numbers.
 
 usage: train_forms.py TVC
 """
@@ -159,15 +159,14 @@ def constants(f, base, mine):
     check("Constant: --init goes on from what was learned", not np.array_equal(values(again)["w1"], values(out)["w1"]))
     _, out = f.train("filled", filled=filled)
     same("ConstantOfShape", values(out), values(mine))
-    left = {t.name for t in onnx.load(out).graph.initializer}
-    check("no ConstantOfShape is left, nor its shape", not nodes_of(out, "ConstantOfShape") and left == set(every))
+    check("no ConstantOfShape is left", not nodes_of(out, "ConstantOfShape"))
     check("ConstantOfShape: ONNX Runtime agrees with the base", np.array_equal(f.run(out), f.run(mine)))
     model, out = f.train("head", "--recipe", "head", "--keep-head", "--epochs", "2", constant=every)
-    before, after = nodes_of(model, "Constant"), nodes_of(out, "Constant")
-    check("the head's Constants are learned", sorted(set(before) - set(after)) == ["b3", "w3"] and sorted(values(out)) == ["b3", "w3"])
-    check("frozen Constants stay what they were", all(before[k] == after[k] for k in after))
+    was, now = weights(), values(out)
+    check("the head is learned, the rest stays", [k for k in was if not np.array_equal(was[k], now[k])] == ["w3", "b3"])
     _, out = f.train("glob", *PLAIN, "--freeze", "w1,b1", constant=every)
-    check("a Constant can be frozen by its name", sorted(nodes_of(out, "Constant")) == ["b1", "w1"])
+    frozen = [k for k in was if np.array_equal(was[k], values(out)[k])]
+    check(f"a Constant can be frozen by its name: {frozen}", frozen == ["w1", "b1"])
 
 
 def shared(f, base, mine):

@@ -13,17 +13,8 @@ static bool same_kind(const Tensor *a, const Tensor *b) {
     return same;
 }
 
-// Weights that were in nodes of both once, and have become initializers of the other by training.
-static void from_nodes(Model *m, const Model *from) {
-    int n;
-    const char **name = weight_nodes(m, &n);
-    for (int i = 0; i < n; i++)
-        if (model_init(from, name[i]) && model_producer(m, name[i])) weight_to_init(m, name[i]);
-}
-
 void weights_from(Model *m, Model *from) {
     Cx *cx = m->cx;
-    from_nodes(m, from);
     for (int i = 0; i < m->ninit; i++) {
         Tensor mine = *m->init[i];
         if (!dtype_is_float(mine.type)) continue;

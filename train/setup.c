@@ -146,14 +146,6 @@ static Node *widen(Graph *g, Node *n, void *setup) {
     return node_cast(g, n, DT_F32);
 }
 
-// Weights in Constant nodes that will be trained become initializers.
-static void weights_to_train(const Setup *s) {
-    int n;
-    const char **name = weight_nodes(s->m, &n);
-    for (int i = 0; i < n; i++)
-        if (group_of((void *)(uintptr_t)s, name[i]) >= 0) weight_to_init(s->m, name[i]);
-}
-
 // What looks like BatchNorm merged into convolutions still trains, only less readily.
 static void tell_folded(const Setup *s, Graph *g) {
     int norms = 0, layers = 0;
@@ -241,7 +233,6 @@ static Learner *start(Model *m, const LearnerOptions *o, Setup *s) {
     *s = (Setup){.cx = cx, .m = m, .o = o};
     *l = (Learner){.cx = cx, .model = m, .o = *o};
     if (o->freeze) s->frozen = frozen_names(cx, m, o->freeze, o->head, &s->nfrozen);
-    weights_to_train(s);
     if (o->by_depth) find_depths(s);
     set_groups(l, o);
     return l;
