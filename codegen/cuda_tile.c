@@ -54,8 +54,7 @@ static void prepare(Out *o, Tile *t, Factor *f) {
     int n = per_thread(t, f);
     if (f->how == SCALAR) return;
     line(o, "int %s_at[%d], %s_in[%d];", f->id, n, f->id, n);
-    if (f->how == COMPUTED)
-        line(o, "%sx%d %s_raw[%d]; int %s_ok[%d];", memory_type(t->type), t->per, f->id, n, f->id, n);
+    if (f->how == COMPUTED) line(o, "unsigned %s_ok = 0;", f->id);    // a bit for each copy of the tiles under way
     for (int g = 0; g < f->nguard; g++) line(o, "int %s_g%d[%d];", f->id, g, n);
     unrolled(o, "u", n);
     piece(o, t, f);
@@ -103,6 +102,7 @@ static void stage_copied(Out *o, Tile *t, Factor *f) {
     int size = f->vec * dtypes[t->type].bytes;
     const char *bytes = cx_fmt(o->cx, "%d", size);
     line(o, "const int ok = %s;", guards(o, t, f));
+    if (f->how == COMPUTED) line(o, "%s_ok = %s_ok << 1 | (unsigned)ok;", f->id, f->id);
     if (f->vec > 1 && extent(o, f->run) % f->vec) {   // the last vector ends within
         const char *v = f->kmajor ? cx_fmt(o->cx, "v%d", (int)f->run->i) : cx_fmt(o->cx, "(%s + col)", f->base);
         line(o, "const int left = (%lld - %s) * %d;", LL(extent(o, f->run)), v, dtypes[t->type].bytes);
@@ -112,7 +112,7 @@ static void stage_copied(Out *o, Tile *t, Factor *f) {
          buf_number(o->k, f->load->buf), f->id, part(o, f->load->a, &t->k), bytes);
 }
 
-// One stage of one factor into shared memory, or of a computed one into registers.
+// One stage of one factor into shared memory; of a computed one, what its formula mainly loads.
 static void stage(Out *o, Tile *t, Factor *f) {
     unrolled(o, "u", per_thread(t, f));
     piece(o, t, f);
@@ -120,37 +120,33 @@ static void stage(Out *o, Tile *t, Factor *f) {
     if (f->how == SCALAR) stage_scalar(o, t, f);
     else {
         unflatten_group(o, &t->k, "k");
-        if (f->how == COPIED) stage_copied(o, t, f);
-        else {
-            line(o, "%s_ok[u] = %s;", f->id, guards(o, t, f));
-            line(o, "if (%s_ok[u]) %s_raw[u] = *(const %sx%d *)(b%d + %s_at[u]%s);", f->id, f->id, memory_type(t->type),
-                 t->per, buf_number(o->k, f->load->buf), f->id, part(o, f->load->a, &t->k));
-        }
+        stage_copied(o, t, f);
     }
     end(o);
 }
 
-// The second half for a computed factor, after the products.
-static void finish(Out *o, Tile *t, Factor *f) {
+// The second half for a computed factor: each thread works on what it copied itself, so its own wait is enough.
+// Bits of tile kt lie above those of the tiles that were begun since.
+static void compute(Out *o, Tile *t, Factor *f) {
     if (f->how != COMPUTED) return;
     const char *type = cx_fmt(o->cx, "%sx%d", memory_type(t->type), t->per);
-    unrolled(o, "u", per_thread(t, f));
+    int n = per_thread(t, f);
+    unrolled(o, "u", n);
     piece(o, t, f);
     line(o, "const int k = k0 + %s, %s = %s + %s;", f->kmajor ? "col" : "row", f->flat, f->base,
          f->kmajor ? "row" : "col");
-    line(o, "%s y = {{0}};", type);
-    begin(o, "if (%s_ok[u]) {", f->id);
+    begin(o, "if (%s_ok >> (%d - u) & 1) {", f->id, (STAGES - 1) * n - 1);
+    line(o, "%s *const at = (%s *)&%s, raw = *at, y;", type, type, place(o, t, f));
     int mark = open_scope(o);
     unflatten_group(o, f->own, f->flat), unflatten_group(o, &t->k, "k");
-    name_expr(o, f->load, from_memory(o, t->type, cx_fmt(o->cx, "%s_raw[u].x[e]", f->id)));
+    name_expr(o, f->load, from_memory(o, t->type, "raw.x[e]"));
     load_neighbours(o, f->inner, f->run, t->per);
     unrolled(o, "e", t->per);
     line(o, "y.x[e] = %s;", to_memory(o, t->type, value_text(o, f->inner)));
     end(o);
+    line(o, "*at = y;");
     close_scope(o, mark);
-    end(o);
-    line(o, "*(%s *)&%s = y;", type, place(o, t, f));
-    end(o);
+    end(o), end(o);
 }
 
 // ---- products ----
@@ -196,22 +192,26 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
 static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
     line(o, "const int tiles = (%s + %d) / %d;", bound(o, &t->k), t->bk - 1, t->bk);
     begin(o, "for (int kt = %d; kt < tiles; kt++) {", 1 - STAGES);
-    line(o, "if (kt >= 0) { tvc_wait(%d); __syncthreads(); }", STAGES - 2);
+    begin(o, "if (kt >= 0) {");
+    line(o, "tvc_wait(%d);", STAGES - 2);
+    if (t->a.how == COMPUTED || t->b.how == COMPUTED) line(o, "const int k0 = kt * %d, s = kt %% %d;", t->bk, STAGES);
+    compute(o, t, &t->a), compute(o, t, &t->b);
+    line(o, "__syncthreads();");
+    end(o);
     line(o, "const int k0 = (kt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", STAGES - 1, t->bk,
          STAGES - 1, STAGES, STAGES - 1);
     begin(o, "if (more) {");
     stage(o, t, &t->a), stage(o, t, &t->b);
     end(o);
+    for (int i = 0; i < 2; i++) {
+        Factor *f = i ? &t->b : &t->a;
+        if (f->how == COMPUTED) line(o, "if (!more) %s_ok <<= %d;", f->id, per_thread(t, f));
+    }
     line(o, "tvc_commit();");
     begin(o, "if (kt >= 0) {");
     line(o, "const int s = kt %% %d;", STAGES);
     products(o, t, options);
     end(o);
-    if (t->a.how == COMPUTED || t->b.how == COMPUTED) {
-        begin(o, "if (more) {");
-        finish(o, t, &t->a), finish(o, t, &t->b);
-        end(o);
-    }
     end(o);
 }
 

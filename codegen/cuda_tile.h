@@ -22,8 +22,8 @@ typedef struct Group {                // one flat index over variables, the last
 
 typedef enum Staging {                // how a factor gets into shared memory
     COPIED,                           // a bare load: asynchronous copies, vec elements each
-    COMPUTED,                         // a formula of aligned loads: 16 bytes loaded before the products of the
-                                      // tile in hand, computed and stored after them
+    COMPUTED,                         // a formula of aligned loads: the main one copied likewise; the thread that
+                                      // copied it puts the formula's values in its place when it has arrived
     SCALAR,                           // anything else, element by element by its formula
 } Staging;
 
