@@ -6,7 +6,7 @@
 // are put into levels; what stands on one level is one launch. In between, kernels that free memory go first.
 #include "link.h"
 
-enum { MOSTBUFFERS = 480 };            // pointers of one launch: parameters end at 4 kB
+enum { MOSTBUFFERS = 3800 };           // pointers of one launch: parameters end at 32 kB (CUDA 12.1 and later)
 
 typedef struct Plan {
     Cx *cx;
@@ -26,7 +26,7 @@ static bool is_product(const Unit *u) {
 static bool fits(const Unit *u) {
     const Kernel *k = u->k;
     bool grows = false;
-    for (int i = 0; i < k->nvar; i++) grows |= k->grows[i] && k->max_batch > 1;
+    for (int d = 0; d < k->out->shape.n; d++) grows |= k->axis[d]->op == I_VAR && k->grows[k->axis[d]->i] && k->max_batch > 1;
     return !k->hand && !grows && numel(k->out->shape) > 0;
 }
 

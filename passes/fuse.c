@@ -8,7 +8,7 @@
 // or a Mix inside may melt into a loop, where it would be computed again and again.
 #include "passes.h"
 
-enum { CHAIN = 48 };                     // unstored nodes above each other: bounds every recursion over formulas
+enum { CHAIN = 48, FEW = 4096 };                   // unstored nodes above each other: bounds every recursion over formulas
 
 typedef struct Fuse {
     Graph *g;
@@ -16,6 +16,7 @@ typedef struct Fuse {
     bool *mixed;                         // or a Mix, which counts as one
     bool *plain;                         // a body reads it: row-major, in a buffer of its own
     bool *pinned;                        // others count on its buffer
+    bool *number;                        // is_number
     int *depth;
 } Fuse;
 
@@ -39,8 +40,9 @@ static bool continues(const Node *n, const Node *x) {
 }
 
 // Made again for every element of a larger tensor, a formula should be next to nothing.
-static bool spreads(const Node *n, const Node *x) {
-    return op_is_ewise(x) && x->nin > 0 && numel(x->shape) < numel(n->shape);
+static bool spreads(const Fuse *f, const Node *n, const Node *x) {
+    bool next_to_nothing = f->g->gpu && x->uses == 1 && numel(x->shape) <= FEW && f->depth[x->id] == 1;
+    return !next_to_nothing && op_is_ewise(x) && x->nin > 0 && numel(x->shape) < numel(n->shape);
 }
 
 // ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
@@ -57,7 +59,7 @@ static bool is_costly(const Node *n) {
 
 // Adds to seen[] the large buffers n's formula reads; too many, or costly work: false.
 static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **seen, int *count) {
-    if (is_costly(n)) return false;
+    if (is_costly(n) && !(f->g->gpu && n->op == OP_Iota)) return false;
     for (int k = 0; k < n->nin; k++) {
         const Node *x = n->in[k];
         while (f->g->gpu && x->op == OP_Expand && !x->stored) x = x->in[0];
@@ -103,7 +105,7 @@ static void store_inputs(Fuse *f, Node *n) {
             bool melts = x == n->in[k] && !full && continues(n, x);
             x->stored = !melts, full |= melts, f->heavy[n->id] |= melts;
         } else if (kind == CONTRACT && op_is_ewise(x) && x->nin) x->stored = !prologue(f, n, x);
-        else if (spreads(n, x)) x->stored = true;
+        else if (spreads(f, n, x)) x->stored = true;
     }
 }
 
@@ -173,18 +175,26 @@ static bool made_again(const Fuse *f, const Node *n) {
     return may;
 }
 
+// A scalar made of nothing that lies in memory, like the number of values a mean is made of.
+static bool is_number(const Fuse *f, const Node *n) {
+    bool is = numel(n->shape) == 1 && !n->shape.batch && (op_is_splat(n) || n->op == OP_BatchSize || (op_is_ewise(n) && n->nin));
+    for (int k = 0; is && k < n->nin; k++) is = f->number[n->in[k]->id];
+    return is;
+}
+
 static void melt(Fuse *f) {
     Graph *g = f->g;
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
         OpKind kind = op_kind(n);
         f->heavy[i] = kind == REDUCE || kind == CONTRACT;
+        f->number[i] = is_number(f, n);
         n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || (n->op == OP_Keep && !is_filled(n)) || (op_is_ewise(n) && n->uses > 1 && n->nin);
         store_inputs(f, n);
         take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;
         f->depth[i] = depth_of(f, n);
-        if (made_again(f, n)) n->stored = false;
+        if (made_again(f, n) || (g->gpu && f->depth[i] <= STEEP && op_is_ewise(n) && f->number[i])) n->stored = false;
         if (f->depth[i] > CHAIN && kind != LEAF) n->stored = true;
     }
     for (int i = 0; i < g->nroot; i++) g->root[i].value->stored = true;
@@ -197,7 +207,7 @@ static void init_boundary(Graph *g) {
     for (int i = 0; i < g->norder; i++)
         for (int k = 0; k < g->order[i]->nin; k++) {
             Node *x = g->order[i]->in[k];
-            if (x->frozen && !g->order[i]->frozen && !only_moved(x)) x->stored = true;
+            if (x->frozen && !g->order[i]->frozen && !only_moved(x) && !(g->gpu && x->op == OP_Iota)) x->stored = true;
         }
 }
 
@@ -352,7 +362,7 @@ void fuse(Graph *g) {
         memset(n->halo, 0, sizeof n->halo);
     }
     Fuse f = {.g = g, .depth = NEW(g->cx, int, g->norder)};
-    bool **sets[] = {&f.heavy, &f.mixed, &f.plain, &f.pinned};
+    bool **sets[] = {&f.heavy, &f.mixed, &f.plain, &f.pinned, &f.number};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) *sets[i] = NEW(g->cx, bool, g->norder);
     for (int i = 0; i < g->nroot; i++) f.plain[g->root[i].value->id] = true;
     melt(&f);

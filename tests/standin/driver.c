@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, BAD_PTX = 222, NOT_FOUND = 500, NOT_READY = 600, STICKY = 700, CAPTURE = 900, ARG_MAX_ = 1024 };
+       NO_BINARY = 209, BAD_PTX = 222, NOT_FOUND = 500, NOT_READY = 600, STICKY = 700, CAPTURE = 900, ARG_MAX_ = 4096 };
 
 static long long number(const char *name, long long otherwise) {
     const char *s = getenv(name);
