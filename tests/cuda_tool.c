@@ -3,7 +3,8 @@
 //   cuda_tool MODEL.onnx BATCH TARGET [name=value ...]
 //
 // TARGET is "cuda:sm_90" and the like. Options: train=1 (a training step instead of inference), cache=1 (use
-// it), list=1 (a line for each launch), precision=2 (bf16; compile.h). The last line is JSON.
+// it), list=1 (a line for each launch), precision=2 (bf16; compile.h). The last line is JSON; products: the share of FLOPs
+// in kernels whose PTX (TARGET cuda:compute_90) has mma.sync, ldmatrix and cp.async.
 #include "codegen/compile.h"
 #include "codegen/target_cuda.h"
 #include "frontend/import.h"
@@ -32,6 +33,23 @@ static void to_training(Graph *g) {
 
 typedef struct Sums { int launches, bodies, spilled; double flops, tile, products; } Sums;
 
+// In PTX: does this kernel use tensor cores, fed by asynchronous copies?
+static bool has_products(const Program *p, const Step *x) {
+    if (strstr(program_text(p, p->target), ":compute_") == NULL) return false;
+    const Part *part = &p->parts[p->grids[x->grid].part];
+    const char *text = (const char *)p->code + part->offset, *s = text;      // NUL included
+    size_t n = strlen(program_text(p, x->entry));
+    while ((s = strstr(s, ".entry ")) && strncmp(s + 7, program_text(p, x->entry), n)) s += 7;
+    if (!s) return false;
+    const char *end = strstr(s + 7, ".entry "), *needs[] = {"mma.sync", "ldmatrix", "cp.async.c"};
+    bool all = true;
+    for (int i = 0; i < 3; i++) {
+        const char *at = strstr(s, needs[i]);
+        all &= at && (!end || at < end);
+    }
+    return all;
+}
+
 static Sums sums_of(const Program *p, int fn, bool list) {
     Sums s = {0};
     for (int i = p->functions[fn].from; i < p->functions[fn].to; i++) {
@@ -41,6 +59,7 @@ static Sums sums_of(const Program *p, int fn, bool list) {
         const Grid *g = x->kind == STEP_CODE ? &p->grids[x->grid] : NULL;
         s.launches++, s.bodies += x->kind == STEP_BODY, s.flops += x->flops, s.tile += tile ? x->flops : 0;
         s.spilled += g && g->spilled > 0;
+        s.products += g && has_products(p, x) ? x->flops : 0;
         if (list)
             printf("%-64s %9.1f MFLOP %9.1f kB  %8lld blocks %3d regs %d spilled\n", label, x->flops * 1e-6, x->bytes * 1e-3,
                    g ? (long long)(grid_blocks(g, 0, p->max_batch, p->max_batch) * grid_blocks(g, 1, p->max_batch, p->max_batch) *
@@ -60,10 +79,10 @@ static void work(void *arg) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     printf("{\"launches\": %d, \"bodies\": %d, \"init\": %d, \"distinct\": %d, \"spilled\": %d, \"spilled_launches\": %d, "
-           "\"flops\": %.6g, \"tile\": %.4f, \"arena_mb\": %.1f, \"keep_mb\": %.1f, \"seconds\": %.2f, \"nvrtc_seconds\": %.2f, "
+           "\"flops\": %.6g, \"tile\": %.4f, \"products\": %.4f, \"arena_mb\": %.1f, \"keep_mb\": %.1f, \"seconds\": %.2f, \"nvrtc_seconds\": %.2f, "
            "\"cpu_seconds\": %.2f, \"cubin_kb\": %.0f}\n",
            run.launches, run.bodies, init.launches, c->distinct, c->spilled, run.spilled + init.spilled, run.flops,
-           run.flops > 0 ? run.tile / run.flops : 0, (double)p->arena_bytes * 1e-6, (double)p->keep_bytes * 1e-6, c->seconds,
+           run.flops > 0 ? run.tile / run.flops : 0, run.flops > 0 ? run.products / run.flops : 0, (double)p->arena_bytes * 1e-6, (double)p->keep_bytes * 1e-6, c->seconds,
            c->cc_seconds, (double)u.ru_utime.tv_sec + 1e-6 * (double)u.ru_utime.tv_usec, (double)p->code_bytes * 1e-3);
 }
 

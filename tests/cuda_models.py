@@ -1,0 +1,153 @@
+"""Whole models compiled for a GPU: no GPU is needed.
+
+usage: cuda_models.py TOOL count|emulate|nvrtc [ARCH ...] [--all]
+  count    launches of ResNet-50, and the share of its training step's FLOPs in kernels whose PTX has mma.sync, ldmatrix
+           and cp.async; needs libnvrtc
+  nvrtc    torchvision's networks, inference and training, through NVRTC for each ARCH (sm_90): registers never spill
+  emulate  (TOOL: train_tool) steps of a small network on stand-ins for driver and compiler, beside the CPU's
+Networks are exported once into the cache folder $TVC_MODELS (a temporary one without). Skipped (exit 77) without torch.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+
+try:
+    import numpy as np
+    import torch
+    import torchvision.models as zoo
+    from training import export
+except ImportError as e:
+    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
+    sys.exit(77)
+
+warnings.simplefilter("ignore")
+TOOL, WHAT, MORE = sys.argv[1], sys.argv[2], [a for a in sys.argv[3:] if not a.startswith("--")]
+ALL = ["resnet18", "resnet50", "vgg11_bn", "squeezenet1_1", "densenet121", "inception_v3", "mobilenet_v2", "mobilenet_v3_small"]
+MODELS = ALL if "--all" in sys.argv else ["resnet18", "mobilenet_v3_small"]
+BATCH, BF16 = 8, 2
+MOST = {"eval": 60, "train": 300}                    # launches of ResNet-50
+SHARE = 0.95                                         # of its training step's FLOPs
+bad = 0
+
+
+def check(what, holds, more=""):
+    global bad
+    bad += not holds
+    if not holds:
+        print(f"WRONG {what}: {more}", flush=True)
+
+
+def model(folder, name, mode):
+    path = os.path.join(folder, f"{name}_{mode}.onnx")
+    if os.path.exists(path):
+        return path
+    torch.manual_seed(0)
+    more = dict(aux_logits=False, init_weights=False) if name == "inception_v3" else {}
+    net, side = getattr(zoo, name)(**more), 299 if name == "inception_v3" else 224
+    x = torch.zeros(2, 3, side, side)
+    if mode == "train":
+        export(net, x, path + ".part")
+    else:
+        torch.onnx.export(net.eval(), x[:1], path + ".part", opset_version=13, input_names=["x"], output_names=["y"],
+                          dynamic_axes={"x": {0: "N"}, "y": {0: "N"}})
+    os.replace(path + ".part", path)
+    return path
+
+
+def compiled(path, target, mode, **options):
+    args = [TOOL, path, str(BATCH), f"cuda:{target}", f"train={int(mode == 'train')}", f"precision={BF16}"]
+    r = subprocess.run(args + [f"{k}={v}" for k, v in options.items()], capture_output=True, text=True, timeout=3000)
+    if "was not found" in r.stderr:
+        print(f"skipped: {r.stderr.strip()}")
+        sys.exit(77)
+    if r.returncode:
+        check(f"{path} {target}", False, r.stderr[-2000:])
+        return None
+    return json.loads(r.stdout.splitlines()[-1])
+
+
+def count(folder):
+    for mode in ("eval", "train"):
+        got = compiled(model(folder, "resnet50", mode), "compute_90", mode)
+        if not got:
+            continue
+        check(f"resnet50 {mode}: launches", got["launches"] <= MOST[mode], got["launches"])
+        check(f"resnet50 {mode}: FLOPs on tensor cores", got["products"] >= SHARE, got["products"])
+        print(f"resnet50 {mode}: {got['launches']} launches, {got['distinct']} kernels, {100 * got['products']:.1f} % of "
+              f"{got['flops'] * 1e-9:.1f} GFLOP on tensor cores, NVRTC {got['nvrtc_seconds']:.1f} s", flush=True)
+
+
+def nvrtc(folder):
+    print(f"| {'network':18} | mode  | target | launches | kernels | spilled | tensor cores | CPU s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in MODELS:
+        for mode in ("eval", "train"):
+            for arch in MORE or ["sm_90"]:
+                got = compiled(model(folder, name, mode), arch, mode)
+                if not got:
+                    continue
+                check(f"{name} {mode} {arch}: spills", got["spilled"] == 0, got["spilled"])
+                print(f"| {name:18} | {mode:5} | {arch:6} | {got['launches']:8} | {got['distinct']:7} | {got['spilled']:7} | "
+                      f"{100 * got['tile']:10.1f} % | {got['cpu_seconds']:5.1f} |", flush=True)
+
+
+# ---- a small network: residual, strides, 1x1 and 3x3 ----
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        n = torch.nn
+        self.c1, self.b1 = n.Conv2d(3, 16, 3, 2, 1, bias=False), n.BatchNorm2d(16)
+        self.c2, self.b2 = n.Conv2d(16, 32, 1, bias=False), n.BatchNorm2d(32)
+        self.c3, self.b3 = n.Conv2d(32, 32, 3, 2, 1, bias=False), n.BatchNorm2d(32)
+        self.d, self.bd = n.Conv2d(16, 32, 1, 2, bias=False), n.BatchNorm2d(32)
+        self.fc = n.Linear(32, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.b1(self.c1(x)))
+        y = torch.relu(self.b2(self.c2(x)))
+        y = torch.relu(self.b3(self.c3(y)) + self.bd(self.d(x)))
+        return self.fc(torch.flatten(torch.nn.functional.adaptive_avg_pool2d(y, 1), 1))
+
+
+def steps(folder, out, *more):
+    args = [TOOL, f"{folder}/small.onnx", "12", "2", folder, f"{folder}/{out}", "bn=train", "lr=0.05", "momentum=0.9", *more]
+    r = subprocess.run(args, capture_output=True, text=True, timeout=600)
+    check(f"small {out}", r.returncode == 0, f"{r.returncode}: {r.stderr[-2000:]}")
+    values, raw, at = {}, open(f"{folder}/{out}", "rb").read(), 0
+    while at < len(raw):
+        end = raw.index(b"\n", at)
+        size, kind, name = raw[at:end].decode().split(" ", 2)
+        at = end + 1 + int(size)
+        values[name] = np.frombuffer(raw[end + 1:at], {"f32": np.float32, "f64": np.float64}[kind])
+    return values
+
+
+def distance(a, b):
+    return float(np.sqrt(np.sum((a.astype(np.float64) - b) ** 2) / (np.sum(a.astype(np.float64) ** 2) + 1e-30)))
+
+
+def emulate(folder):
+    torch.manual_seed(0)
+    export(Small(), torch.randn(4, 3, 32, 32), f"{folder}/small.onnx")
+    np.save(f"{folder}/x.npy", torch.randn(12, 3, 32, 32).numpy())
+    np.save(f"{folder}/target.npy", np.arange(12) % 10)
+    cpu = steps(folder, "cpu")
+    for precision, loss, rest in ((0, 1e-6, 1e-5), (1, 2e-3, 0.06), (2, 2e-3, 0.15), (3, 5e-4, 0.05)):
+        gpu = steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}")
+        if set(gpu) != set(cpu):
+            check(f"precision {precision}", False, "values are missing")
+            continue
+        worst = max((distance(cpu[k], gpu[k]), k) for k in cpu if k != "loss")
+        off = float(np.max(np.abs(cpu["loss"] - gpu["loss"]) / np.abs(cpu["loss"])))
+        check(f"precision {precision}: loss", off <= loss, off)
+        check(f"precision {precision}: values", worst[0] <= rest, worst)
+        print(f"precision {precision}: losses off by {off:.1e}, values by at most {worst[0]:.1e} ({worst[1]})", flush=True)
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    {"count": count, "nvrtc": nvrtc, "emulate": emulate}[WHAT](os.environ.get("TVC_MODELS", scratch) if WHAT != "emulate" else scratch)
+sys.exit(bad != 0)
