@@ -47,7 +47,7 @@ static bool spreads(const Fuse *f, const Node *n, const Node *x) {
 
 // ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
 
-enum { LARGE = 1 << 14, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3, STEEP_GPU = 20 };          // elements; large operands; unstored nodes above each other
+enum { LARGE = 1 << 14, LARGE_GPU = 1 << 8, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3, STEEP_GPU = 20 };          // elements; large operands; unstored nodes above each other
 
 static bool is_costly(const Node *n) {
     switch (n->op) {
@@ -169,7 +169,7 @@ static int depth_of(Fuse *f, const Node *n) {
 static bool made_again(const Fuse *f, const Node *n) {
     const Node *seen[AGAIN_GPU + 1];
     int count = 0;
-    bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= LARGE && !f->heavy[n->id] &&
+    bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= (f->g->gpu ? LARGE_GPU : LARGE) && !f->heavy[n->id] &&
                !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
     for (int i = 0; may && i < count; i++) f->pinned[seen[i]->id] = true;
     return may;

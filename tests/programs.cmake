@@ -138,6 +138,7 @@ set(PRELOAD $<IF:$<BOOL:${TVC_SANITIZE}>,none,$<TARGET_FILE:count_allocations>>)
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(train_plan train_plan.py $<TARGET_FILE:tvc> $<TARGET_FILE:trainer> ${PRELOAD} ${CMAKE_SOURCE_DIR})
   set_tests_properties(train_plan PROPERTIES TIMEOUT 900)
+endif()
 
 # Launches, tensor cores and spills of whole models, through NVRTC; a training step on the stand-ins beside the CPU's.
 if(PYTHON3)

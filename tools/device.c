@@ -14,6 +14,14 @@ static bool names_arch(const char *target) {
     return word && n >= 2 && n <= 3 && (!s[word + n] || (s[word + n] == 'a' && !s[word + n + 1]));
 }
 
+static Precision asked_precision(const Args *a) {
+    static const char *const name[NPRECISIONS] = {"fp32", "tf32", "bf16", "fp16"};
+    const char *asked = arg_text(a, OPT_PRECISION, "fp32");
+    for (int i = 0; i < NPRECISIONS; i++)
+        if (strcmp(asked, name[i]) == 0) return (Precision)i;
+    fail(a->cx, E_USAGE, "--precision %s: one of fp32, tf32, bf16, fp16", cx_show(a->cx, asked));
+}
+
 static CompileOptions target_options(Cx *cx, const char *target) {
     static const char *const name[] = {[ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
     CompileOptions o = {.isa = -1, .target = is_gpu(target) ? target : NULL};
@@ -32,7 +40,9 @@ static const char *nth(const Args *a, OptionId id, int which) {
 
 CompileOptions asked_compile(const Args *a, int which) {
     const char *target = nth(a, OPT_TARGET, which);
-    return target_options(a->cx, target ? target : "cpu");
+    CompileOptions o = target_options(a->cx, target ? target : "cpu");
+    o.precision = asked_precision(a);
+    return o;
 }
 
 // ---- devices ----
@@ -79,5 +89,6 @@ EngineOptions asked_engine(const Args *a, int which) {
         .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
     };
     if (!o.eval) choose(a, device, arg_text(a, OPT_TARGET, NULL), &o);
+    o.compile.precision = asked_precision(a);
     return o;
 }

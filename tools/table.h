@@ -236,6 +236,8 @@ OPTION(DEVICE, "device", 0, "auto|cpu|cuda|cuda:N|eval", RUNNING, C_SESSIONS | C
        "of the first and the second")
 OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
+OPTION(PRECISION, "precision", 0, "fp32|tf32|bf16|fp16", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict,
+       "what a GPU multiplies with (default fp32); sums, parameters, statistics and losses are float32 in any case")
 OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict | C_check,
        "N pictures at once, or up to N where the model's batch is free")
 OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict | C_check,
