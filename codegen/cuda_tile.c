@@ -192,12 +192,16 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
 static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
     line(o, "const int tiles = (%s + %d) / %d;", bound(o, &t->k), t->bk - 1, t->bk);
     begin(o, "for (int kt = %d; kt < tiles; kt++) {", 1 - STAGES);
-    begin(o, "if (kt >= 0) {");
-    line(o, "tvc_wait(%d);", STAGES - 2);
-    if (t->a.how == COMPUTED || t->b.how == COMPUTED) line(o, "const int k0 = kt * %d, s = kt %% %d;", t->bk, STAGES);
-    compute(o, t, &t->a), compute(o, t, &t->b);
-    line(o, "__syncthreads();");
-    end(o);
+    if (t->a.how != COMPUTED && t->b.how != COMPUTED)
+        line(o, "if (kt >= 0) { tvc_wait(%d); __syncthreads(); }", STAGES - 2);
+    else {
+        begin(o, "if (kt >= 0) {");
+        line(o, "tvc_wait(%d);", STAGES - 2);
+        line(o, "const int k0 = kt * %d, s = kt %% %d;", t->bk, STAGES);
+        compute(o, t, &t->a), compute(o, t, &t->b);
+        line(o, "__syncthreads();");
+        end(o);
+    }
     line(o, "const int k0 = (kt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", STAGES - 1, t->bk,
          STAGES - 1, STAGES, STAGES - 1);
     begin(o, "if (more) {");

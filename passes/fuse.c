@@ -171,7 +171,7 @@ static bool made_again(const Fuse *f, const Node *n) {
     int count = 0;
     bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= (f->g->gpu ? LARGE_GPU : LARGE) && !f->heavy[n->id] &&
                !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
-    for (int i = 0; may && i < count; i++) f->pinned[seen[i]->id] = true;
+    for (int i = 0; may && i < count && !f->g->gpu; i++) f->pinned[seen[i]->id] = true;
     return may;
 }
 

@@ -21,6 +21,8 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"conv3x3_c20", "tvc_copy_8(", "tvc_copy_16(", false},
     {"conv_dw", "ctx->batch", "3", false},
     {"bn_relu_conv", "__syncthreads();", "", false},
+    {"bn_relu_conv", "a_ok >> (3 - u) & 1", "1", false},                               // padding is not computed
+    {"bn_relu_conv", "tvc_wait(1);", "", false},
     {"matmul", "tvc_ldmatrix_trans(b", "tvc_ldmatrix(b", false},
     {"matmul_odd", "a_in[u] = m < 33", "a_in[u] = 1", false},
     {"matmul_odd", "if (n >= 70) continue;", "", false},
