@@ -25,9 +25,10 @@ static bool is_product(const Unit *u) {
 // Can it be a part of a launch: one with as many blocks whatever the batch?
 static bool fits(const Unit *u) {
     const Kernel *k = u->k;
-    bool grows = false;
-    for (int d = 0; d < k->out->shape.n; d++) grows |= k->axis[d]->op == I_VAR && k->grows[k->axis[d]->i] && k->max_batch > 1;
-    return !k->hand && !grows && numel(k->out->shape) > 0;
+    if (k->hand || numel(k->out->shape) == 0) return false;
+    for (int d = 0; d < k->out->shape.n; d++)
+        if (k->axis[d]->op == I_VAR && k->grows[k->axis[d]->i] && k->max_batch > 1) return false;
+    return true;
 }
 
 static void add_edge(Plan *p, int from, int to) {
