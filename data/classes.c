@@ -96,12 +96,14 @@ static int class_number(const char *label, int classes) {
 void classes_name(Draft *d) {
     Cx *cx = d->cx;
     const Labels *names = d->o->names;
-    if (!d->numbered) fail(cx, E_USAGE, "'%s' names its classes itself: names are for classes that are only numbered", cx_show(cx, d->path));
+    if (!d->numbered)
+        fail(cx, E_USAGE, "'%s' names its classes itself: names are for classes that are only numbered",
+             cx_show(cx, d->path));
     for (int i = 0; i < d->classes.n; i++) {
         const char *name = label_name(names, class_number(d->classes.name[i], names->n));
         if (!name)
-            fail(cx, E_DATASET, "label '%s' of '%s' is none of the %d classes that %s names", cx_show(cx, d->classes.name[i]),
-                 cx_show(cx, d->path), names->n, cx_show(cx, names->source));
+            fail(cx, E_DATASET, "label '%s' of '%s' is none of the %d classes that %s names",
+                 cx_show(cx, d->classes.name[i]), cx_show(cx, d->path), names->n, cx_show(cx, names->source));
         d->classes.name[i] = name;
     }
 }
@@ -121,8 +123,8 @@ void classes_match(Draft *d) {
             draft_problem(d, "label %s of '%s' is out of range: the model has %d classes", name,
                           cx_show(cx, d->path), match->n);
         else if (to[i] < 0)
-            draft_problem(d, "class '%s' of '%s' is none of the model's %d classes; --classes takes only some", cx_show(cx, name),
-                          cx_show(cx, d->path), match->n);
+            draft_problem(d, "class '%s' of '%s' is none of the model's %d classes; --classes takes only some",
+                          cx_show(cx, name), cx_show(cx, d->path), match->n);
     }
     renumber(d, to, match->n);
     d->classes = *match;

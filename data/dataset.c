@@ -60,7 +60,14 @@ static Examples *undivided_set(const Draft *d) { return d->nset == 1 ? &d->set[0
 
 // Some of each class are taken, chosen by the seed: a share, at least one and not all where there are two or more;
 // or as many as there are up to `most`.
-typedef struct Division { Cx *cx; uint64_t seed; DrawPurpose purpose; double share; int most; Examples rest, taken; } Division;
+typedef struct Division {
+    Cx *cx;
+    uint64_t seed;
+    DrawPurpose purpose;
+    double share;
+    int most;
+    Examples rest, taken;
+} Division;
 
 static int part_of(const Division *v, int n) {
     if (v->most) return n < v->most ? n : v->most;
@@ -132,7 +139,8 @@ static void choose_training(Draft *d, Dataset *out) {
 static void take_few(const Draft *d, Examples *train) {
     if (d->kind != TARGET_CLASS)
         fail(d->cx, E_USAGE, "'%s': examples are counted by class where each has one", cx_show(d->cx, d->path));
-    Division v = {.cx = d->cx, .seed = d->o->seed, .purpose = DRAW_FEW, .most = d->o->per_class, .taken = {.name = train->name}};
+    Division v = {
+        .cx = d->cx, .seed = d->o->seed, .purpose = DRAW_FEW, .most = d->o->per_class, .taken = {.name = train->name}};
     divide(&v, train);
     *train = v.taken;
 }
@@ -193,8 +201,8 @@ static void check_kind(const Draft *d) {
 static void tell_empty(Draft *d) {
     struct stat st;
     bool loose = !stat(d->path, &st) && S_ISDIR(st.st_mode) && gather_folder(d->cx, d->path).n;
-    draft_problem(d, "'%s' has no images%s: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg", cx_show(d->cx, d->path),
-                  loose ? " in class folders" : "");
+    draft_problem(d, "'%s' has no images%s: expected train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg",
+                  cx_show(d->cx, d->path), loose ? " in class folders" : "");
 }
 
 static Draft draft_of(Cx *cx, const char *path, const DatasetOptions *o, bool training) {
@@ -233,8 +241,9 @@ Dataset dataset_open(Cx *cx, const char *path, const DatasetOptions *o) {
     if (!match) check_classes(&d, &out, &out.train);
     if (!match && validation_set(&d)) check_classes(&d, &out, &out.val);
     if (!out.train.n || !out.val.n)
-        draft_problem(&d, "'%s' has %d images to learn from and %d to validate with: both are needed, two of a class at least",
-                      cx_show(cx, path), out.train.n, out.val.n);
+        draft_problem(
+            &d, "'%s' has %d images to learn from and %d to validate with: both are needed, two of a class at least",
+            cx_show(cx, path), out.train.n, out.val.n);
     return finish(&d, out);
 }
 

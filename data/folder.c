@@ -69,8 +69,8 @@ void folder_read(Draft *d) {
     const char *val = validation_name(d), *train = split_folder(d, "train");
     const char *single = d->training ? NULL : single_split(d, val, train);
     if (!single && !d->training && d->o->split && (train || val))
-        fail(d->cx, E_DATASET, "'%s' has no split '%s': it has %s%s%s", cx_show(d->cx, d->path), cx_show(d->cx, d->o->split), train ? "train" : "",
-             train && val ? " and " : "", val ? val : "");
+        fail(d->cx, E_DATASET, "'%s' has no split '%s': it has %s%s%s", cx_show(d->cx, d->path),
+             cx_show(d->cx, d->o->split), train ? "train" : "", train && val ? " and " : "", val ? val : "");
     if (single) {
         read_set(d, single, split_folder(d, single));
     } else if (d->training && train && val) {

@@ -83,7 +83,8 @@ static Node *value_of(Import *im, Node *n) {
     buf[0] = data;
     for (int i = 1; i < k->nbuf; i++)
         if (!(buf[i] = (void *)(uintptr_t)k->buf[i]->data)) return NULL;
-    if (!kernel_eval(k, buf, im->g->max_batch)) import_fail(im, E_MALFORMED, "a constant index or divisor is out of range");
+    if (!kernel_eval(k, buf, im->g->max_batch))
+        import_fail(im, E_MALFORMED, "a constant index or divisor is out of range");
     cx_release(cx, before);
     return constant_of(im, n, data);
 }
@@ -152,7 +153,8 @@ void *import_room(Import *im, int64_t count, size_t size) {
     size_t bytes = ck_mul(im->cx, (size_t)count, size);
     im->rooms = ck_add(im->cx, im->rooms, bytes);
     if (im->rooms > ROOMS_MAX)
-        import_fail(im, E_LIMIT, "a table of %zu bytes; %d MB are the most for all of a model's", bytes, ROOMS_MAX >> 20);
+        import_fail(im, E_LIMIT, "a table of %zu bytes; %d MB are the most for all of a model's", bytes,
+                    ROOMS_MAX >> 20);
     return cx_alloc(im->cx, bytes);
 }
 

@@ -43,7 +43,9 @@ static Node *batch_norm(Import *im, Node *mean, Node *var) {
     Node *all[] = {in(im, BN_X), in(im, BN_SCALE), in(im, BN_SHIFT), mean, var};
     for (int k = 1; k < 5; k += 2) all[k + 1] = node_cast(im->g, all[k + 1], all[k]->type);
     all[3] = node_cast(im->g, all[3], all[1]->type), all[4] = node_cast(im->g, all[4], all[1]->type);
-    return graph_op(im->g, OP_BatchNorm, (Attr){.f = attr_float(im, "epsilon", (double)1e-5f), .f2 = attr_float(im, "momentum", (double)0.9f)}, 5, all);
+    return graph_op(
+        im->g, OP_BatchNorm,
+        (Attr){.f = attr_float(im, "epsilon", (double)1e-5f), .f2 = attr_float(im, "momentum", (double)0.9f)}, 5, all);
 }
 
 // By the statistics of this very batch, which also move the running ones.

@@ -11,4 +11,6 @@ void import_of_sequences(Import *im, const DocNode *n) {
     import_fail(im, E_UNSUPPORTED, "sequences and optional values are not supported");
 }
 
-void import_of_strings(Import *im, const DocNode *n) { (void)n, import_fail(im, E_UNSUPPORTED, "strings are not supported"); }
+void import_of_strings(Import *im, const DocNode *n) {
+    (void)n, import_fail(im, E_UNSUPPORTED, "strings are not supported");
+}

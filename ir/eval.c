@@ -96,7 +96,8 @@ static Val reduce(Env *v, Expr *e) {
         else if (e->op == K_PROD) acc.i = wrap_mul(acc.i, x.i);
         else if (flt) acc.f = (e->op == K_MAXIMUM ? acc.f > x.f : acc.f < x.f) ? acc.f : x.f;
         else if (first) acc = x;
-        else if (e->type == DT_U64) u64_op(e->op == K_MAXIMUM ? ARITH_MAX : ARITH_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc.i, &v->bad);
+        else if (e->type == DT_U64)
+            u64_op(e->op == K_MAXIMUM ? ARITH_MAX : ARITH_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc.i, &v->bad);
         else acc.i = (e->op == K_MAXIMUM ? acc.i > x.i : acc.i < x.i) ? acc.i : x.i;
     }
     return narrow(e->type, acc);
@@ -151,7 +152,8 @@ static Val value_of(Env *v, Expr *e) {
     case K_CAST: return cast(e->a->type, e->type, value_of(v, e->a));
     case K_INDEX: return (Val){.i = index_of(v, e->a)};
     case K_BATCH: return (Val){.i = e->i * v->batch};
-    case K_RANDOM: return (Val){.f = (double)philox_uniform(philox_key(0, 0), (uint64_t)e->i, (uint64_t)index_of(v, e->a))};
+    case K_RANDOM:
+        return (Val){.f = (double)philox_uniform(philox_key(0, 0), (uint64_t)e->i, (uint64_t)index_of(v, e->a))};
     default: return reduce(v, e);
     }
 }
@@ -170,7 +172,8 @@ static bool step(const Kernel *k, Shape s, int64_t *at, int64_t batch) {
 }
 
 static bool formula_eval(Kernel *k, void *const *buf, int64_t batch) {
-    Env v = {k, buf, NEW(k->cx, int64_t, k->nvar + 1), batch, NEW(k->cx, Lin, k->nexpr), NEW(k->cx, int, k->nexpr), false};
+    Env v = {k,    buf, NEW(k->cx, int64_t, k->nvar + 1), batch, NEW(k->cx, Lin, k->nexpr), NEW(k->cx, int, k->nexpr),
+             false};
     Shape s = k->out->shape;
     int64_t at[MAXDIM] = {0};
     for (int d = 0; d < s.n; d++)
@@ -201,7 +204,8 @@ static bool body_eval(Kernel *k, void *const *buf, int64_t batch) {
     }
     KernelCtx ctx = {.batch = batch, .error = &bad};
     Attr a = k->out->attr;
-    BodyArgs args = {.buf = buf, .desc = desc, .nbuf = k->nbuf, .nattr = a.n, .attr = a.i, .f = a.f, .f2 = a.f2, .ctx = &ctx};
+    BodyArgs args = {
+        .buf = buf, .desc = desc, .nbuf = k->nbuf, .nattr = a.n, .attr = a.i, .f = a.f, .f2 = a.f2, .ctx = &ctx};
     BodyFn *fn = body_find(k->hand);
     if (!fn) fail(k->cx, E_UNSUPPORTED, "%s has no implementation", k->hand);
     fn(&args);

@@ -49,14 +49,16 @@ static void check_shape(Graph *g, const Node *n) {
         if (d < 0) fail(g->cx, E_MALFORMED, "%s: axis %d would have size %lld", optab[n->op].name, i, (long long)d);
         if (d == 0) d = 1;                             // an empty tensor, but its other sizes still must fit
         if (__builtin_mul_overflow(total, d, &total) || total > (int64_t)1 << 46)
-            fail(g->cx, E_LIMIT, "%s: a tensor of shape %s is too large", optab[n->op].name, shape_str(g->cx, n->shape));
+            fail(g->cx, E_LIMIT, "%s: a tensor of shape %s is too large", optab[n->op].name,
+                 shape_str(g->cx, n->shape));
     }
 }
 
 Graph *graph_new(Cx *cx, int64_t max_batch) {
     static const char *const functions[] = {"init", "forward"};
     Graph *g = NEW(cx, Graph, 1);
-    *g = (Graph){.fn = functions, .nfn = 2, .cx = cx, .max_batch = max_batch, .lanes = 16, .isa = ISA_AVX512, .caphash = 64};
+    *g = (Graph){
+        .fn = functions, .nfn = 2, .cx = cx, .max_batch = max_batch, .lanes = 16, .isa = ISA_AVX512, .caphash = 64};
     g->hash = NEW(cx, Node *, g->caphash);
     return g;
 }
@@ -97,7 +99,8 @@ static size_t hash_of(const Node *n) {
 
 static bool same(const Node *a, const Node *b) {
     return a->op == b->op && a->type == b->type && a->again == b->again && a->nin == b->nin && a->attr.n == b->attr.n &&
-           a->attr.batch == b->attr.batch && bits(a->attr.f) == bits(b->attr.f) && bits(a->attr.f2) == bits(b->attr.f2) &&
+           a->attr.batch == b->attr.batch && bits(a->attr.f) == bits(b->attr.f) &&
+           bits(a->attr.f2) == bits(b->attr.f2) &&
            (!a->attr.n || !memcmp(a->attr.i, b->attr.i, sizeof *a->attr.i * (size_t)a->attr.n)) &&
            (!a->nin || !memcmp(a->in, b->in, sizeof(Node *) * (size_t)a->nin));
 }

@@ -99,7 +99,8 @@ Expr *k_inside(Kernel *k, Expr *index, int64_t extent, Expr *value, Expr *otherw
     ix_range(k, index, &lo, &hi);
     if (lo >= 0 && hi < extent) return value;
     if (hi < 0 || lo >= extent) return otherwise;
-    return expr_intern(k, (Expr){.op = K_INSIDE, .type = value->type, .a = value, .b = index, .c = otherwise, .i = extent});
+    return expr_intern(
+        k, (Expr){.op = K_INSIDE, .type = value->type, .a = value, .b = index, .c = otherwise, .i = extent});
 }
 
 Expr *k_reduce(Kernel *k, KOp op, Expr *var, Expr *body) {
@@ -234,7 +235,9 @@ Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new) {
     return subst(&s, e);
 }
 
-static void *copied(Cx *cx, const void *p, size_t bytes) { return bytes ? memcpy(cx_alloc(cx, bytes), p, bytes) : NULL; }
+static void *copied(Cx *cx, const void *p, size_t bytes) {
+    return bytes ? memcpy(cx_alloc(cx, bytes), p, bytes) : NULL;
+}
 
 // Expressions are shared; the tables that grow are not. Capacities are as VEC_PUSH and k_var left them.
 Kernel *kernel_copy(const Kernel *k) {

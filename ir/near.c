@@ -17,7 +17,8 @@ static int distance(const char *a, int na, const char *b, int nb) {
         for (int j = 1; j <= nb; j++) {
             int d = least(row[1][j], row[2][j - 1]) + 1;
             d = least(d, row[1][j - 1] + !alike(a[i - 1], b[j - 1]));
-            if (i > 1 && j > 1 && alike(a[i - 1], b[j - 2]) && alike(a[i - 2], b[j - 1])) d = least(d, row[0][j - 2] + 1);
+            if (i > 1 && j > 1 && alike(a[i - 1], b[j - 2]) && alike(a[i - 2], b[j - 1]))
+                d = least(d, row[0][j - 2] + 1);
             row[2][j] = d;
         }
         memcpy(row[0], row[1], sizeof row[0]);

@@ -78,7 +78,8 @@ static void bind_weights(Session *s) {
     const Program *p = s->p;
     for (int i = 0; i < p->nslot; i++)
         if (s->weight_at[i] >= 0 && weight_bytes(p, i))
-            s->device->copy(s->device, COPY_UP, s->memory + s->weight_at[i], weight_bytes(p, i), desc_bytes(&p->slots[i].desc));
+            s->device->copy(s->device, COPY_UP, s->memory + s->weight_at[i], weight_bytes(p, i),
+                            desc_bytes(&p->slots[i].desc));
     for (int r = 0; r < p->nref; r++) s->buf[r] = buffer_data(s, p->refs[r]);
 }
 

@@ -180,10 +180,12 @@ static const int64_t *read_moving(Sum *s, const int64_t *c, Index *x, int64_t *f
 
 static const int64_t *read_sum(Sum *s, const int64_t *c) {
     s->nvar = (int)*c++;
-    for (int j = 0; j < s->nvar; j++) s->var[j] = *c++, s->extent[j] = extent(s->r, s->var[j]), s->r->var[s->var[j]] = 0;
+    for (int j = 0; j < s->nvar; j++)
+        s->var[j] = *c++, s->extent[j] = extent(s->r, s->var[j]), s->r->var[s->var[j]] = 0;
     for (int i = 0; i < 2; i++) s->f[i].buf = *c, c = read_moving(s, c + 1, &s->f[i].x, s->f[i].factor);
     s->nguard = (int)*c++;
-    for (int i = 0; i < s->nguard; i++) s->guard[i].extent = *c, c = read_moving(s, c + 1, &s->guard[i].x, s->guard[i].factor);
+    for (int i = 0; i < s->nguard; i++)
+        s->guard[i].extent = *c, c = read_moving(s, c + 1, &s->guard[i].x, s->guard[i].factor);
     return c;
 }
 
@@ -205,7 +207,8 @@ static void add_run(Sum *s, const int64_t *at, int64_t count, Lanes l) {
         int64_t first = i ? b : a, k = i ? kb : ka, step = i ? sb : sa, last;
         if (s->f[i].buf < 0) continue;
         if (__builtin_mul_overflow(k, count - 1, &last) || __builtin_add_overflow(last, first, &last)) last = -1;
-        if (!in_buffer(r, s->f[i].buf, DT_F32, first, step, n) || !in_buffer(r, s->f[i].buf, DT_F32, last, step, n)) return;
+        if (!in_buffer(r, s->f[i].buf, DT_F32, first, step, n) || !in_buffer(r, s->f[i].buf, DT_F32, last, step, n))
+            return;
     }
     static const float one = 1;
     const MemF32 *pa = (const MemF32 *)element(r, s->f[0].buf, DT_F32, a);
@@ -214,7 +217,8 @@ static void add_run(Sum *s, const int64_t *at, int64_t count, Lanes l) {
     if (sa == 1 && sb == 0) r->dot->rows(acc, n, (const char *)pa, (const char *)pb, ka, kb, count);
     else if (sa == 0 && sb == 1) r->dot->rows(acc, n, (const char *)pb, (const char *)pa, kb, ka, count);
     else if (ka == 1 && kb == 1)
-        for (int i = 0; i < n; i++) acc[i] += r->dot->dot((const char *)(pa + i * sa), (const char *)(pb + i * sb), count);
+        for (int i = 0; i < n; i++)
+            acc[i] += r->dot->dot((const char *)(pa + i * sa), (const char *)(pb + i * sb), count);
     else
         for (int64_t k = 0; k < count; k++)
             for (int i = 0; i < n; i++) acc[i] += pa[k * ka + i * sa] * pb[k * kb + i * sb];

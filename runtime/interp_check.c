@@ -25,7 +25,9 @@ static bool next(Check *c, int64_t lo, int64_t hi, int64_t *value) {
 
 static bool affine_ok(Check *c, bool forward) {
     int64_t n, v;
-    if (!next(c, INT64_MIN, INT64_MAX, &v) || !next(c, forward ? 0 : -far, far, &v) || !next(c, 0, FORMULA_MAX_VARS, &n)) return false;
+    if (!next(c, INT64_MIN, INT64_MAX, &v) || !next(c, forward ? 0 : -far, far, &v) ||
+        !next(c, 0, FORMULA_MAX_VARS, &n))
+        return false;
     while (n--)
         if (!next(c, 0, c->h->nvar - 1, &v) || !next(c, -far, far, &v)) return false;
     return true;
@@ -55,7 +57,8 @@ static bool operand_ok(Check *c, char kind, int64_t *nested, int *nnested) {
     case 's': return next(c, DT_F32, DT_BOOL, &v);
     case 't': return next(c, DT_F32, DT_BOOL, &v) && dtypes[v].value == (DType)v;
     case 'k': return next(c, 0, NARITH - 1, &v);
-    case 'o': return next(c, 0, NARITH - 1, &v) && (v == ARITH_ADD || v == ARITH_MUL || v == ARITH_MAX || v == ARITH_MIN);
+    case 'o':
+        return next(c, 0, NARITH - 1, &v) && (v == ARITH_ADD || v == ARITH_MUL || v == ARITH_MAX || v == ARITH_MIN);
     case 'v': return next(c, 0, c->h->nvar - 1, &v);
     case 'n': return next(c, 0, INT64_MAX, &v);
     case 'i': return next(c, INT64_MIN, INT64_MAX, &v);

@@ -4,7 +4,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void rows_body(float *acc, int n, const char *abytes, const char *bbytes, int64_t ka, int64_t kb, int64_t count) {
+INLINE void rows_body(float *acc, int n, const char *abytes, const char *bbytes, int64_t ka, int64_t kb,
+                      int64_t count) {
     const MemF32 *a = (const MemF32 *)abytes, *b = (const MemF32 *)bbytes;
     int64_t k = 0;
     for (; k + 4 <= count; k += 4, a += 4 * ka, b += 4 * kb) {

@@ -14,8 +14,10 @@
 #include <xxhash.h>
 
 // The format is the memory layout of these; a change needs another PACKAGE_VERSION.
-_Static_assert(sizeof(PackageHeader) == 64 && sizeof(PackageTarget) == 216 && sizeof(Step) == 88 && sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 &&
-               sizeof(Slot) == 112 && sizeof(Function) == 32 && sizeof(Grid) == 96 && sizeof(Part) == 16, "the records of a package have moved");
+_Static_assert(sizeof(PackageHeader) == 64 && sizeof(PackageTarget) == 216 && sizeof(Step) == 88 &&
+                   sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 && sizeof(Slot) == 112 && sizeof(Function) == 32 &&
+                   sizeof(Grid) == 96 && sizeof(Part) == 16,
+               "the records of a package have moved");
 
 static Err check_header(const PackageHeader *h, int64_t n, Fault *f) {
     if (n < (int64_t)sizeof *h + PACKAGE_HASH_BYTES || memcmp(h->magic, PACKAGE_MAGIC, sizeof h->magic))
@@ -36,7 +38,8 @@ static Err check_header(const PackageHeader *h, int64_t n, Fault *f) {
 }
 
 static bool section_ok(const PackageSection *s, int64_t end) {
-    return s->offset >= 0 && s->bytes >= 0 && s->offset % TVC_ALIGN == 0 && s->offset <= end && s->bytes <= end - s->offset;
+    return s->offset >= 0 && s->bytes >= 0 && s->offset % TVC_ALIGN == 0 && s->offset <= end &&
+           s->bytes <= end - s->offset;
 }
 
 static const void *section_at(const PackageHeader *h, const PackageSection *s) {
@@ -66,7 +69,8 @@ static Err find_arrays(Program *r, const PackageHeader *h, const PackageTarget *
     r->array = (void *)(uintptr_t)section_at(h, &t->section[PACKAGE_##name]);  /* never written to */
     PACKAGE_SECTIONS(X)
 #undef X
-    if (section_count(&t->section[PACKAGE_REFS], sizeof *r->refs) != section_count(&t->section[PACKAGE_DESCS], sizeof *r->descs))
+    if (section_count(&t->section[PACKAGE_REFS], sizeof *r->refs) !=
+        section_count(&t->section[PACKAGE_DESCS], sizeof *r->descs))
         return fault(f, E_MALFORMED, "damaged: its tensors are incomplete");
     return program_check(r, f);
 }
@@ -128,7 +132,9 @@ static int rank_of(const Program *p, const PackageTarget *t, const char *device,
         return check_machine(t, f) ? 0 : 2 + t->isa;
     }
     int rank = cpu ? 0 : gpu_rank(made_for, device);
-    if (!rank) fault(f, E_DEVICE, "made for %s, not for %s: compile with --target %s", cpu ? "the CPU" : made_for, device, device);
+    if (!rank)
+        fault(f, E_DEVICE, "made for %s, not for %s: compile with --target %s", cpu ? "the CPU" : made_for, device,
+              device);
     return rank;
 }
 
@@ -148,7 +154,8 @@ static Err choose(Package *p, const PackageHeader *h, const char *device, Fault 
         if (rank > best) best = rank, p->program = r;
     }
     if (best) return E_OK;
-    if (h->ntarget > 1) return fault(f, E_DEVICE, "none of its %d targets fits %s", h->ntarget, device ? device : "this machine");
+    if (h->ntarget > 1)
+        return fault(f, E_DEVICE, "none of its %d targets fits %s", h->ntarget, device ? device : "this machine");
     return f->code;
 }
 

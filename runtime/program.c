@@ -36,7 +36,9 @@ int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch) {
 
 static bool text_ok(const Program *p, int32_t at) { return at >= 0 && at < p->ntext; }
 
-static bool range_ok(int64_t from, int64_t n, int64_t all) { return from >= 0 && n >= 0 && from <= all && n <= all - from; }
+static bool range_ok(int64_t from, int64_t n, int64_t all) {
+    return from >= 0 && n >= 0 && from <= all && n <= all - from;
+}
 
 static bool desc_ok(const Program *p, const TensorDesc *d) {
     if (d->rank < 0 || d->rank > TVC_MAXDIM || d->batch < 0 || d->batch > d->rank) return false;
@@ -58,11 +60,13 @@ static Err check_sizes(const Program *p, Fault *f) {
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].n < 0 || (arrays[i].n && !arrays[i].at))
             return fault(f, E_MALFORMED, "the program has %lld %s", (long long)arrays[i].n, arrays[i].what);
-    if (p->ntext < 1 || p->text[0] || p->text[p->ntext - 1]) return fault(f, E_MALFORMED, "the program's text is not ended");
+    if (p->ntext < 1 || p->text[0] || p->text[p->ntext - 1])
+        return fault(f, E_MALFORMED, "the program's text is not ended");
     if (p->nfunction < 1) return fault(f, E_MALFORMED, "the program has no function");
     if (p->max_batch < 1) return fault(f, E_MALFORMED, "a batch of at most %lld", (long long)p->max_batch);
     if (p->arena_bytes < 0 || p->arena_bytes > most_bytes || p->keep_bytes < 0 || p->keep_bytes > most_bytes)
-        return fault(f, E_MALFORMED, "a session of %lld + %lld bytes", (long long)p->arena_bytes, (long long)p->keep_bytes);
+        return fault(f, E_MALFORMED, "a session of %lld + %lld bytes", (long long)p->arena_bytes,
+                     (long long)p->keep_bytes);
     if (!text_ok(p, p->target) || (p->target && strncmp(program_text(p, p->target), "cuda:", 5)))
         return fault(f, E_MALFORMED, "unknown target");
     if (p->isa < ISA_GENERIC || p->isa > ISA_AVX512) return fault(f, E_MALFORMED, "unknown instruction set %d", p->isa);

@@ -3,7 +3,9 @@
 
 enum { OPSET = 13 };
 
-static const char *named(Net *n, const char *layer, const char *part) { return cx_fmt(n->k.m->cx, "%s.%s", layer, part); }
+static const char *named(Net *n, const char *layer, const char *part) {
+    return cx_fmt(n->k.m->cx, "%s.%s", layer, part);
+}
 
 Net net_begin(Cx *cx, const char *name, const Surgery *s, int64_t channels, int64_t side) {
     Dim dim[] = {{-1, "N"}, {channels, NULL}, {side, NULL}, {side, NULL}};
@@ -24,10 +26,12 @@ static const char *filled(Net *n, const char *name, double v) {
 }
 
 void net_conv_bn(Net *n, const char *conv, const char *bn, int64_t channels, int64_t kernel, int64_t stride) {
-    int64_t dim[] = {channels, n->channels, kernel, kernel}, strides[] = {stride, stride}, p = kernel / 2, pads[] = {p, p, p, p};
+    int64_t dim[] = {channels, n->channels, kernel, kernel}, strides[] = {stride, stride}, p = kernel / 2,
+            pads[] = {p, p, p, p};
     const char *weight = named(n, conv, "weight");
     put_init(&n->k, weight, fresh_tensor(&n->k, DT_F32, 4, dim, sqrt(6 / (double)(channels * kernel * kernel))));
-    NewAttr attr[] = {{.name = "kernel_shape", .kind = ATTR_IS, .n = 2, .is = dim + 2}, {.name = "pads", .kind = ATTR_IS, .n = 4, .is = pads},
+    NewAttr attr[] = {{.name = "kernel_shape", .kind = ATTR_IS, .n = 2, .is = dim + 2},
+                      {.name = "pads", .kind = ATTR_IS, .n = 4, .is = pads},
                       {.name = "strides", .kind = ATTR_IS, .n = 2, .is = strides}};
     layer(n, "Conv", conv, 2, (const char *[]){n->x, weight}, 3, attr);
     n->channels = channels;
@@ -38,11 +42,14 @@ void net_conv_bn(Net *n, const char *conv, const char *bn, int64_t channels, int
 
 void net_relu(Net *n, const char *name) { layer(n, "Relu", name, 1, &n->x, 0, NULL); }
 
-void net_add(Net *n, const char *name, const char *other) { layer(n, "Add", name, 2, (const char *[]){n->x, other}, 0, NULL); }
+void net_add(Net *n, const char *name, const char *other) {
+    layer(n, "Add", name, 2, (const char *[]){n->x, other}, 0, NULL);
+}
 
 void net_max_pool(Net *n, const char *name, int64_t kernel, int64_t stride) {
     int64_t kernels[] = {kernel, kernel}, strides[] = {stride, stride}, p = kernel / 2, pads[] = {p, p, p, p};
-    NewAttr attr[] = {{.name = "kernel_shape", .kind = ATTR_IS, .n = 2, .is = kernels}, {.name = "pads", .kind = ATTR_IS, .n = 4, .is = pads},
+    NewAttr attr[] = {{.name = "kernel_shape", .kind = ATTR_IS, .n = 2, .is = kernels},
+                      {.name = "pads", .kind = ATTR_IS, .n = 4, .is = pads},
                       {.name = "strides", .kind = ATTR_IS, .n = 2, .is = strides}};
     layer(n, "MaxPool", name, 1, &n->x, 3, attr);
 }

@@ -31,6 +31,7 @@ void resnet_build(Net *n, const ResNet *r, int64_t classes) {
     if (!r->small) net_max_pool(n, "maxpool", 3, 2);
     for (int stage = 0; stage < r->nstage; stage++)
         for (int i = 0; i < r->blocks[stage]; i++)
-            block(n, cx_fmt(n->k.m->cx, "layer%d.%d", stage + 1, i), r, (int64_t)r->width << stage, stage && !i ? 2 : 1);
+            block(n, cx_fmt(n->k.m->cx, "layer%d.%d", stage + 1, i), r, (int64_t)r->width << stage,
+                  stage && !i ? 2 : 1);
     net_classify(n, "fc", classes);
 }

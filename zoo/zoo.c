@@ -32,7 +32,8 @@ static const ResNet *find(Cx *cx, const char *name) {
 
 static int64_t number(Cx *cx, const char *what, int64_t given, int64_t otherwise, int64_t least) {
     int64_t v = given ? given : otherwise;
-    if (v < least || v > MOST) fail(cx, E_USAGE, "%s: %lld is not within %lld to %d", what, (long long)v, (long long)least, MOST);
+    if (v < least || v > MOST)
+        fail(cx, E_USAGE, "%s: %lld is not within %lld to %d", what, (long long)v, (long long)least, MOST);
     return v;
 }
 
@@ -53,7 +54,8 @@ Model *zoo_make(Cx *cx, const char *name, const ZooOptions *o) {
     const ResNet *r = find(cx, name);
     int64_t classes = number(cx, "classes", o->classes, r->small ? 10 : 1000, 1);
     int64_t channels = number(cx, "channels", o->channels, 3, 1);
-    int64_t side = number(cx, cx_fmt(cx, "the side of %s's pictures", r->name), o->side, r->small ? 32 : 224, resnet_least_side(r));
+    int64_t side = number(cx, cx_fmt(cx, "the side of %s's pictures", r->name), o->side, r->small ? 32 : 224,
+                          resnet_least_side(r));
     Surgery *s = NEW(cx, Surgery, 1);
     s->seed = o->seed;
     Net n = net_begin(cx, r->name, s, channels, side);

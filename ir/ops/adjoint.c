@@ -71,7 +71,8 @@ Expr *emit_conv_dx(Kernel *k, Node *n, Expr **at) {
 static Node *turned(Graph *g, Node *f, int64_t group) {
     int r = f->shape.n;
     int64_t flip[3 * MAXDIM], perm[MAXDIM];
-    for (int d = 0; d < r; d++) flip[d] = d < 2 ? 0 : f->shape.d[d] - 1, flip[r + d] = d < 2 ? 1 : -1, flip[2 * r + d] = f->shape.d[d];
+    for (int d = 0; d < r; d++)
+        flip[d] = d < 2 ? 0 : f->shape.d[d] - 1, flip[r + d] = d < 2 ? 1 : -1, flip[2 * r + d] = f->shape.d[d];
     f = graph_op(g, OP_Slice, (Attr){.n = 3 * r, .i = flip}, 1, &f);
     Shape split = {.n = r + 1}, joined = f->shape;
     split.d[0] = group, split.d[1] = f->shape.d[0] / group, split.d[2] = f->shape.d[1];
@@ -92,7 +93,8 @@ static Node *dx_of_spread(Graph *g, Node *n) {
     bool apart = false;
     for (int d = 0; d < r; d++) spread[d] = 0, spread[r + d] = 1, spread[2 * r + d] = dy->shape.d[d];
     for (int d = 0; d < w.rank; d++) {
-        int64_t st = w.axis[d].stride, reach = (w.axis[d].kernel - 1) * w.axis[d].dilation, size = (dy->shape.d[2 + d] - 1) * st + 1;
+        int64_t st = w.axis[d].stride, reach = (w.axis[d].kernel - 1) * w.axis[d].dilation,
+                size = (dy->shape.d[2 + d] - 1) * st + 1;
         spread[r + 2 + d] = st, spread[2 * r + 2 + d] = size;
         apart |= st != 1;
         w.axis[d].after = sizes[d] - size + w.axis[d].before;
@@ -166,7 +168,8 @@ Node *expand_conv_dx(Graph *g, Node *n) {
     bool two = false, fits = true;
     for (int d = 0; d < p.w.rank; d++) {
         two |= p.w.axis[d].stride == 2;
-        fits &= p.w.axis[d].stride == 1 || (p.w.axis[d].stride == 2 && p.w.axis[d].dilation == 1 && n->in[1]->shape.batch != 3 + d);
+        fits &= p.w.axis[d].stride == 1 ||
+                (p.w.axis[d].stride == 2 && p.w.axis[d].dilation == 1 && n->in[1]->shape.batch != 3 + d);
     }
     Node *dx = two && fits ? phases(&p, 0) : NULL;
     if (!dx) return dx_of_spread(g, n);
@@ -214,7 +217,8 @@ static Expr *spread_back(Kernel *k, Node *n, Expr **at, Node *tap, Node *dy) {
         here = ix(k, I_ADD, ix_mul(k, here, w.axis[d].kernel), r[d]);
     }
     Expr *e = pull(k, dy, y);
-    if (tap) e = k_select(k, k2(k, K_EQ, pull(k, tap, y), k_cast(k, tap->type, k_index(k, here))), e, k_imm(k, n->type, 0));
+    if (tap)
+        e = k_select(k, k2(k, K_EQ, pull(k, tap, y), k_cast(k, tap->type, k_index(k, here))), e, k_imm(k, n->type, 0));
     e = guarded(k, &w, &b, dy->shape, e);
     for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, K_SUM, r[d], e);
     return e;

@@ -24,9 +24,12 @@ void infer_conv_blk(Graph *g, Node *n) {
 
 Expr *emit_conv_blk(Kernel *k, Node *n, Expr **at) {
     Window w = window_of(n);
-    Expr *c = k_var(k, D(1, 1), false), *r = k_var(k, D(1, 2), false), *s = k_var(k, D(1, 3), false), *b = k_var(k, D(1, 4), false);
-    Expr *group = ix(k, I_DIV, at[1], ix_imm(k, D(1, 0) / w.group)), *block = w.group == 1 ? c : ix(k, I_ADD, ix_mul(k, group, D(1, 1)), c);
-    Expr *x = pull_padded(k, X, (Expr *[]){at[0], block, window_tap(k, &w, 0, at[2], r), window_tap(k, &w, 1, at[3], s), b}, 0);
+    Expr *c = k_var(k, D(1, 1), false), *r = k_var(k, D(1, 2), false), *s = k_var(k, D(1, 3), false),
+         *b = k_var(k, D(1, 4), false);
+    Expr *group = ix(k, I_DIV, at[1], ix_imm(k, D(1, 0) / w.group)),
+         *block = w.group == 1 ? c : ix(k, I_ADD, ix_mul(k, group, D(1, 1)), c);
+    Expr *x = pull_padded(
+        k, X, (Expr *[]){at[0], block, window_tap(k, &w, 0, at[2], r), window_tap(k, &w, 1, at[3], s), b}, 0);
     Expr *f = pull(k, Y, (Expr *[]){at[1], c, r, s, b, at[4]}), *v[] = {c, r, s, b}, *e = k2(k, K_MUL, x, f);
     for (int i = 3; i >= 0; i--) e = k_reduce(k, K_SUM, v[i], e);
     return e;
@@ -43,13 +46,16 @@ void infer_conv_dw_blk(Graph *g, Node *n) {
 static Expr *over_pixels(Kernel *k, Node *n, Expr *xblock, Expr *xlane, Expr *yblock, Expr *ylane, Expr *r, Expr *s) {
     Window w = window_of(n);
     Expr *v[] = {k_axis(k, Y->shape, 0), k_var(k, D(1, 2), false), k_var(k, D(1, 3), false)};
-    Expr *x = pull_padded(k, X, (Expr *[]){v[0], xblock, window_tap(k, &w, 0, v[1], r), window_tap(k, &w, 1, v[2], s), xlane}, 0);
+    Expr *x = pull_padded(
+        k, X, (Expr *[]){v[0], xblock, window_tap(k, &w, 0, v[1], r), window_tap(k, &w, 1, v[2], s), xlane}, 0);
     Expr *e = k2(k, K_MUL, x, pull(k, Y, (Expr *[]){v[0], yblock, v[1], v[2], ylane}));
     for (int i = 2; i >= 0; i--) e = k_reduce(k, K_SUM, v[i], e);
     return e;
 }
 
-Expr *emit_conv_dw_blk(Kernel *k, Node *n, Expr **at) { return over_pixels(k, n, at[1], at[4], at[0], at[5], at[2], at[3]); }
+Expr *emit_conv_dw_blk(Kernel *k, Node *n, Expr **at) {
+    return over_pixels(k, n, at[1], at[4], at[0], at[5], at[2], at[3]);
+}
 
 // every channel by its own kernel: -> dw [C/b, R, S, b]
 void infer_depthwise_dw_blk(Graph *g, Node *n) {
@@ -58,18 +64,22 @@ void infer_depthwise_dw_blk(Graph *g, Node *n) {
     n->shape = SHAPE(D(0, 1), w.axis[0].kernel, w.axis[1].kernel, D(0, 4));
 }
 
-Expr *emit_depthwise_dw_blk(Kernel *k, Node *n, Expr **at) { return over_pixels(k, n, at[0], at[3], at[0], at[3], at[1], at[2]); }
+Expr *emit_depthwise_dw_blk(Kernel *k, Node *n, Expr **at) {
+    return over_pixels(k, n, at[0], at[3], at[0], at[3], at[1], at[2]);
+}
 
 // every channel by its own kernel: x [N, C/b, H, W, b] by w [C/b, R, S, b]
 void infer_depthwise_blk(Graph *g, Node *n) {
-    if (D(0, 1) != D(1, 0) || D(0, 4) != D(1, 3)) fail(g->cx, E_INTERNAL, "DepthwiseBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
+    if (D(0, 1) != D(1, 0) || D(0, 4) != D(1, 3))
+        fail(g->cx, E_INTERNAL, "DepthwiseBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
     image_shape(g, n, D(0, 1), D(0, 4));
 }
 
 Expr *emit_depthwise_blk(Kernel *k, Node *n, Expr **at) {
     Window w = window_of(n);
     Expr *r = k_var(k, D(1, 1), false), *s = k_var(k, D(1, 2), false);
-    Expr *x = pull_padded(k, X, (Expr *[]){at[0], at[1], window_tap(k, &w, 0, at[2], r), window_tap(k, &w, 1, at[3], s), at[4]}, 0);
+    Expr *x = pull_padded(
+        k, X, (Expr *[]){at[0], at[1], window_tap(k, &w, 0, at[2], r), window_tap(k, &w, 1, at[3], s), at[4]}, 0);
     Expr *f = pull(k, Y, (Expr *[]){at[1], r, s, at[4]});
     return k_reduce(k, K_SUM, r, k_reduce(k, K_SUM, s, k2(k, K_MUL, x, f)));
 }
@@ -77,7 +87,8 @@ Expr *emit_depthwise_blk(Kernel *k, Node *n, Expr **at) {
 // y[e,o,t,v] = sum c,u  x[e,c,t,u] * w[e,o,c,u,v]: one blocked matrix product per e. t may be the
 // batch's axis.
 void infer_matmul_blk(Graph *g, Node *n) {
-    if (D(0, 0) != D(1, 0) || D(0, 1) != D(1, 2) || D(0, 3) != D(1, 3)) fail(g->cx, E_INTERNAL, "MatMulBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
+    if (D(0, 0) != D(1, 0) || D(0, 1) != D(1, 2) || D(0, 3) != D(1, 3))
+        fail(g->cx, E_INTERNAL, "MatMulBlk: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
     n->shape = X->shape;
     n->shape.d[1] = D(1, 1), n->shape.d[3] = D(1, 4);
 }
@@ -98,7 +109,8 @@ void infer_tiles(Graph *g, Node *n) {
 
 Expr *emit_tiles(Kernel *k, Node *n, Expr **at) {
     Expr *in[] = {at[0], at[1], NULL, NULL, at[6]};
-    for (int d = 2; d < 4; d++) in[d] = ix_add(k, ix(k, I_ADD, ix_mul(k, at[d], n->attr.i[0]), at[d + 2]), -n->attr.i[2]);
+    for (int d = 2; d < 4; d++)
+        in[d] = ix_add(k, ix(k, I_ADD, ix_mul(k, at[d], n->attr.i[0]), at[d + 2]), -n->attr.i[2]);
     return pull_padded(k, X, in, 0);
 }
 
@@ -106,7 +118,8 @@ Expr *emit_tiles(Kernel *k, Node *n, Expr **at) {
 void infer_mix(Graph *g, Node *n) {
     int64_t axis = n->attr.i[0];
     n->shape = X->shape;
-    if (n->shape.d[axis] != D(1, 1)) fail(g->cx, E_INTERNAL, "Mix: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
+    if (n->shape.d[axis] != D(1, 1))
+        fail(g->cx, E_INTERNAL, "Mix: %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, Y->shape));
     n->shape.d[axis] = D(1, 0);
 }
 

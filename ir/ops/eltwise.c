@@ -26,19 +26,23 @@ void infer_where(Graph *g, Node *n) {
 
 #define UNARY(f, K)  Expr *emit_##f(Kernel *k, Node *n, Expr **at) { return k1(k, K, pull_bcast(k, n, 0, at)); }
 #define BINARY(f, K) Expr *emit_##f(Kernel *k, Node *n, Expr **at) { return k2(k, K, pull_bcast(k, n, 0, at), pull_bcast(k, n, 1, at)); }
-BINARY(add, K_ADD)  BINARY(sub, K_SUB)  BINARY(mul, K_MUL)  BINARY(div, K_DIV)  BINARY(mod, K_MOD)  BINARY(fmod, K_FMOD)
-BINARY(pow, K_POW)  BINARY(max, K_MAX)  BINARY(min, K_MIN)  BINARY(bit_and, K_BAND)  BINARY(bit_or, K_BOR)
-BINARY(bit_xor, K_BXOR)  BINARY(shift_left, K_SHL)  BINARY(shift_right, K_SHR)
-BINARY(equal, K_EQ)  BINARY(less, K_LT)  BINARY(less_equal, K_LE)  BINARY(and, K_AND)  BINARY(or, K_OR)  BINARY(xor, K_XOR)
-UNARY(not, K_NOT)  UNARY(isnan, K_ISNAN)  UNARY(isinf, K_ISINF)  UNARY(bit_not, K_BNOT)
-UNARY(neg, K_NEG)  UNARY(abs, K_ABS)  UNARY(sign, K_SIGN)  UNARY(floor, K_FLOOR)  UNARY(ceil, K_CEIL)  UNARY(round, K_ROUND)
-UNARY(trunc, K_TRUNC)  UNARY(sqrt, K_SQRT)  UNARY(exp, K_EXP)  UNARY(log, K_LOG)  UNARY(log1p, K_LOG1P)
-UNARY(sin, K_SIN)  UNARY(cos, K_COS)  UNARY(tan, K_TAN)  UNARY(asin, K_ASIN)  UNARY(acos, K_ACOS)  UNARY(atan, K_ATAN)
-UNARY(sinh, K_SINH)  UNARY(cosh, K_COSH)  UNARY(tanh, K_TANH)  UNARY(asinh, K_ASINH)  UNARY(acosh, K_ACOSH)
-UNARY(atanh, K_ATANH)  UNARY(erf, K_ERF)
+BINARY(add, K_ADD)
+BINARY(sub, K_SUB) BINARY(mul, K_MUL) BINARY(div, K_DIV) BINARY(mod, K_MOD) BINARY(fmod, K_FMOD) BINARY(pow, K_POW)
+    BINARY(max, K_MAX) BINARY(min, K_MIN) BINARY(bit_and, K_BAND) BINARY(bit_or, K_BOR) BINARY(bit_xor, K_BXOR)
+        BINARY(shift_left, K_SHL) BINARY(shift_right, K_SHR) BINARY(equal, K_EQ) BINARY(less, K_LT)
+            BINARY(less_equal, K_LE) BINARY(and, K_AND) BINARY(or, K_OR) BINARY(xor, K_XOR) UNARY(not, K_NOT)
+                UNARY(isnan, K_ISNAN) UNARY(isinf, K_ISINF) UNARY(bit_not, K_BNOT) UNARY(neg, K_NEG) UNARY(abs, K_ABS)
+                    UNARY(sign, K_SIGN) UNARY(floor, K_FLOOR) UNARY(ceil, K_CEIL) UNARY(round, K_ROUND)
+                        UNARY(trunc, K_TRUNC) UNARY(sqrt, K_SQRT) UNARY(exp, K_EXP) UNARY(log, K_LOG)
+                            UNARY(log1p, K_LOG1P) UNARY(sin, K_SIN) UNARY(cos, K_COS) UNARY(tan, K_TAN)
+                                UNARY(asin, K_ASIN) UNARY(acos, K_ACOS) UNARY(atan, K_ATAN) UNARY(sinh, K_SINH)
+                                    UNARY(cosh, K_COSH) UNARY(tanh, K_TANH) UNARY(asinh, K_ASINH) UNARY(acosh, K_ACOSH)
+                                        UNARY(atanh, K_ATANH) UNARY(erf, K_ERF)
 
-// 0 comes first: MAX(0, NaN) is NaN.
-Expr *emit_relu(Kernel *k, Node *n, Expr **at) { return k2(k, K_MAX, k_imm(k, n->type, 0), pull_bcast(k, n, 0, at)); }
+    // 0 comes first: MAX(0, NaN) is NaN.
+    Expr *emit_relu(Kernel *k, Node *n, Expr **at) {
+    return k2(k, K_MAX, k_imm(k, n->type, 0), pull_bcast(k, n, 0, at));
+}
 
 Expr *emit_where(Kernel *k, Node *n, Expr **at) {
     return k_select(k, pull_bcast(k, n, 0, at), pull_bcast(k, n, 1, at), pull_bcast(k, n, 2, at));

@@ -113,7 +113,8 @@ Expr *emit_max_pool_tap(Kernel *k, Node *n, Expr **at) {
         in[2 + d] = window_tap(k, &w, d, at[2 + d], r[d]);
         tap = ix(k, I_ADD, ix_mul(k, tap, w.axis[d].kernel), r[d]);
     }
-    Expr *hit = k2(k, K_EQ, pull(k, X, in), pull(k, n->in[1], at)), *e = k_select(k, hit, k_cast(k, X->type, k_index(k, tap)), none);
+    Expr *hit = k2(k, K_EQ, pull(k, X, in), pull(k, n->in[1], at)),
+         *e = k_select(k, hit, k_cast(k, X->type, k_index(k, tap)), none);
     for (int d = w.rank - 1; d >= 0; d--) e = k_inside(k, in[2 + d], X->shape.d[2 + d], e, none);
     for (int d = w.rank - 1; d >= 0; d--) e = k_reduce(k, K_MINIMUM, r[d], e);
     return e;

@@ -8,7 +8,8 @@ void infer_reduce(Graph *g, Node *n) {
     for (int i = 0; i < n->attr.n; i++) {
         int64_t d = n->attr.i[i];
         if (d < 0 || d >= n->shape.n)
-            fail(g->cx, E_MALFORMED, "%s: no axis %lld in %s", optab[n->op].name, (long long)d, shape_str(g->cx, X->shape));
+            fail(g->cx, E_MALFORMED, "%s: no axis %lld in %s", optab[n->op].name, (long long)d,
+                 shape_str(g->cx, X->shape));
         n->shape.d[d] = 1;
         if (n->shape.batch == d + 1) {
             n->shape.batch = 0;
