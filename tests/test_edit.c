@@ -1,78 +1,10 @@
 // Editing and writing models: nothing changes that was not asked to; what was asked is there when
-// read again; unknown fields survive; side files; failed writes leave nothing.
+// read again; unknown fields survive; failed writes leave nothing. Side files: test_write_external.c.
 #define _GNU_SOURCE // memmem, nftw
-#include "onnx_build.h"
-#include "reading.h"
-#include <dirent.h>
+#include "written.h"
 #include <ftw.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-static char folder[256];
-
-static int make_folder(void **state) { return (void)state, scratch_make(folder, sizeof folder), 0; }
-static int remove_folder(void **state) { return (void)state, scratch_remove(folder), 0; }
-
-static const char *in_folder(const char *name) {
-    static char path[16][512];
-    static int k;
-    k = (k + 1) % 16;
-    snprintf(path[k], sizeof path[k], "%s/%s", folder, name);
-    return path[k];
-}
-
-static void empty_folder(void) {
-    scratch_remove(folder);
-    mkdir(folder, 0777);
-}
-
-static int files_in(const char *path) {
-    DIR *d = opendir(path);
-    int n = 0;
-    while (readdir(d)) n++;
-    closedir(d);
-    return n - 2;
-}
-
-// x -> Conv(w) -> c -> Relu -> r -> Gemm(gw, gb) -> y, with documentation, unknown fields and metadata.
-static Pb small_model(int ir) {
-    static const int64_t x[] = {-1, 3, 4, 4}, w[] = {2, 3, 1, 1}, gw[] = {2, 5}, gb[] = {5}, y[] = {-1, 5},
-                         pads[] = {0, 0, 0, 0};
-    static const float zeros[64];
-    Pb g = {0}, conv = onnx_node("Conv", "conv", "x,w", "c"), opset = {0};
-    pb_message(&conv, 5, onnx_attr_ints("pads", 4, pads));
-    pb_message(&conv, 5, onnx_attr_int("group", 1));
-    pb_text(&conv, 6, "about the convolution");
-    pb_text(&conv, 1000, "a field of the future");
-    pb_message(&g, 1, conv);
-    pb_text(&g, 2, "graph");
-    pb_message(&g, 1, onnx_node("Relu", "relu", "c", "r"));
-    pb_message(&g, 5, onnx_tensor("w", 1, 4, w, zeros, sizeof(float) * 6));
-    pb_message(&g, 1, onnx_node("Gemm", "gemm", "r,gw,gb", "y"));
-    Pb tensor = onnx_tensor("gw", 1, 2, gw, zeros, sizeof(float) * 10);
-    pb_text(&tensor, 12, "about the weight");
-    pb_message(&g, 5, tensor);
-    pb_message(&g, 5, onnx_tensor("gb", 1, 1, gb, zeros, sizeof(float) * 5));
-    pb_message(&g, 11, onnx_value("x", 1, 4, x));
-    if (ir < 4) {
-        pb_message(&g, 11, onnx_value("w", 1, 4, w));
-        pb_message(&g, 11, onnx_value("gw", 1, 2, gw));
-        pb_message(&g, 11, onnx_value("gb", 1, 1, gb));
-    }
-    Pb out = onnx_value("y", 1, 2, y);
-    pb_text(&out, 3, "about the output");
-    pb_message(&g, 12, out);
-    pb_message(&g, 13, onnx_value("r", 1, 4, (int64_t[]){-1, 2, 4, 4}));
-    pb_text(&g, 999, "unknown in the graph");
-    Pb m = onnx_model(g, ir, 13);
-    pb_message(&m, 14, onnx_entry("author", "a test"));
-    pb_message(&m, 14, onnx_entry("version", "1"));
-    pb_text(&m, 777, "unknown in the model");
-    pb_text(&opset, 1, "com.example");
-    pb_int(&opset, 2, 3);
-    pb_message(&m, 8, opset);
-    return m;
-}
 
 // The small model, edited, and read again from the bytes that makes.
 typedef struct Edited {
@@ -351,22 +283,6 @@ static void a_broken_edit_is_not_written(void **state) {
 
 // ---- writing ----
 
-static void same_contents(const char *a, const char *b) {
-    size_t n = 0, k = 0;
-    uint8_t *p = slurp(a, &n), *q = slurp(b, &k);
-    assert_non_null(p);
-    assert_non_null(q);
-    if (n != k || memcmp(p, q, n)) fail_msg("%s and %s differ", a, b);
-    free(p);
-    free(q);
-}
-
-static void written(const char *from, const char *to, void (*edit)(Model *)) {
-    Reading r = {.path = from, .edit = edit, .write_to = to};
-    if (reading_run(&r, reading_go)) fail_msg("%s", r.cx->error);
-    cx_free(r.cx);
-}
-
 static int models;
 
 static int write_one(const char *path, const struct stat *st, int type, struct FTW *at) {
@@ -457,102 +373,6 @@ static void what_cannot_be_written_leaves_nothing(void **state) {
     free(p.at);
 }
 
-// ---- side files ----
-
-static void keep_weights_outside(Model *m) {
-    static float weight[2 * 300];
-    for (int i = 0; i < 600; i++) weight[i] = (float)i;
-    model_set_init(m, "gw",
-                   &(Tensor){.type = DT_F32, .rank = 2, .dim = (int64_t[]){2, 300}, .count = 600, .data = weight});
-    m->inline_limit = 1000;
-}
-
-static void weights_beyond_the_limit_go_to_a_side_file(void **state) {
-    (void)state;
-    empty_folder();
-    Pb p = small_model(8);
-    spill(in_folder("in.onnx"), p.at, p.n);
-    written(in_folder("in.onnx"), in_folder("big.onnx"), keep_weights_outside);
-    struct stat st;
-    assert_int_equal(stat(in_folder("big.onnx.data"), &st), 0);
-    assert_int_equal(st.st_size, 2400);
-    ino_t side = st.st_ino;
-    written(in_folder("big.onnx"), in_folder("beside.onnx"), NULL);
-    assert_int_equal(stat(in_folder("big.onnx.data"), &st) | (st.st_ino != side), 0); // shared, not written anew
-    mkdir(in_folder("elsewhere"), 0777);
-    written(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"), NULL); // takes its side file along
-    same_contents(in_folder("big.onnx"), in_folder("elsewhere/copy.onnx"));
-    same_contents(in_folder("big.onnx.data"), in_folder("elsewhere/big.onnx.data"));
-    Reading r = {.path = in_folder("elsewhere/copy.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_OK);
-    assert_true(((const float *)model_init(r.model, "gw")->data)[599] == 599);
-    cx_free(r.cx);
-    written(in_folder("big.onnx"), in_folder("big.onnx"), keep_weights_outside); // must not overwrite what it reads
-    r = (Reading){.path = in_folder("big.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_OK);
-    assert_int_equal(access(in_folder("big.onnx.data1"), R_OK), 0);
-    cx_free(r.cx);
-    free(p.at);
-}
-
-static void a_changed_side_file_is_noticed(void **state) {
-    (void)state;
-    size_t n;
-    uint8_t *data = slurp(in_folder("elsewhere/big.onnx.data"), &n);
-    data[100] ^= 1;
-    spill(in_folder("elsewhere/big.onnx.data"), data, n);
-    free(data);
-    Reading r = {.path = in_folder("elsewhere/copy.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_MALFORMED);
-    assert_non_null(strstr(r.cx->error, "checksum"));
-    cx_free(r.cx);
-}
-
-// A model whose weight lies in `location`, 24 bytes from byte 0.
-static Pb outside_model(const char *location) {
-    static const int64_t w[] = {2, 3};
-    Pb g = {0}, t = onnx_tensor_head("w", 1, 2, w);
-    pb_message(&t, 13, onnx_entry("location", location));
-    pb_int(&t, 14, 1);
-    pb_message(&g, 5, t);
-    pb_message(&g, 1, onnx_node("Identity", "n", "w", "y"));
-    pb_message(&g, 12, onnx_value("y", 1, 2, w));
-    return onnx_model(g, 8, 13);
-}
-
-static void side_files_are_copied_into_folders_but_never_out(void **state) {
-    (void)state;
-    static const char bytes[24] = "twenty-three letters...";
-    empty_folder();
-    mkdir(in_folder("a"), 0777);
-    mkdir(in_folder("a/deep"), 0777);
-    mkdir(in_folder("b"), 0777);
-    mkdir(in_folder("c"), 0777);
-    mkdir(in_folder("target"), 0777);
-    spill(in_folder("a/deep/w.bin"), bytes, 24);
-    Pb p = outside_model("deep/w.bin");
-    spill(in_folder("a/m.onnx"), p.at, p.n);
-    written(in_folder("a/m.onnx"), in_folder("b/m.onnx"), NULL);
-    same_contents(in_folder("a/deep/w.bin"), in_folder("b/deep/w.bin"));
-    assert_int_equal(symlink("../target", in_folder("c/deep")), 0); // would lead out of c/
-    Reading r = {.path = in_folder("a/m.onnx"), .write_to = in_folder("c/m.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_IO);
-    cx_free(r.cx);
-    assert_int_equal(files_in(in_folder("target")), 0);
-    assert_int_equal(files_in(in_folder("c")), 1);
-    free(p.at);
-    p = outside_model("m2.onnx"); // OUT would overwrite its own weights
-    spill(in_folder("a/m.onnx"), p.at, p.n);
-    spill(in_folder("a/m2.onnx"), bytes, 24);
-    r = (Reading){.path = in_folder("a/m.onnx"), .write_to = in_folder("b/m2.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_IO);
-    cx_free(r.cx);
-    r = (Reading){.path = in_folder("a/m.onnx"), .write_to = in_folder("a/m2.onnx")};
-    assert_int_equal(reading_run(&r, reading_go), E_IO);
-    cx_free(r.cx);
-    free(p.at);
-}
-
 // ---- an independent judge ----
 
 static void cut_and_label(Model *m) {
@@ -598,9 +418,6 @@ int main(void) {
         cmocka_unit_test(models_at_hand_come_back_identical),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
         cmocka_unit_test(what_cannot_be_written_leaves_nothing),
-        cmocka_unit_test(weights_beyond_the_limit_go_to_a_side_file),
-        cmocka_unit_test(a_changed_side_file_is_noticed),
-        cmocka_unit_test(side_files_are_copied_into_folders_but_never_out),
         cmocka_unit_test(onnx_checker_accepts_edited_files),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
