@@ -1,6 +1,6 @@
 // Types and scalar operations that generated kernels of every target may use. A target may have said
-// beforehand what a HELPER is, how mathematical functions are called, what a run's Ctx holds and that it
-// converts halves by itself (OWN_HALVES); what is said here is for C.
+// beforehand what a HELPER is and how mathematical functions are called, what a run's Ctx holds (CTX), and
+// that it converts halves by itself (OWN_HALVES); what is said here is for C.
 #ifndef HELPER
 #define HELPER static inline __attribute__((always_inline, unused))
 #define MATH(f) __builtin_##f
@@ -8,11 +8,13 @@
 #define INF_f64 __builtin_inf()
 #define NAN_f32 __builtin_nanf("")
 #define NAN_f64 __builtin_nan("")
+typedef int bool_;
+#define bool bool_
+#endif
+#ifndef CTX
 #define CTX { i64 batch; i32 *error; u64 seed, step; }
 #define SEED(ctx) (ctx)->seed
 #define STEP(ctx) (ctx)->step
-typedef int bool_;
-#define bool bool_
 #endif
 typedef float f32; typedef double f64; typedef signed char i8; typedef short i16; typedef int i32; typedef long i64;
 typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long u64;

@@ -9,17 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HELPER static inline __attribute__((always_inline, unused))
-#define MATH(f) __builtin_##f
-#define INF_f32 __builtin_inff()
-#define INF_f64 __builtin_inf()
-#define NAN_f32 __builtin_nanf("")
-#define NAN_f64 __builtin_nan("")
 #define CTX { i64 batch; i32 *error; const u64 *seed; }
 #define SEED(ctx) (ctx)->seed[0]
 #define STEP(ctx) (ctx)->seed[1]
-typedef int bool_;
-#define bool bool_
 #include "scalar_prelude.h"
 
 #define TVC_KERNEL(threads) static void
