@@ -14,9 +14,12 @@ static void check(void *arg) {
 
 static int set_up(void **state) {
     if (tree_new(state)) return -1;
-    tree_picture("p/train/a/1.pgm", 40, 1), tree_picture("p/train/a/2.pgm", 40, 2), tree_picture("p/train/a/3.pgm", 40, 2);
-    tree_picture("p/train/b/4.pgm", 40, 4), tree_picture("p/train/b/5.pgm", 40, 1), tree_text("p/train/b/6.png", "no image");
-    tree_picture("p/val/a/7.pgm", 40, 4), tree_picture("p/val/a/8.pgm", 9, 8), tree_text("p/val/b/9.ppm", "P6 1 1 255\nrgb");
+    tree_picture("p/train/a/1.pgm", 40, 1), tree_picture("p/train/a/2.pgm", 40, 2),
+        tree_picture("p/train/a/3.pgm", 40, 2);
+    tree_picture("p/train/b/4.pgm", 40, 4), tree_picture("p/train/b/5.pgm", 40, 1),
+        tree_text("p/train/b/6.png", "no image");
+    tree_picture("p/val/a/7.pgm", 40, 4), tree_picture("p/val/a/8.pgm", 9, 8),
+        tree_text("p/val/b/9.ppm", "P6 1 1 255\nrgb");
     tree_text("p/val/c/readme", "empty");
     return 0;
 }

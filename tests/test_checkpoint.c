@@ -30,7 +30,8 @@ static void parse(void *reading) {
 }
 
 static void check_sample(const Checkpoint *c) {
-    const Entry *w = checkpoint_find(c, "slot/w"), *s = checkpoint_find(c, "run/step"), *e = checkpoint_find(c, "empty");
+    const Entry *w = checkpoint_find(c, "slot/w"), *s = checkpoint_find(c, "run/step"),
+                *e = checkpoint_find(c, "empty");
     assert_true(c->n == 3 && w && s && e && !checkpoint_find(c, "slot"));
     assert_memory_equal(w->data, weights, sizeof weights);
     assert_memory_equal(s->data, &step_number, sizeof step_number);
@@ -120,7 +121,8 @@ static void full_disk(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(damaged), cmocka_unit_test(generations), cmocka_unit_test(full_disk)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(damaged),
+                                       cmocka_unit_test(generations), cmocka_unit_test(full_disk)};
     char folder[] = "/tmp/tvc-checkpoint-XXXXXX", former[80];
     if (!mkdtemp(folder)) return 1;
     snprintf(path, sizeof path, "%s/last.ckpt", folder);

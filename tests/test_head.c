@@ -34,7 +34,8 @@ static const Row rows[] = {
     {"ConstantOfShape i4x5 > v; Gemm x,v > y", "Gemm", 4, 5, "", 1},
     // 1x1 convolutions
     {"Conv x,w5x4x1x1,w5 > a; Relu a > b; GlobalAveragePool b > y", "Conv", 4, 5, "a 1x1 Conv", 1},
-    {"Conv x,w5x4x1x1,w5 > a; Relu a > b; GlobalAveragePool b > c; Softmax c > y", "Conv", 4, 5, "Relu, GlobalAveragePool, Softmax", 1},
+    {"Conv x,w5x4x1x1,w5 > a; Relu a > b; GlobalAveragePool b > c; Softmax c > y", "Conv", 4, 5,
+     "Relu, GlobalAveragePool, Softmax", 1},
     {"GlobalAveragePool x > a; Conv a,w5x4x1x1,w5 > y", "Conv", 4, 5, "", 1},
     {"Conv x,w5x4x1x1 > a; Clip a > b; AveragePool b > y", "Conv", 4, 5, "", 1},
     // several heads
@@ -108,7 +109,8 @@ static Pb document(const char *nodes) {
     static const int64_t open[] = {-1, -1};
     Pb g = {0};
     snprintf(text, sizeof text, "%s", nodes);
-    for (char *save, *n = strtok_r(text, ";", &save); n; n = strtok_r(NULL, ";", &save)) add_node(&g, n, seen, &nseen, &has_z);
+    for (char *save, *n = strtok_r(text, ";", &save); n; n = strtok_r(NULL, ";", &save))
+        add_node(&g, n, seen, &nseen, &has_z);
     pb_text(&g, 2, "g");
     pb_message(&g, 11, onnx_value("x", 1, 2, open));
     pb_message(&g, 12, onnx_value("y", 1, 2, open));

@@ -38,8 +38,10 @@ static void fill(Node *n, char *p) {
 
 static void compare(const Node *n, const char *got, const char *want, const char *what) {
     for (int64_t i = 0; i < n->view.room; i++) {
-        double a = dtype_get_f(n->type, got + i * dtypes[n->type].bytes), b = dtype_get_f(n->type, want + i * dtypes[n->type].bytes);
-        double slack = dtype_is_float(n->type) ? 1e-5 * (1 + fabs(b)) + (dtypes[n->type].bytes == 2 ? 0.01 * fabs(b) : 0) : 0;
+        double a = dtype_get_f(n->type, got + i * dtypes[n->type].bytes),
+               b = dtype_get_f(n->type, want + i * dtypes[n->type].bytes);
+        double slack =
+            dtype_is_float(n->type) ? 1e-5 * (1 + fabs(b)) + (dtypes[n->type].bytes == 2 ? 0.01 * fabs(b) : 0) : 0;
         if (!(fabs(a - b) <= slack) && !(isnan(a) && isnan(b)) && a != b)
             fail_msg("%s: element %lld of %lld is %g, not %g", what, (long long)i, (long long)n->view.room, a, b);
     }
@@ -98,9 +100,12 @@ static void check(Node *n, const char *what) {
 
 // ---- formulas ----
 
-static Node *conv(Node *x, int64_t channels, int64_t kernel, int64_t stride, int64_t pad, int64_t group, int64_t dilation) {
+static Node *conv(Node *x, int64_t channels, int64_t kernel, int64_t stride, int64_t pad, int64_t group,
+                  int64_t dilation) {
     Shape s = SHAPE(channels, x->shape.d[1] / group, kernel, kernel);
-    Window w = {.rank = 2, .group = group, .axis = {{kernel, stride, dilation, pad, pad}, {kernel, stride, dilation, pad, pad}}};
+    Window w = {.rank = 2,
+                .group = group,
+                .axis = {{kernel, stride, dilation, pad, pad}, {kernel, stride, dilation, pad, pad}}};
     return graph_op(g, OP_Conv, window_attr(cx, &w), 2, (Node *[]){x, floats(s)});
 }
 
@@ -114,7 +119,8 @@ static void contractions(void) {
     Node *bias = floats(SHAPE(6, 1, 1)), *y = op2(g, Add, conv(floats(BATCHED(5, 9, 11)), 6, 3, 1, 1, 1, 1), bias);
     check(op1(g, Relu, y), "conv bias relu");
     check(op2(g, MatMul, floats(BATCHED(300)), floats(SHAPE(300, 40))), "matmul");
-    check(op2(g, MatMul, floats(BATCHED(300)), op1a(g, Transpose, floats(SHAPE(40, 300)), AXES(1, 0))), "matmul transposed");
+    check(op2(g, MatMul, floats(BATCHED(300)), op1a(g, Transpose, floats(SHAPE(40, 300)), AXES(1, 0))),
+          "matmul transposed");
     check(op2(g, MatMul, floats(BATCHED(2, 5, 70)), floats(SHAPE(2, 70, 6))), "matmul batched");
     check(op2(g, MatMul, op1(g, Exp, floats(BATCHED(30))), floats(SHAPE(30, 40))), "matmul of a formula");
     check(op2(g, MatMul, tensor(DT_F64, SHAPE(7, 30)), tensor(DT_F64, SHAPE(30, 5))), "matmul f64");
@@ -150,8 +156,10 @@ static void movement(void) {
     check(op1a(g, Reshape, op1a(g, Transpose, x, AXES(0, 2, 1, 3)), shape_attr(&split)), "reshape of transpose");
     check(op1a(g, Expand, floats(BATCHED(1, 6, 1)), shape_attr(&wide)), "expand");
     check(op1a(g, Slice, x, AXES(0, 3, 1, 4, 1, -1, 2, -2, MAX_BATCH, 3, 3, 2)), "slice");
-    check(op1a(g, Pad, x, ((Attr){.n = 12, .i = (int64_t[]){0, 0, 1, 2, 1, 1, 1, 1, MAX_BATCH, 4, 9, 8}, .f = 7})), "pad");
-    check(op1a(g, Pad, x, ((Attr){.n = 12, .i = (int64_t[]){0, 0, 1, 2, 1, 1, 2, 3, MAX_BATCH, 4, 14, 17}, .f = 7})), "pad spread");
+    check(op1a(g, Pad, x, ((Attr){.n = 12, .i = (int64_t[]){0, 0, 1, 2, 1, 1, 1, 1, MAX_BATCH, 4, 9, 8}, .f = 7})),
+          "pad");
+    check(op1a(g, Pad, x, ((Attr){.n = 12, .i = (int64_t[]){0, 0, 1, 2, 1, 1, 2, 3, MAX_BATCH, 4, 14, 17}, .f = 7})),
+          "pad spread");
     Node *y = floats(BATCHED(4, 6, 3)), *c = graph_op(g, OP_Concat, AXES(3), 2, (Node *[]){x, y});
     check(c, "concat");
     check(graph_op(g, OP_Concat, AXES(3), 2, (Node *[]){c, x}), "concat of concat");
@@ -168,21 +176,26 @@ static void values(void) {
             check(op2(g, And, a, b), "and"), check(op1(g, Not, a), "not"), check(op2(g, Xor, a, b), "xor");
             continue;
         }
-        for (int op = OP_Add; op <= OP_Min; op++) check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
-        for (int op = OP_Equal; op <= OP_LessEqual; op++) check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
+        for (int op = OP_Add; op <= OP_Min; op++)
+            check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
+        for (int op = OP_Equal; op <= OP_LessEqual; op++)
+            check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
         check(op3(g, Where, op2(g, Less, a, b), a, op2(g, Sub, a, b)), "where");
         for (int to = DT_F32; to <= DT_BOOL; to++)
             if (to != t) check(node_cast(g, a, (DType)to), "cast");
         for (int op = dtype_is_float((DType)t) ? OP_Floor : OP_Neg; op <= OP_Erf && dtype_is_float((DType)t); op++)
             check(graph_op(g, (Op)op, (Attr){0}, 1, (Node *[]){a}), optab[op].name);
         if (dtype_is_int((DType)t))
-            for (int op = OP_BitAnd; op <= OP_ShiftRight; op++) check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
+            for (int op = OP_BitAnd; op <= OP_ShiftRight; op++)
+                check(graph_op(g, (Op)op, (Attr){0}, 2, (Node *[]){a, b}), optab[op].name);
         check(op1(g, Neg, a), "neg"), check(op1(g, Abs, a), "abs"), check(op1(g, Sign, a), "sign");
     }
-    check(op2(g, Div, tensor(DT_I32, SHAPE(5)), op2(g, Sub, tensor(DT_I32, SHAPE(5)), graph_scalar(g, DT_I32, 3))), "division by zero");
+    check(op2(g, Div, tensor(DT_I32, SHAPE(5)), op2(g, Sub, tensor(DT_I32, SHAPE(5)), graph_scalar(g, DT_I32, 3))),
+          "division by zero");
     Shape s = SHAPE(4, 70);
     check(graph_op(g, OP_Iota, (Attr){.n = 2, .i = s.d, .f = 1}, 0, NULL), "iota");
-    check(op2(g, Mul, floats(BATCHED(3)), node_cast(g, graph_op(g, OP_BatchSize, AXES(2), 0, NULL), DT_F32)), "batch size");
+    check(op2(g, Mul, floats(BATCHED(3)), node_cast(g, graph_op(g, OP_BatchSize, AXES(2), 0, NULL), DT_F32)),
+          "batch size");
     check(op1(g, Exp, floats((Shape){0})), "scalar");
     check(op1(g, Neg, floats(BATCHED(1))), "only a batch");
     check(op1(g, Neg, floats(SHAPE(3, 0, 4))), "nothing");
@@ -218,7 +231,8 @@ static void halo(void) {
                 inside &= at[d] >= 0 && at[d] < y->shape.d[d];
                 from = from * y->shape.d[d] + at[d];
             }
-            if (got[i] != (inside ? -x[from] : 3.5f)) fail_msg("halo %d: element %lld is %g", pads, (long long)i, (double)got[i]);
+            if (got[i] != (inside ? -x[from] : 3.5f))
+                fail_msg("halo %d: element %lld is %g", pads, (long long)i, (double)got[i]);
         }
     }
 }
@@ -241,7 +255,8 @@ static void damaged(Node *n, const char *what) {
             int64_t old = b->f.code[i];
             Fault why;
             b->f.code[i] = values_of[v];
-            if (!formula_check(&b->p, &b->step, &why) && quick(b->f.code, b->f.n)) formula_run(0, b->step.units, &b->args);
+            if (!formula_check(&b->p, &b->step, &why) && quick(b->f.code, b->f.n))
+                formula_run(0, b->step.units, &b->args);
             b->f.code[i] = old;
         }
     for (int cut = 0; cut < b->f.n; cut++) {
@@ -255,7 +270,8 @@ static void damaged(Node *n, const char *what) {
 static void damage(void) {
     Node *x = floats(SHAPE(2, 3, 4, 5)), *rows = floats(SHAPE(9, 4));
     damaged(op1(g, Relu, conv(x, 6, 3, 1, 1, 3, 1)), "conv");
-    damaged(op1a(g, ReduceMax, op1(g, Exp, op1a(g, Slice, x, AXES(0, 1, 0, 0, 1, 1, 1, 1, 2, 2, 4, 5))), AXES(2)), "max");
+    damaged(op1a(g, ReduceMax, op1(g, Exp, op1a(g, Slice, x, AXES(0, 1, 0, 0, 1, 1, 1, 1, 2, 2, 4, 5))), AXES(2)),
+            "max");
     damaged(graph_op(g, OP_Concat, AXES(3), 2, (Node *[]){x, x}), "concat");
     damaged(graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){rows, tensor(DT_I64, SHAPE(3))}), "gather");
     Node *y = op1(g, Neg, x);

@@ -49,8 +49,15 @@ static World world(const char *name, const char *augment) {
 }
 
 static LoaderOptions options(const World *w, int workers) {
-    return (LoaderOptions){.data = &w->d, .examples = &w->d.val, .prepare = &w->p, .augment = &w->a, .order = ORDER_SHUFFLED,
-                           .seed = 7, .batch = 10, .epochs = 3, .workers = workers};
+    return (LoaderOptions){.data = &w->d,
+                           .examples = &w->d.val,
+                           .prepare = &w->p,
+                           .augment = &w->a,
+                           .order = ORDER_SHUFFLED,
+                           .seed = 7,
+                           .batch = 10,
+                           .epochs = 3,
+                           .workers = workers};
 }
 
 static Loader *started(const LoaderOptions *o) {

@@ -134,7 +134,8 @@ static void refused(const char *bytes, int64_t n, const char *doing, int64_t at)
     Fault why = {0};
     Err e = package_read(&p, bytes, n, NULL, &why);
     package_close(&p);
-    if ((e != E_MALFORMED && e != E_DEVICE) || !*why.text) fail_msg("%s %lld: %d %s", doing, (long long)at, e, why.text);
+    if ((e != E_MALFORMED && e != E_DEVICE) || !*why.text)
+        fail_msg("%s %lld: %d %s", doing, (long long)at, e, why.text);
 }
 
 static void every_byte_counts(void **state) {

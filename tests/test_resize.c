@@ -87,7 +87,8 @@ static void versions_agree(void **state) {
         Axis a = {30, MOST, span, weight};
         Rows rows = {in, (size_t)(WIDTH * c)};
         resample_columns_plain(&a, c, rows, HEIGHT, plain);
-        if (resample_columns_avx2(&a, c, rows, HEIGHT, fast)) assert_memory_equal(plain, fast, (size_t)(30 * HEIGHT * c));
+        if (resample_columns_avx2(&a, c, rows, HEIGHT, fast))
+            assert_memory_equal(plain, fast, (size_t)(30 * HEIGHT * c));
     }
     for (size_t width = 1; width <= WIDTH; width++) {
         Rows rows = {in, WIDTH};

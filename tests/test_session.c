@@ -64,7 +64,8 @@ static void batches(void **state) {
     for (int i = 0; i < BATCH * 4; i++) y[i] = -1;
     feed(s, 2, 1);
     call(s, 1);
-    for (int i = 0; i < BATCH * 4; i++) assert_true(y[i] == (i < 8 ? (float)(i + 1) * 2 * weight[i % 4] + bias[i % 4] : -1));
+    for (int i = 0; i < BATCH * 4; i++)
+        assert_true(y[i] == (i < 8 ? (float)(i + 1) * 2 * weight[i % 4] + bias[i % 4] : -1));
     assert_true(((int64_t *)session_data(s, session_slot(s, "counts")))[1] == 2);
     session_free(s);
 }
@@ -131,7 +132,8 @@ static void code_from_bytes(void **state) {
     for (int i = 0; i < 3; i++) s[i] = open_session(&f[i / 2], NULL);
     for (int i = 0; i < 3; i++) call(s[i], 1);
     static const int seen[] = {1, 2, 1};                      // the counter is a variable of the code
-    for (int i = 0; i < 3; i++) assert_int_equal(((int64_t *)session_data(s[i], session_slot(s[i], "counts")))[0], seen[i]);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(((int64_t *)session_data(s[i], session_slot(s[i], "counts")))[0], seen[i]);
     for (int i = 0; i < 3; i++) session_free(s[i]);
     for (int i = 0; i < 2; i++) free((void *)(uintptr_t)f[i].p.code);
 }

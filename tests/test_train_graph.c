@@ -28,8 +28,9 @@ static Node *conv(Graph *g, Node *x, Node *w, int64_t stride) {
 
 static Node *bn(Graph *g, Node *x, const char *a, const char *b, const char *m, const char *v) {
     Shape s = SHAPE(x->shape.d[1]);
-    return graph_op(g, OP_BatchNorm, (Attr){.f = 1e-5, .f2 = 0.9}, 5,
-                    (Node *[]){x, param(g, a, s, 0, 1), param(g, b, s, 0, 0), param(g, m, s, 0, 0), param(g, v, s, 0, 1)});
+    return graph_op(
+        g, OP_BatchNorm, (Attr){.f = 1e-5, .f2 = 0.9}, 5,
+        (Node *[]){x, param(g, a, s, 0, 1), param(g, b, s, 0, 0), param(g, m, s, 0, 0), param(g, v, s, 0, 1)});
 }
 
 // conv - bn - relu - pool - conv - bn - relu - global average - dense
@@ -43,13 +44,22 @@ static Node *network(Graph *g) {
     y = op1(g, Relu, bn(g, conv(g, y, param(g, "f.w", SHAPE(20, 16, 3, 3), 0.5f, 0), 2), "g.s", "h.b", "i.m", "j.v"));
     y = op1a(g, ReduceMean, y, AXES(2, 3));
     Shape flat = {.n = 2, .batch = 1, .d = {N, 20}};
-    y = op2(g, MatMul, node_reshape(g, y, flat), op1a(g, Transpose, param(g, "k.w", SHAPE(CLASSES, 20), 1, 0), AXES(1, 0)));
+    y = op2(g, MatMul, node_reshape(g, y, flat),
+            op1a(g, Transpose, param(g, "k.w", SHAPE(CLASSES, 20), 1, 0), AXES(1, 0)));
     y = op2(g, Add, y, param(g, "l.b", SHAPE(CLASSES), 0, 0));
     graph_root(g, "y", op1a(g, Softmax, y, AXES(1)), NULL, FN_FORWARD);
     return y;
 }
 
-typedef struct Run { const char *from; OptimizerKind kind; int threads; bool poison; double loss[2]; float weight[CLASSES * 20], first[16]; int features; } Run;
+typedef struct Run {
+    const char *from;
+    OptimizerKind kind;
+    int threads;
+    bool poison;
+    double loss[2];
+    float weight[CLASSES * 20], first[16];
+    int features;
+} Run;
 
 static int group_of(void *user, const char *name) { return strcmp(name, ((Run *)user)->from) >= 0 ? 0 : -1; }
 
@@ -60,7 +70,8 @@ static void batch(Session *s, const Run *r) {
     int64_t label[N];
     for (int n = 0; n < N; n++) {
         label[n] = n % CLASSES;
-        for (int i = 0; i < C * 144; i++) x[n * C * 144 + i] = noise(n * 999 + i) + (i % CLASSES == label[n] ? 1.f : 0.f);
+        for (int i = 0; i < C * 144; i++)
+            x[n * C * 144 + i] = noise(n * 999 + i) + (i % CLASSES == label[n] ? 1.f : 0.f);
     }
     if (r->poison) x[77] = NAN;
     session_write(s, session_slot(s, "x"), x);
@@ -75,8 +86,13 @@ static void train(void *arg) {
     Graph *g = graph_new(cx, N);
     Node *scores = network(g);
     double lr, momentum, decay;
-    TrainOptions o = {.optimizer = optimizer_default(r->kind, &lr, &momentum, &decay), .ngroup = 1, .group = group_of, .user = r,
-                      .nscores = 1, .scores = &scores, .clip = 5};
+    TrainOptions o = {.optimizer = optimizer_default(r->kind, &lr, &momentum, &decay),
+                      .ngroup = 1,
+                      .group = group_of,
+                      .user = r,
+                      .nscores = 1,
+                      .scores = &scores,
+                      .clip = 5};
     TrainGraph *t = train_graph(g, &o);
     r->features = t->nfeature;
     Compiled *c = graph_compile(g, NULL);
@@ -85,12 +101,14 @@ static void train(void *arg) {
     if (!s) fail(cx, f.code, "%s", f.text);
     for (int step = 1; step <= 30; step++) {
         batch(s, r);
-        set(s, "tvc.step", step), set(s, "lr.0", lr * 5), set(s, "momentum.0", momentum), set(s, "weight_decay.0", decay);
+        set(s, "tvc.step", step), set(s, "lr.0", lr * 5), set(s, "momentum.0", momentum),
+            set(s, "weight_decay.0", decay);
         session_set_step(s, (uint64_t)step);
         for (int fn = FN_FEATURES; fn >= FN_TRAIN_STEP; fn--)
             if (session_call(s, fn, &f)) fail(cx, f.code, "%s", f.text);
         if (step == 1) r->loss[0] = (double)get(s, "tvc.loss");
-        if ((get(s, "tvc.finite") != 1) != r->poison) fail(cx, E_CHECK, "finite is %g at step %d", (double)get(s, "tvc.finite"), step);
+        if ((get(s, "tvc.finite") != 1) != r->poison)
+            fail(cx, E_CHECK, "finite is %g at step %d", (double)get(s, "tvc.finite"), step);
     }
     r->loss[1] = (double)get(s, "tvc.loss");
     memcpy(r->weight, session_data(s, session_slot(s, "k.w")), sizeof r->weight);
@@ -112,7 +130,8 @@ static void learns(void **state) {
     for (int k = 0; k < NOPTIMIZERS; k++) {
         Run r = {.from = "a", .kind = (OptimizerKind)k, .threads = 1};
         run(&r);
-        if (!(r.loss[1] < 0.8 * r.loss[0]) && k != OPT_ADADELTA) print_error("optimizer %d: loss from %g to %g\n", k, r.loss[0], r.loss[1]), assert_true(false);
+        if (!(r.loss[1] < 0.8 * r.loss[0]) && k != OPT_ADADELTA)
+            print_error("optimizer %d: loss from %g to %g\n", k, r.loss[0], r.loss[1]), assert_true(false);
         assert_int_equal(r.features, 0);
     }
 }
@@ -152,8 +171,12 @@ static void drop_three_times(void *arg) {
     double lr, momentum, decay;
     Graph *g = graph_new(cx, N);
     Node *scores = network(g);
-    TrainOptions o = {.optimizer = optimizer_default(OPT_SGD, &lr, &momentum, &decay), .ngroup = 1, .group = group_of, .user = &r,
-                      .nscores = 1, .scores = &scores};
+    TrainOptions o = {.optimizer = optimizer_default(OPT_SGD, &lr, &momentum, &decay),
+                      .ngroup = 1,
+                      .group = group_of,
+                      .user = &r,
+                      .nscores = 1,
+                      .scores = &scores};
     train_graph(g, &o);
     Compiled *c = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = ((void **)arg)[2] != NULL});
     Fault f;
@@ -185,6 +208,8 @@ static void fresh_masks(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fresh_masks), cmocka_unit_test(learns), cmocka_unit_test(frozen_prefix), cmocka_unit_test(poison), cmocka_unit_test(threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fresh_masks), cmocka_unit_test(learns),
+                                       cmocka_unit_test(frozen_prefix), cmocka_unit_test(poison),
+                                       cmocka_unit_test(threads)};
     return cmocka_run_group_tests_name("train_graph", tests, NULL, NULL);
 }

@@ -20,8 +20,8 @@ static bool has_formula(const Program *p) {
 static void try_package(const void *bytes, int64_t n, const char *device) {
     Package p;
     Fault f;
-    if (!package_read(&p, bytes, n, device, &f) && p.program.arena_bytes + p.program.keep_bytes < MOST_MEMORY && (device || !p.program.code) &&
-        !has_formula(&p.program)) {
+    if (!package_read(&p, bytes, n, device, &f) && p.program.arena_bytes + p.program.keep_bytes < MOST_MEMORY &&
+        (device || !p.program.code) && !has_formula(&p.program)) {
         Session *s = device ? NULL : session_new(&p.program, &(SessionOptions){.device = "cpu", .threads = 1}, &f);
         if (!s) s = session_new(&p.program, &(SessionOptions){.device = "null"}, &f);
         for (int i = 0; s && i < p.program.nfunction; i++) session_call(s, i, &f);
