@@ -23,8 +23,6 @@ static bool is_per_channel(const Node *n) {
     return n->shape.n > 2 && n->shape.d[1] > 1 && numel(n->shape) == n->shape.d[1] && !n->shape.batch && !n->frozen && n->type == DT_F32;
 }
 
-static bool is_channel_sum(const Node *n) { return is_per_channel(n) && n->in[0]->shape.n == n->shape.n && n->attr.n == n->shape.n - 1; }
-
 // Everything that depends on node id; all of a kernel at once.
 static void walk(Mates *m, int id) {
     int n = 0;
@@ -56,15 +54,11 @@ static void join(Mates *m, int c, Node *n, bool sum) {
     m->c[c].nsum += sum, m->of[n->id] = c + 1;
 }
 
-static bool same_sums(const Node *a, const Node *b) {
-    return same_shape(a->in[0]->shape, b->in[0]->shape) && !memcmp(a->attr.i, b->attr.i, sizeof *a->attr.i * (size_t)a->attr.n);
-}
-
 enum { LOOKBACK = 6 };
 
 static void place_sum(Mates *m, Node *n) {
     for (int c = m->nc - 1; c >= 0 && c >= m->nc - LOOKBACK; c--)
-        if (m->c[c].nsum < MOSTSUMS && same_sums(m->c[c].n[0], n) && independent(m, &m->c[c], n)) { join(m, c, n, true); return; }
+        if (m->c[c].nsum < MOSTSUMS && same_shape(m->c[c].n[0]->in[0]->shape, n->in[0]->shape) && independent(m, &m->c[c], n)) { join(m, c, n, true); return; }
     *VEC_PUSH(m->g->cx, m->c, m->nc) = (Cluster){0};
     join(m, m->nc - 1, n, true);
 }

@@ -11,11 +11,12 @@ void scale(Graph *g);                 // scale.c
 void layout(Graph *g);                // layout.c
 void moves(Graph *g);                 // moves.c
 void sums(Graph *g);                  // sums.c
-void mates(Graph *g);                 // mates.c: after fuse
-void precision(Graph *g);             // precision.c: after those
+bool is_channel_sum(const Node *n);   // sums.c: a ReduceSum that leaves of its image axis 1 alone
 void keep_images(Graph *g);           // channels.c
 void channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
 void remake(Graph *g);                // remake.c
-void fuse(Graph *g);                  // fuse.c: the last one
+void fuse(Graph *g);                  // fuse.c: the last one but for those
+void mates(Graph *g);                 // mates.c
+void precision(Graph *g);             // precision.c
 
 #endif

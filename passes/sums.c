@@ -2,17 +2,18 @@
 // passes over the images as algebra allows. With c = x - mean(x):
 //
 //     sum(a + b) = sum a + sum b,  sum(a p) = p sum a,  sum c = 0          p: one number per channel
-//     sum(c c) = sum(x x) - (sum x)^2 / n                                  for 16-bit images alone
+//     sum(c c) = sum(x x) - sum x mean x                                   for 16-bit images alone
 //
 // The first line leaves of a normalisation's gradient two sums that read the same images. The second makes
 // mean and variance one pass. It loses digits where the mean is large beside the deviation; so did the image,
 // when it was rounded to 16 bits.
 #include "passes.h"
 
-static bool is_channel_sum(const Node *n) {
-    if (n->op != OP_ReduceSum || n->shape.n < 3 || n->attr.n != n->shape.n - 1) return false;
-    for (int i = 0; i < n->attr.n; i++)
-        if (n->attr.i[i] == 1) return false;
+bool is_channel_sum(const Node *n) {
+    const Node *x = n->in[0];
+    if (n->op != OP_ReduceSum || n->shape.n < 3 || x->shape.n != n->shape.n) return false;
+    for (int d = 0; d < n->shape.n; d++)
+        if (d == 1 ? n->shape.d[1] != x->shape.d[1] : n->shape.d[d] != 1) return false;
     return true;
 }
 
@@ -27,11 +28,22 @@ static bool is_count(Graph *g, const Node *n, const Node *x) {
     return n->op == OP_BatchSize && x->shape.batch && n->attr.i[0] * g->max_batch == per_channel(x);
 }
 
-static bool is_mean(Graph *g, const Node *m, const Node *x) {
-    return m->op == OP_Div && is_channel_sum(m->in[0]) && m->in[0]->in[0] == x && is_count(g, m->in[1], x);
+// Or one by it, which a division by a fixed number has become?
+static bool is_part(const Node *n, const Node *x) {
+    while (n->op == OP_Reshape || n->op == OP_Expand) n = n->in[0];
+    return op_is_splat(n) && !x->shape.batch && (float)splat_value(n) == (float)(1.0 / (double)per_channel(x));
 }
 
-static bool is_centred(Graph *g, const Node *n) { return n->op == OP_Sub && n->shape.n > 2 && is_mean(g, n->in[1], n->in[0]); }
+// The sum that m is x's mean by; or NULL.
+static Node *sum_of_mean(Graph *g, const Node *m, const Node *x) {
+    for (int i = 0; i < 2 && (m->op == OP_Div || m->op == OP_Mul); i++) {
+        Node *s = m->in[i], *by = m->in[1 - i];
+        if (is_channel_sum(s) && s->in[0] == x && (m->op == OP_Mul ? is_part(by, x) : i == 0 && is_count(g, by, x))) return s;
+    }
+    return NULL;
+}
+
+static bool is_centred(Graph *g, const Node *n) { return n->op == OP_Sub && n->shape.n > 2 && sum_of_mean(g, n->in[1], n->in[0]); }
 
 // One number per channel: n itself, or what was expanded; or NULL.
 static Node *channel_factor(Node *n, const Node *of) {
@@ -76,9 +88,8 @@ static Node *linear(Graph *g, Node *x, const Node *sum, int deep) {
 }
 
 static Node *square_sum(Graph *g, Node *n) {
-    Node *c = n->in[0]->in[0], *x = c->in[0], *count = c->in[1]->in[1], *s = c->in[1]->in[0];
-    Node *squares = reduced(g, op2(g, Mul, x, x), n);
-    Node *v = op2(g, Sub, squares, op2(g, Div, op2(g, Mul, s, s), count));
+    Node *c = n->in[0]->in[0], *x = c->in[0], *mean = c->in[1];
+    Node *v = op2(g, Sub, reduced(g, op2(g, Mul, x, x), n), op2(g, Mul, sum_of_mean(g, mean, x), mean));
     return op2(g, Max, v, node_like(g, v, 0));
 }
 
