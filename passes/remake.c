@@ -6,11 +6,13 @@
 // value that is needed on both ways would lie in memory from one to the other. Where it can be had from
 // buffers that lie there anyway -- the convolution's result, of which activation and normalisation are
 // made -- later users get a twin of their own, with a formula down to those buffers. Residual sums go
-// through several blocks so, up to a number of buffers; then one of them is kept.
+// through several blocks so, up to a number of buffers; then one of them is kept. On a CPU a few convolutions
+// are made again as well: short sums whose result is a considerable part of all that would lie in memory.
 #include "passes.h"
 #include "train.h"
 
 enum { LARGE = 1 << 14, SMALLER = 16, SOURCES = 8, FORMULA = 96 };     // elements; times; buffers and nodes of a twin
+enum { SHORT = 64, GROWTH = 2, PART = 24 };    // terms of a sum; times; of all results of convolutions
 
 typedef struct Remake {
     Graph *g;
@@ -18,12 +20,15 @@ typedef struct Remake {
     Node **order;
     bool *early, *late, *needed;      // by id: the loss is made of it; other parts of the step; those use it
     bool *saved, *again;              // its buffer lasts; late users get a twin
+    double results;                   // bytes of all results of convolutions on the way forward
     Node **relu, **twin;              // its Relu on the way forward; made when first asked for
     Node **copy;                      // within the twin being made, with that tag
     uint32_t *tag;
 } Remake;
 
 static bool is_known(const Remake *r, const Node *n) { return n->id < r->n && r->order[n->id] == n; }
+
+static double bytes(const Node *n) { return (double)numel(n->shape) * dtypes[n->type].bytes; }
 
 // ---- what is early, what late ----
 
@@ -51,6 +56,7 @@ static bool find_ways(Remake *r) {
     for (int i = 0; i < r->n; i++) {
         Node *n = r->order[i];
         if (n->op == OP_Relu && r->early[i]) r->relu[n->in[0]->id] = n;
+        if (n->op == OP_ConvBlk && r->early[i]) r->results += bytes(n);
         for (int k = 0; k < n->nin; k++) r->needed[n->in[k]->id] |= r->late[i] && r->early[n->in[k]->id];
     }
     return any;
@@ -94,7 +100,12 @@ static bool find_parts(const Remake *r, const Node *v, Parts *p) {
     return true;
 }
 
-static double bytes(const Node *n) { return (double)numel(n->shape) * dtypes[n->type].bytes; }
+// A convolution worth running twice: its image is needed later anyway.
+static bool is_cheap(const Remake *r, const Node *n) {
+    if (n->op != OP_ConvBlk || n->nin != 2 || r->g->gpu || !r->early[n->id] || !r->needed[n->in[0]->id]) return false;
+    const Shape *w = &n->in[1]->shape;
+    return numel(*w) <= SHORT * w->d[0] * w->d[w->n - 1] && bytes(n) >= GROWTH * bytes(n->in[0]) && PART * bytes(n) >= r->results;
+}
 
 // Sources that would have to be kept for this: no more bytes than the value itself has, and in
 // buffers on the way forward as well.
@@ -102,7 +113,7 @@ static bool pays(const Remake *r, const Node *v, const Parts *p) {
     double more = 0;
     for (int i = 0; i < p->nsource; i++) {
         const Node *s = p->source[i];
-        if (r->saved[s->id]) continue;
+        if (r->saved[s->id] || is_cheap(r, s)) continue;
         if (s->uses < 2) return false;
         more += bytes(s);
     }
@@ -118,6 +129,8 @@ static bool asks_sign_only(const Remake *r, const Node *v) {
     return only;
 }
 
+static void save(Remake *r, const Node *n) { *(is_cheap(r, n) ? &r->again[n->id] : &r->saved[n->id]) = true; }
+
 static void decide(Remake *r, Node *v) {
     Parts p;
     bool can = find_parts(r, v, &p) && pays(r, v, &p);
@@ -127,7 +140,7 @@ static void decide(Remake *r, Node *v) {
     }
     r->relu[v->id] = NULL;
     r->again[v->id] = can, r->saved[v->id] = !can;
-    for (int i = 0; can && i < p.nsource; i++) r->saved[p.source[i]->id] = true;
+    for (int i = 0; can && i < p.nsource; i++) save(r, p.source[i]);
 }
 
 static void decide_all(Remake *r) {
@@ -135,25 +148,35 @@ static void decide_all(Remake *r) {
         Node *n = r->order[i];
         if (!r->early[i] || !r->needed[i]) { r->relu[i] = NULL; continue; }
         if (passes_on(n) && !n->frozen && numel(n->shape) >= LARGE) decide(r, n);
-        else r->relu[i] = NULL, r->saved[i] = true;
+        else r->relu[i] = NULL, save(r, n);
     }
 }
 
 // ---- twins ----
 
-// Recursion as deep as FORMULA.
+static Node *for_late_users(Remake *r, Node *x);
+
+// The part of a twin that n is. Recursion as deep as FORMULA.
 static Node *clone(Remake *r, Node *n, int64_t size, uint32_t tag) {
     Node *in[MAXIN];
-    if (!is_inside(r, n, size)) return n;
+    if (!is_inside(r, n, size)) return for_late_users(r, n);
     if (r->tag[n->id] == tag) return r->copy[n->id];
     for (int k = 0; k < n->nin; k++) in[k] = clone(r, n->in[k], size, tag);
     r->tag[n->id] = tag;
     return r->copy[n->id] = graph_again(r->g, graph_op(r->g, n->op, n->attr, n->nin, in), tag);
 }
 
+// Of what the convolution's image has become for late users.
+static Node *run_again(Remake *r, Node *n, uint32_t tag) {
+    Node *in[] = {for_late_users(r, n->in[0]), n->in[1]};
+    return graph_again(r->g, graph_op(r->g, n->op, n->attr, 2, in), tag);
+}
+
+// Recursion over convolutions, each of a larger image than the next.
 static Node *for_late_users(Remake *r, Node *x) {
     if (!is_known(r, x) || !r->again[x->id]) return x;
-    if (!r->twin[x->id]) r->twin[x->id] = clone(r, x, numel(x->shape), (uint32_t)x->id + 1);
+    uint32_t tag = (uint32_t)x->id + 1;
+    if (!r->twin[x->id]) r->twin[x->id] = op_kind(x) == CONTRACT ? run_again(r, x, tag) : clone(r, x, numel(x->shape), tag);
     return r->twin[x->id];
 }
 
@@ -172,7 +195,6 @@ static Node *late_form(Graph *g, Node *n, void *env) {
 }
 
 void remake(Graph *g) {
-    if (g->nfn <= FN_TRAIN_STEP) return;
     graph_sort(g);
     int n = g->norder;
     Remake r = {.g = g, .n = n, .order = g->order};

@@ -11,6 +11,7 @@ static const struct { const char *name; void (*run)(Graph *g); } passes[] = {
     {"none", NULL},
     {"expand", expand_ops},
     {"fold", fold},
+    {"remake", remake},
 };
 
 typedef struct Case { Cx *cx; const char *name, *text; } Case;
