@@ -122,11 +122,7 @@ void import_qlinear_matmul(Import *im, const DocNode *n) {
 // ---- determinants ----
 
 void import_det(Import *im, const DocNode *n) {
-    Graph *g = im->g;
-    Node *x = op1(g, Eliminate, in(im, 0));
-    int r = x->shape.n;
+    Node *x = in(im, 0);
     (void)n;
-    Node *on = op2(g, Equal, iota_along(g, x->shape, r - 2), iota_along(g, x->shape, r - 1));
-    Node *diagonal = op3(g, Where, on, x, node_like(g, x, 1));
-    out(im, 0, squeezed(g, reduced(g, OP_ReduceProd, diagonal, AXES(r - 2, r - 1)), AXES(r - 2, r - 1)));
+    out(im, 0, op2(im->g, Det, x, op1(im->g, Eliminate, x)));
 }

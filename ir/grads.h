@@ -61,8 +61,13 @@ GRAD( ReduceProd,      reduce_prod  )
 GRAD( ReduceMax,       reduce_extreme )
 GRAD( ReduceMin,       reduce_extreme )
 GRAD( CumSum,          cum_sum      )
+GRAD( CumProd,         cum_prod     )
 GRAD( MaxPool,         max_pool     )
 GRAD( SumPool,         sum_pool     )
 GRAD( MatMul,          matmul       )
 GRAD( Conv,            conv         )
+GRAD( RoiAlign,        roi_align    )
+GRAD( MaxRoiPool,      max_roi_pool )
+GRAD( Eliminate,       none         )   // of its determinant alone, which is Det's
+GRAD( Det,             det          )
 #undef GRAD

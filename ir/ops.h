@@ -134,7 +134,10 @@ OP( Tiles,           1,  MOVE,     tiles,       _,            tiles       )   //
 OP( Mix,             2,  MIX,      mix,         _,            mix         )   // along attr.i[0], by a table
 
 // ---- regions and matrices (ir/ops/region.c) ----
-OP( RoiAlign,            3,  BODY,     roi_align,   _,            _           )   // x rois image-numbers; attr: sizes, how
-OP( MaxRoiPool,          2,  BODY,     max_roi_pool,   _,         _           )   // x rois; attr: sizes
-OP( Eliminate,           1,  BODY,     eliminate,   _,            _           )   // upper triangular, same determinant
+OP( RoiAlign,        3,  BODY,     roi_align,    _,           _           )   // x rois image-numbers; attr: sizes, how
+OP( RoiAlignDx,      4,  BODY,     same,         _,           _           )   // x rois image-numbers dy
+OP( MaxRoiPool,      2,  BODY,     max_roi_pool, _,           _           )   // x rois; attr: sizes
+OP( MaxRoiPoolDx,    3,  BODY,     same,         _,           _           )   // x rois dy
+OP( Eliminate,       1,  BODY,     eliminate,    _,           _           )   // upper triangular, same determinant
+OP( Det,             2,  REDUCE,   det,          _,           det         )   // x, its Eliminate
 #undef OP

@@ -17,7 +17,9 @@
     X(ScatterND)                                \
     X(Bits)           /* body_bits.c         */ \
     X(RoiAlign)       /* body_region.c       */ \
+    X(RoiAlignDx)                               \
     X(MaxRoiPool)                               \
+    X(MaxRoiPoolDx)                             \
     X(Eliminate)      /* body_eliminate.c    */
 
 #define X(name) BodyFn body_##name;

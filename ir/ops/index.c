@@ -139,10 +139,12 @@ void infer_scatter_elements(Graph *g, Node *n) {
         fail(g->cx, E_MALFORMED, "ScatterElements: axis %d of %s by %s from %s", axis, shape_str(g->cx, x),
              shape_str(g->cx, t), shape_str(g->cx, n->in[2]->shape));
     needs_fixed(g, n, axis);
-    bool alike = x.batch == t.batch && x.batch == n->in[2]->shape.batch && batch_outermost(x) && batch_outermost(t);
+    bool alike = (x.batch == t.batch || !x.batch) && t.batch == n->in[2]->shape.batch && batch_outermost(x) &&
+                 batch_outermost(t);
     if (g->max_batch > 1 && !alike)
         fail(g->cx, E_UNSUPPORTED, "ScatterElements: %s by %s, the batch differs", shape_str(g->cx, x),
              shape_str(g->cx, t));
+    if (t.batch && !x.batch) n->frozen &= g->max_batch == 1;       // how many updates there are, only a run knows
 }
 
 void infer_scatter_nd(Graph *g, Node *n) {

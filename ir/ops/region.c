@@ -1,4 +1,4 @@
-// Hand-written bodies over images and matrices: pooling of regions, elimination.
+// Pooling of regions of images; determinants.
 #include "../op.h"
 
 #define X n->in[0]
@@ -37,4 +37,19 @@ void infer_eliminate(Graph *g, Node *n) {
     if (g->max_batch > 1 && (!batch_outermost(x) || x.batch > x.n - 2))
         fail(g->cx, E_UNSUPPORTED, "Eliminate: the batch of %s is not outermost", shape_str(g->cx, x));
     n->shape = x;
+}
+
+// x, Eliminate(x): the product of the diagonal.
+void infer_det(Graph *g, Node *n) {
+    if (!same_shape(X->shape, n->in[1]->shape) || X->type != n->in[1]->type || X->shape.n < 2)
+        fail(g->cx, E_MALFORMED, "Det: of %s by %s", shape_str(g->cx, X->shape), shape_str(g->cx, n->in[1]->shape));
+    n->shape = X->shape;
+    n->shape.n -= 2;
+}
+
+Expr *emit_det(Kernel *k, Node *n, Expr **at) {
+    Expr *in[MAXDIM], *i = k_var(k, X->shape.d[n->shape.n], false);
+    memcpy(in, at, sizeof *in * (size_t)n->shape.n);
+    in[n->shape.n] = in[n->shape.n + 1] = i;
+    return k_reduce(k, K_PROD, i, pull(k, n->in[1], in));
 }
