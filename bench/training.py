@@ -8,7 +8,8 @@ seconds say the same where other work keeps the machine busy.
 
 Head: photographs on disk, a frozen backbone, a new last layer; PyTorch decodes with a DataLoader and
 runs the backbone without gradients. An epoch has its validation in it. The first one, and the mean of
-the later ones, for which tvc keeps the features.
+the later ones, for which tvc keeps the features. Each run has a cache of its own, so that no features of
+an earlier one are found; what comes before the first epoch (compiling, PyTorch's import) is in no figure.
 
     .venv/bin/python bench/training.py [--steps resnet18:8,...] [--heads resnet50,...] [--threads 1,2]
 
@@ -82,7 +83,7 @@ def photographs(folder):
 def tvc_epochs(args, model, photos, threads, folder):
     subprocess.run([args.tvc, "train", model, photos, "-o", f"{folder}/mine.onnx", "--run-dir", f"{folder}/run", "--epochs", str(EPOCHS),
                     "--batch", "32", "--threads", str(threads), "--workers", str(threads), "--preset", "imagenet", "--json"],
-                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, TVC_CACHE=f"{folder}/cache"))
     ends = [json.loads(line)["seconds"] for line in open(f"{folder}/run/metrics.jsonl")]
     return ends[0], (ends[-1] - ends[0]) / (EPOCHS - 1)
 
