@@ -116,11 +116,10 @@ def model(path, nodes, inits, shape, out):
 
 
 def with_gaps(folder):
-    """A gap behind the first layer of two; a second one behind the second of three; one nothing can avoid."""
+    """Bits read as a number, which have no gradient: behind the first layer of two; a second one behind the second of three; one nothing can avoid."""
     layer = lambda i, x, y: [helper.make_node("MatMul", [x, f"block{i}.weight"], [f"m{i}"], f"/fc{i}"),
                              helper.make_node("Relu", [f"m{i}"], [y], f"/relu{i}")]
-    gap = lambda name, x, y: [helper.make_node("BitCast", [x], [y + ".bits"], to=TensorProto.INT32),
-                              helper.make_node("BitCast", [y + ".bits"], [y], name, to=TensorProto.FLOAT)]
+    gap = lambda name, x, y: [helper.make_node("BitCast", [x], [y], name, to=TensorProto.FLOAT)]
     first = os.path.join(folder, "first.onnx")
     model(first, layer(1, "x", "a") + gap("/pick", "a", "b") + layer(2, "b", "c") + layer(3, "c", "y"),
           [tensor("block1.weight", 6, 8), tensor("block2.weight", 8, 5), tensor("block3.weight", 5, 3)], ["N", 6], ["N", 3])
