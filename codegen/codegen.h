@@ -25,6 +25,7 @@ typedef struct Out {
     int64_t units;                    // what lo..hi counts, at maximum batch
     bool per_batch;                   // the slowest part of a unit's number is the batch axis
     int64_t flat;                     // CUDA: the text says `size` for this number; 0: it does not
+    Product product;                  // CUDA: what the kernel is for a library (cuda_product.c); size 0: nothing
 } Out;
 
 typedef struct Text {
@@ -33,6 +34,7 @@ typedef struct Text {
     bool per_batch;
     const char *schedule;
     Grid grid;                        // CUDA (cuda.h): how it is started, instead of units
+    Product product;                  // CUDA: as in Out
 } Text;
 Text render(Cx *cx, Kernel *k, int lanes, int isa);
 

@@ -113,7 +113,7 @@ static void forget_names(Kernel *k) {
     for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
 }
 
-typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; Grid grid; } Printed;
+typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; Grid grid; Product product; } Printed;
 
 static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
     Out o = {0};
@@ -129,7 +129,7 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
         line(&o, "const Ctx *const ctx = &run;");
         if (schedules[i].fn(&o, &l, options)) break;
     }
-    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, l};
+    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, l, o.product};
 }
 
 // ---- several in one launch: blocks find their part, and its pointers, by their number ----
@@ -212,5 +212,5 @@ Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     const char *size = p.flat ? cx_fmt(cx, "    const long size = %lld;\n", (long long)p.flat) : "";
     const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", p.grid.threads,
                            p.parameters, size, p.body);
-    return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid};
+    return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid, .product = p.product};
 }

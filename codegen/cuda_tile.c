@@ -265,5 +265,6 @@ bool cuda_tile(Out *o, Grid *l, const CudaOptions *options) {
     prepare(o, &t, &t.a), prepare(o, &t, &t.b);
     pipeline(o, &t, options);
     epilogue(o, &t);
+    tile_product(o, &t, options);
     return true;
 }

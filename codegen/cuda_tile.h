@@ -1,5 +1,5 @@
 // cuda_tile.h -- a sum of products as a tiled matrix product, found by how its two factors move; private
-// to cuda_cast.c, which finds it, and cuda_tile.c, which prints it. For out[..] = f(sum of A * B)
+// to cuda_cast.c, which finds it, cuda_tile.c, which prints it, and cuda_product.c. For out[..] = f(sum of A * B)
 //
 //     M   axes that move A and not B             K   the summed variables
 //     N   axes that move B and not A             z   axes that move both, or neither
@@ -49,5 +49,8 @@ typedef struct Tile {
 } Tile;
 
 bool tile_cast(Out *o, Tile *t);      // false: the formula has another form
+
+// cuda_product.c: in o->product, where the whole kernel is what a library computes, too (runtime/program.h).
+void tile_product(Out *o, const Tile *t, const CudaOptions *options);
 
 #endif

@@ -206,6 +206,16 @@ static double flops_of(const Kernel *k) {
     return (op_kind(k->anchor) == CONTRACT ? 2 : 1) * per * (double)numel(k->out->shape);
 }
 
+static void add_grid(Link *k, Step *s, const Text *t) {
+    Program *p = k->p;
+    s->grid = p->ngrid;
+    Grid *g = VEC_PUSH(k->cx, p->grids, p->ngrid);
+    *g = t->grid;
+    if (!t->product.size[PRODUCT_M]) return;
+    *VEC_PUSH(k->cx, p->products, p->nproduct) = t->product;
+    g->product = p->nproduct;
+}
+
 // What runs the kernel: a symbol of the code, a hand-written body, or bytecode.
 static void set_kind(Link *k, Step *s, const Unit *u) {
     Program *p = k->p;
@@ -222,7 +232,7 @@ static void set_kind(Link *k, Step *s, const Unit *u) {
     } else {
         s->kind = STEP_CODE, s->entry = text_add(k, u->name);
         s->units = u->text.units, s->per_batch = u->text.per_batch;
-        if (p->target) s->grid = p->ngrid, *VEC_PUSH(k->cx, p->grids, p->ngrid) = u->text.grid;
+        if (p->target) add_grid(k, s, &u->text);
     }
 }
 

@@ -56,6 +56,7 @@ static Err check_sizes(const Program *p, Fault *f) {
         {"references", p->nref, p->descs},   {"parameters", p->nparam, p->params}, {"slots", p->nslot, p->slots},
         {"functions", p->nfunction, p->functions}, {"text", p->ntext, p->text},   {"code", p->code_bytes, p->code},
         {"grids", p->ngrid, p->grids},       {"binaries", p->npart, p->parts},
+        {"products", p->nproduct, p->products},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].n < 0 || (arrays[i].n && !arrays[i].at))
@@ -141,8 +142,49 @@ static Err check_grid(const Program *p, int i, Fault *f) {
     return ok ? E_OK : fault(f, E_MALFORMED, "grid %d makes no sense", i);
 }
 
+// Does every element of a product's operand lie in its buffer?
+static bool operand_lies(const Program *p, const Step *s, const Product *x, const Operand *o) {
+    if (o->ref < 0 || o->ref >= s->nref || o->at < 0) return false;
+    DType type = p->descs[s->ref + o->ref].type;
+    int64_t last = o->at, span;
+    for (int i = 0; i < PRODUCT_AXES; i++)
+        if (o->step[i] < 0 || __builtin_mul_overflow(o->step[i], x->size[i] - 1, &span) ||
+            __builtin_add_overflow(last, span, &last))
+            return false;
+    return (type == DT_F32 || type == DT_F16 || type == DT_BF16) &&
+           last < p->buffers[p->refs[s->ref + o->ref]].bytes / dtypes[type].bytes;
+}
+
+// Along one of its axes neighbours touch, and what runs along it does not overlap.
+static bool matrix_ok(const Program *p, const Step *s, const Product *x, const Operand *o, int row, int column) {
+    int fast = o->step[row] == 1 ? row : column, slow = fast == row ? column : row;
+    return operand_lies(p, s, x, o) && o->step[fast] == 1 && o->step[slow] >= x->size[fast] &&
+           o->step[slow] <= INT32_MAX;
+}
+
+static bool product_ok(const Program *p, const Step *s, const Product *x) {
+    static const int M = PRODUCT_M, N = PRODUCT_N, K = PRODUCT_K;
+    const TensorDesc *desc = p->descs + s->ref;
+    for (int i = 0; i < PRODUCT_AXES; i++)
+        if (x->size[i] < 1 || x->size[i] > INT32_MAX) return false;
+    bool ok = x->grows >= -1 && x->grows < PRODUCT_AXES && (x->grows < 0 || x->size[x->grows] % p->max_batch == 0) &&
+              matrix_ok(p, s, x, &x->a, M, K) && matrix_ok(p, s, x, &x->b, K, N) &&
+              matrix_ok(p, s, x, &x->d, M, N) && x->d.step[N] == 1 && x->d.ref < s->nwritten;
+    ok = ok && (x->c.ref == -1 || (matrix_ok(p, s, x, &x->c, M, N) && x->c.step[N] == 1)) &&
+         (x->bias.ref == -1 || (operand_lies(p, s, x, &x->bias) && x->bias.step[N] == 1));
+    return ok && desc[x->a.ref].type == desc[x->b.ref].type &&
+           (x->c.ref < 0 || desc[x->c.ref].type == desc[x->d.ref].type);
+}
+
+static bool grid_ok(const Program *p, const Step *s) {
+    if (s->grid < 0 || s->grid >= p->ngrid) return false;
+    int product = p->grids[s->grid].product;
+    if (product < 0 || product > p->nproduct) return false;
+    return !product || product_ok(p, s, &p->products[product - 1]);
+}
+
 static bool code_ok(const Program *p, const Step *s) {
-    return p->target ? s->grid >= 0 && s->grid < p->ngrid : p->code || p->code_path;
+    return p->target ? grid_ok(p, s) : p->code || p->code_path;
 }
 
 static Err check_step(const Program *p, int i, Fault *f) {

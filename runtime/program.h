@@ -93,10 +93,31 @@ typedef struct Grid {
     int32_t threads, shared;          // shared: bytes of shared memory, all of it static
     int32_t part;                     // the binary that holds the kernel
     int32_t registers, spilled;       // per thread; bytes stored for want of registers or on a stack: for reports
-    int32_t pad_;
+    int32_t product;                  // 1 + the number of the Product it computes; 0: it is none
 } Grid;
 
 int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch);    // program.c
+
+// A kernel of a GPU that is a plain product of matrices, so that a library may do it instead. With relu only if set,
+//     d[m, n] = relu(alpha * (sum over k of a[m, k] * b[k, n]) + c[m, n] + bias[n])
+// for each of `count` such products side by side. Element types are those of the operands' descs: a's and b's
+// are one, c's and d's are one.
+typedef enum ProductAxis { PRODUCT_M, PRODUCT_N, PRODUCT_K, PRODUCT_COUNT, PRODUCT_AXES } ProductAxis;
+
+typedef struct Operand {
+    int32_t ref, pad_;                // which of the step's refs; -1: there is none (c, bias)
+    int64_t at;                       // element with which it begins
+    int64_t step[PRODUCT_AXES];       // elements from one to the next along an axis; 0: it does not move
+} Operand;
+
+typedef struct Product {
+    int64_t size[PRODUCT_AXES];       // at maximum batch
+    Operand a, b, c, d, bias;         // of the two axes of a and of b one has a step of 1; n of c, d and bias has
+    int32_t grows;                    // the axis whose size grows with the batch, or -1
+    int32_t relu, tf32;               // tf32: of f32 factors only 11 bits count
+    int32_t pad_;
+    double alpha;
+} Product;
 
 typedef struct Part { int64_t offset, bytes; } Part;      // of the code: one binary for a GPU
 
@@ -128,7 +149,7 @@ typedef struct Function {             // steps[from .. to)
 typedef struct Program {
     int64_t arena_bytes, keep_bytes;  // of a session at maximum batch; of all functions the most
     int64_t max_batch;                // 1: fixed
-    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction, ngrid, npart;
+    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction, ngrid, nproduct, npart;
     int64_t ntext;
     Step *steps;
     Buffer *buffers;
@@ -138,6 +159,7 @@ typedef struct Program {
     Slot *slots;
     Function *functions;              // functions[0] is `init`
     Grid *grids;
+    Product *products;
     Part *parts;
     char *text;                       // NUL-terminated strings; text[0] is ""
     int32_t target;                   // text: "" for the CPU, "cuda:sm_90" or (PTX) "cuda:compute_90" for a GPU

@@ -23,6 +23,22 @@ static void grid_json(json_t *o, const Program *p, const Grid *g) {
     json_put(o, "spilled_bytes", json_integer(g->spilled));
 }
 
+// The product of matrices that a library could compute instead, at maximum batch.
+static json_t *product_json(Cx *cx, const Program *p, const Step *s) {
+    const Product *x = &p->products[p->grids[s->grid].product - 1];
+    json_t *o = json_object();
+    json_put(o, "m", json_integer(x->size[PRODUCT_M]));
+    json_put(o, "n", json_integer(x->size[PRODUCT_N]));
+    json_put(o, "k", json_integer(x->size[PRODUCT_K]));
+    json_put(o, "count", json_integer(x->size[PRODUCT_COUNT]));
+    json_put(o, "factors", text_json(cx, x->tf32 ? "tf32" : dtypes[p->descs[s->ref + x->a.ref].type].name));
+    json_put(o, "result", text_json(cx, dtypes[p->descs[s->ref + x->d.ref].type].name));
+    json_put(o, "bias", json_boolean(x->bias.ref >= 0));
+    json_put(o, "residual", json_boolean(x->c.ref >= 0));
+    json_put(o, "relu", json_boolean(x->relu));
+    return o;
+}
+
 static json_t *steps_json(Cx *cx, const Program *p, const Function *f) {
     json_t *list = json_array();
     for (int i = f->from; i < f->to; i++) {
@@ -35,7 +51,9 @@ static json_t *steps_json(Cx *cx, const Program *p, const Function *f) {
         json_put(o, "schedule", text_json(cx, schedule ? schedule + 1 : label));
         json_put(o, "flops", json_real(s->flops));
         json_put(o, "bytes", json_real(s->bytes));
-        if (p->target && s->kind == STEP_CODE) grid_json(o, p, &p->grids[s->grid]);
+        bool gpu = p->target && s->kind == STEP_CODE;
+        if (gpu) grid_json(o, p, &p->grids[s->grid]);
+        if (gpu && p->grids[s->grid].product) json_put(o, "product", product_json(cx, p, s));
         json_put(o, "writes", writes);
         json_put(o, "reads", reads);
         json_array_append_new(list, o);
