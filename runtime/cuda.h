@@ -1,4 +1,5 @@
-// cuda.h -- a session's share of an NVIDIA GPU; private to the files dev_cuda.c, cuda_launch.c, cuda_record.c.
+// cuda.h -- a session's share of an NVIDIA GPU; private to the files dev_cuda.c, cuda_launch.c, cuda_product.c,
+// cuda_record.c.
 //
 // Two streams: all work goes through `compute` in the order given; inputs for the next call go up through
 // `ahead` while it runs. Host memory that the GPU reads or writes is pinned, in one block:
@@ -6,7 +7,7 @@
 // Flags are written by kernels over the bus, which happens only when something is wrong.
 #ifndef TVC_CUDA_H
 #define TVC_CUDA_H
-#include "cuda_driver.h"
+#include "cublaslt.h"
 #include "device.h"
 #include <stdbool.h>
 
@@ -35,6 +36,32 @@ typedef struct CudaRecording {        // a function at a batch size
     uint64_t used;                    // when, in calls
 } CudaRecording;
 
+typedef struct CudaChoice {           // how a product is computed at a batch size
+    int64_t batch;                    // 0: a free place
+    bool refused;                     // the library would not: the kernel does it
+    LtAlgorithm how;
+} CudaChoice;
+
+typedef struct CudaProduct {          // of a Product; as the library sees it, which counts by columns, with b first
+    LtProduct product;                // NULL: not for the library
+    LtLayout b, a, c, d;              // c is d where nothing is added
+    int64_t batch;                    // for which the layouts are set
+    CudaChoice choice[CUDA_RECORDINGS];
+    int next;                         // which choice makes room
+} CudaProduct;
+
+typedef struct CudaLibrary {
+    Cublas wish;
+    const Cublaslt *api;              // NULL: all products are our own kernels'
+    bool off;                         // so they are since something failed
+    LtHandle handle;
+    LtWish limits;
+    CuPointer workspace;
+    int64_t workspace_bytes;
+    CudaProduct *product;             // per product of the program
+    bool recorded;                    // it is in what is being recorded
+} CudaLibrary;
+
 struct Cuda {
     Device device;
     const CudaDriver *api;
@@ -50,6 +77,7 @@ struct Cuda {
     void **operand;                   // pointers of all bodies
     void **argument;                  // of the launch under way
     CudaAhead *input;                 // per slot
+    CudaLibrary library;
 
     CuPointer own;                    // device memory: seed and step, then inputs that wait
     char *pinned;
@@ -79,6 +107,12 @@ Err cuda_load(Device *d, const Program *p, Fault *f);
 Err cuda_launch(Device *d, const Launch *l);
 Err cuda_timed(Device *d, const Launch *l, double *seconds);
 void cuda_unload(Cuda *c);
+
+// cuda_product.c
+void cuda_products_load(Cuda *c);                             // opens the library if it is wished for and of use
+bool cuda_product(Cuda *c, const Launch *l);                  // true: the library has done this launch
+bool cuda_products_drop(Cuda *c);                             // it spoilt a recording? Then goes on without it
+void cuda_products_unload(Cuda *c);
 
 // cuda_record.c
 bool cuda_begin(Device *d, int function, const KernelCtx *ctx);

@@ -62,7 +62,7 @@ Err cuda_launch(Device *d, const Launch *l) {
     const Step *s = &c->program->steps[l->step];
     if (!c->running) cuda_ready(c, &l->ctx);
     if (s->kind == STEP_BODY) launch_body(c, s, l);
-    else launch_kernel(c, s, l);
+    else if (!cuda_product(c, l)) launch_kernel(c, s, l);
     return c->failed ? E_DEVICE : E_OK;
 }
 
@@ -192,7 +192,9 @@ Err cuda_load(Device *d, const Program *p, Fault *f) {
     Err e = load_parts(c, f);
     for (int i = 0; i < p->nstep && !e; i++) e = find_kernel(c, i, f);
     if (!e) e = pin(c, f);
-    return e ? e : place_inputs(c, f);
+    if (!e) e = place_inputs(c, f);
+    if (!e) cuda_products_load(c);
+    return e;
 }
 
 void cuda_unload(Cuda *c) {

@@ -41,6 +41,7 @@ bool cuda_begin(Device *d, int function, const KernelCtx *ctx) {
     r->used = c->calls;
     if (r->exec) return start(c, r), true;
     c->capturing = c->records = !c->api->StreamBeginCapture(c->compute, THREAD_LOCAL);
+    c->library.recorded = false;
     c->function = function;
     return false;
 }
@@ -57,7 +58,8 @@ bool cuda_end(Device *d) {
     if (whole && a->GraphInstantiate(&exec, graph, 0)) exec = NULL;
     if (graph) a->GraphDestroy(graph);
     if (!exec) {
-        c->records = c->failed = false, c->device.trouble[0] = 0;
+        c->failed = false, c->device.trouble[0] = 0;
+        c->records = cuda_products_drop(c);
         return true;
     }
     CudaRecording *r = find(c, c->function, c->ctx.batch);

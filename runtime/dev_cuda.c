@@ -157,6 +157,7 @@ static void close_device(Device *d) {
     for (int i = 0; i < 2; i++)
         if (streams[i]) a->StreamSynchronize(streams[i]);
     cuda_forget(c);
+    cuda_products_unload(c);
     cuda_unload(c);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i]) a->EventDestroy(events[i]);
@@ -190,7 +191,7 @@ static Err open_gpu(Cuda *c, int ordinal, Fault *f) {
     return bad ? bad : open_context(c, f);
 }
 
-Device *dev_cuda(int ordinal, Fault *f) {
+Device *dev_cuda(int ordinal, Cublas cublas, Fault *f) {
     const CudaDriver *a = cuda_driver(f);
     Cuda *c = a ? calloc(1, sizeof *c) : NULL;
     if (!a) return NULL;
@@ -198,7 +199,7 @@ Device *dev_cuda(int ordinal, Fault *f) {
         fault(f, E_LIMIT, "no memory");
         return NULL;
     }
-    c->api = a, c->records = true;
+    c->api = a, c->records = true, c->library.wish = cublas;
     c->device = (Device){
         .name = c->info.name, .alloc = alloc_memory, .free = free_memory, .copy = copy, .load = cuda_load,
         .launch = cuda_launch, .sync = sync, .close = close_device, .ahead = ahead, .begin = cuda_begin,

@@ -23,6 +23,8 @@ struct Device {
     bool host;                        // its memory is the host's: data is used where it lies
     int culprit;                      // after E_MALFORMED: the step whose data was out of range
     char trouble[256];                // after E_DEVICE, or an alloc() without memory: why, in words; or ""
+    char note[256];                   // what the user may want to know of how it works; or ""
+    int in_library;                   // steps left to a library of products
     void *(*alloc)(Device *d, int64_t bytes);        // zeroed, TVC_ALIGNed, as many readable behind; NULL: none left
     void (*free)(Device *d, void *mem, int64_t bytes);
     Err (*copy)(Device *d, Copy way, void *to, const void *from, int64_t bytes);   // the host's side is free again after it
@@ -42,6 +44,6 @@ struct Device {
 
 Device *dev_cpu(int threads, Fault *f);              // NULL, *f says why
 Device *dev_null(int threads, Fault *f);             // does everything but arithmetic, in memory of its own
-Device *dev_cuda(int ordinal, Fault *f);             // an NVIDIA GPU
+Device *dev_cuda(int ordinal, Cublas cublas, Fault *f);              // an NVIDIA GPU
 
 #endif

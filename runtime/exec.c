@@ -99,7 +99,7 @@ static Device *open_device(const Program *p, const SessionOptions *o, Fault *f) 
     const char *name = o->device && strcmp(o->device, "auto") ? o->device : p->target ? "cuda" : "cpu";
     if (!strcmp(name, "cpu")) return dev_cpu(o->threads, f);
     if (!strcmp(name, "null")) return dev_null(o->threads, f);
-    if (cuda_ordinal(name) >= 0) return dev_cuda(cuda_ordinal(name), f);
+    if (cuda_ordinal(name) >= 0) return dev_cuda(cuda_ordinal(name), o->cublas, f);
     fault(f, E_USAGE, "there is no device '%s': cpu, cuda, cuda:1 ...", name);
     return NULL;
 }
@@ -331,5 +331,9 @@ Err session_call(Session *s, int function, Fault *f) {
     Err e = session_start(s, function, f);
     return e ? e : session_wait(s, f);
 }
+
+const char *session_note(const Session *s) { return s->device->note; }
+
+int session_in_library(const Session *s) { return s->device->in_library; }
 
 const double *session_seconds(const Session *s) { return s->seconds; }

@@ -15,6 +15,7 @@ typedef struct SessionOptions {       // all zero: the defaults
     int threads;                      // 0: one per processor this process may use
     bool profile;                     // measure every step
     uint64_t seed;                    // for random operators
+    Cublas cublas;                    // of a GPU
 } SessionOptions;
 
 // Checks the program, loads its code, fills its memory (PARAM and STATE from program.weights,
@@ -48,6 +49,9 @@ Err session_call(Session *s, int function, Fault *f);
 // of training programs) may be written already for the next call.
 Err session_start(Session *s, int function, Fault *f);
 Err session_wait(Session *s, Fault *f);                   // E_OK also where nothing was started
+
+const char *session_note(const Session *s);               // what the user may want to know: that a GPU has no cuBLASLt; or ""
+int session_in_library(const Session *s);                 // steps that are left to cuBLASLt
 
 const double *session_seconds(const Session *s);          // per step, the least of its runs; NULL: not profiled
 

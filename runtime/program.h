@@ -119,6 +119,9 @@ typedef struct Product {
     double alpha;
 } Product;
 
+// Which of its products a GPU's session leaves to NVIDIA's library: those it should be better at; none; all it takes.
+typedef enum Cublas { CUBLAS_AUTO, CUBLAS_NEVER, CUBLAS_ALWAYS } Cublas;
+
 typedef struct Part { int64_t offset, bytes; } Part;      // of the code: one binary for a GPU
 
 typedef enum SlotRole {

@@ -3,35 +3,14 @@
 // or by one stream early and by the other late: whatever is missing between them shows. What is checked:
 // batches, recordings and their replay, hand-written bodies, seeds and steps, data out of range, updates,
 // inputs written ahead, long copies, profiles, threads, and every call of the driver failing in turn.
-#include "codegen/compile.h"
-#include "ir/op.h"
+#include "cuda_pair.h"
 #include "passes/train.h"
 #include "runtime/cuda_driver.h"
-#include "runtime/exec.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <unistd.h>
-#undef fail                            // ours gives up on the request
 
-enum { MAX = 20, WIDE = 24 };
-
-static char cache[] = "/tmp/tvc-test-XXXXXX";
-static const char *const orders[] = {"late", "early", "ahead"};
+enum { WIDE = 24 };
 
 // ---- graphs ----
-
-static float wave(int64_t i) { return (float)((double)((i * 7919 + 13) % 2003) / 1001.0 - 1.0); }
-
-static Node *param(Graph *g, const char *name, Shape s) {
-    float *p = NEW(g->cx, float, numel(s));
-    for (int64_t i = 0; i < numel(s); i++) p[i] = wave(i + name[0]);
-    return graph_param(g, name, DT_F32, s, p);
-}
-
-static Node *rows(Graph *g, const char *name, DType t, int64_t n) {
-    return graph_input(g, name, t, (Shape){.n = 2, .batch = 1, .d = {g->max_batch, n}});
-}
 
 // Products, a hand-written body between kernels, a table looked up by data, noise.
 static void mixed(Graph *g) {
@@ -64,57 +43,6 @@ static void learning(Graph *g) {
     train_graph(g, &o);
 }
 
-typedef void BuildFn(Graph *g);
-
-static const Program *program(Cx *cx, BuildFn *build, const char *target) {
-    Graph *g = graph_new(cx, MAX);
-    build(g);
-    return graph_compile(g, &(CompileOptions){.isa = -1, .target = target})->program;
-}
-
-// ---- two sessions side by side ----
-
-typedef struct Pair { Cx *cx; Session *s[2]; const Program *p[2]; } Pair;      // the CPU's and the GPU's
-
-static Session *open_session(Cx *cx, const Program *p, SessionOptions o) {
-    Fault f;
-    Session *s = session_new(p, &o, &f);
-    if (!s) fail(cx, f.code, "%s", f.text);
-    return s;
-}
-
-static Pair pair(Cx *cx, BuildFn *build, bool profile) {
-    static const char *const target[] = {NULL, "cuda:sm_90"}, *const device[] = {"cpu", "cuda"};
-    Pair r = {.cx = cx};
-    for (int i = 0; i < 2; i++) {
-        r.p[i] = program(cx, build, target[i]);
-        r.s[i] = open_session(cx, r.p[i], (SessionOptions){.device = device[i], .threads = 1, .seed = 5, .profile = profile});
-    }
-    return r;
-}
-
-static void close_pair(Pair *r) { session_free(r->s[0]), session_free(r->s[1]); }
-
-static void write_both(Pair *r, const char *name, const void *data) {
-    for (int i = 0; i < 2; i++) session_write(r->s[i], session_slot(r->s[i], name), data);
-}
-
-static void call(Cx *cx, Session *s, int fn) {
-    Fault f;
-    if (session_call(s, fn, &f)) fail(cx, f.code, "%s", f.text);
-}
-
-static void compare(Pair *r, const char *name) {
-    int slot[2] = {session_slot(r->s[0], name), session_slot(r->s[1], name)};
-    TensorDesc d = session_desc(r->s[0], slot[0]);
-    const char *want = session_view(r->s[0], slot[0]), *got = session_view(r->s[1], slot[1]);
-    if (!want || !got || session_data(r->s[1], slot[1])) fail(r->cx, E_CHECK, "%s cannot be seen", name);
-    for (int64_t i = 0; i < desc_elements(&d); i++) {
-        double a = dtype_get_f(d.type, got + i * dtypes[d.type].bytes), b = dtype_get_f(d.type, want + i * dtypes[d.type].bytes);
-        if (!(fabs(a - b) <= 1e-5 * fmax(1, fabs(b)))) fail(r->cx, E_CHECK, "%s[%lld] is %.9g, not %.9g", name, (long long)i, a, b);
-    }
-}
-
 static void feed(Pair *r, int64_t batch, int round) {
     float x[MAX * 40];
     int64_t at[MAX * 3];
@@ -131,24 +59,9 @@ static void run_and_compare(Pair *r) {
     for (int i = 0; i < 5; i++) compare(r, names[i]);
 }
 
-// ---- the driver in three moods ----
-
-static void in_order(void (*fn)(void *), int order) {
-    setenv("STANDIN_ORDER", orders[order], 1);
-    Cx *cx = cx_new();
-    bool ok = cx_guard(cx, fn, cx);
-    if (!ok) print_error("%s: %s\n", orders[order], cx->error);
-    cx_free(cx);
-    assert_true(ok);
-}
-
-static void in_all_orders(void (*fn)(void *)) {
-    for (int i = 0; i < 3; i++) in_order(fn, i);
-}
-
 // Eager, recorded, replayed, pushed out of the table and recorded again, with other data, batches and steps each time.
 static void check_batches(void *arg) {
-    Pair r = pair(arg, mixed, false);
+    Pair r = pair(arg, mixed, (Wishes){0});
     for (int round = 0; round < 3; round++)
         for (int64_t batch = MAX; batch > 0; batch -= round == 2 ? 7 : 1) {
             feed(&r, batch, round);
@@ -165,7 +78,7 @@ static void batches(void **state) { (void)state, in_all_orders(check_batches); }
 
 static void check_range(void *arg) {
     Cx *cx = arg;
-    Pair r = pair(cx, mixed, false);
+    Pair r = pair(cx, mixed, (Wishes){0});
     Fault f;
     for (int round = 0; round < 4; round++) {
         int64_t at[MAX * 3] = {0};
@@ -186,7 +99,7 @@ static void data_out_of_range(void **state) { (void)state, in_all_orders(check_r
 
 static void check_long(void *arg) {
     Cx *cx = arg;
-    Pair r = pair(cx, big, false);
+    Pair r = pair(cx, big, (Wishes){0});
     float *x = NEW(cx, float, 3 << 20);
     for (int i = 0; i < 3 << 20; i++) x[i] = wave(i);
     write_both(&r, "x", x);
@@ -201,7 +114,7 @@ static void long_copies(void **state) { (void)state, in_all_orders(check_long); 
 // Steps whose inputs are written while the one before runs.
 static void check_ahead(void *arg) {
     Cx *cx = arg;
-    Pair r = pair(cx, learning, false);
+    Pair r = pair(cx, learning, (Wishes){0});
     Fault f;
     static const struct { const char *name; double v; } rates[] = {{"lr.0", 0.01}, {"momentum.0", 0.9}, {"weight_decay.0", 0}};
     for (int step = 0; step <= 8; step++) {
@@ -228,7 +141,7 @@ static void check_ahead(void *arg) {
 static void inputs_ahead(void **state) { (void)state, in_all_orders(check_ahead); }
 
 static void check_profile(void *arg) {
-    Pair r = pair(arg, mixed, true);
+    Pair r = pair(arg, mixed, (Wishes){.profile = true});
     for (int round = 0; round < 3; round++) feed(&r, MAX - round, round), run_and_compare(&r);
     const Function *fn = &r.p[1]->functions[1];
     for (int i = fn->from; i < fn->to; i++)
@@ -274,7 +187,7 @@ static bool must_notice(const char *symbol) {
 
 static void check_failures(void *arg) {
     Cx *cx = arg;
-    const Program *p = program(cx, mixed, "cuda:sm_90");
+    const Program *p = program(cx, mixed, "cuda:sm_90", PRECISION_FP32);
     static const char *const symbols[] = {
 #define X(ours, symbol, parameters) symbol,
         CUDA_FUNCTIONS(X)
@@ -305,18 +218,18 @@ static void said(Cx *cx, const Program *p, const char *name, const char *value, 
 
 static void check_words(void *arg) {
     Cx *cx = arg;
-    const Program *p = program(cx, mixed, "cuda:sm_90");
+    const Program *p = program(cx, mixed, "cuda:sm_90", PRECISION_FP32);
     said(cx, p, "STANDIN_ARCH", "80", E_DEVICE, "--target cuda:sm_80");
     said(cx, p, "STANDIN_DEVICES", "0", E_DEVICE, "no NVIDIA GPU");
     said(cx, p, "STANDIN_MEMORY", "6000", E_LIMIT, "MB free");
     said(cx, p, "STANDIN_MEMORY", "600", E_LIMIT, "out of memory");
-    said(cx, program(cx, mixed, NULL), "STANDIN_MEMORY", "1000000", E_DEVICE, "for the CPU");
+    said(cx, program(cx, mixed, NULL, PRECISION_FP32), "STANDIN_MEMORY", "1000000", E_DEVICE, "for the CPU");
     Fault f;
     assert_null(session_new(p, &(SessionOptions){.device = "cpu"}, &f));
     assert_non_null(strstr(f.text, "cuda:sm_90"));
     assert_null(session_new(p, &(SessionOptions){.device = "cuda:1"}, &f));
     assert_non_null(strstr(f.text, "no GPU 1"));
-    if (live_once(program(cx, mixed, "cuda:compute_80"), &f)) fail(cx, E_CHECK, "PTX: %s", f.text);
+    if (live_once(program(cx, mixed, "cuda:compute_80", PRECISION_FP32), &f)) fail(cx, E_CHECK, "PTX: %s", f.text);
 }
 
 static void words(void **state) { (void)state, in_order(check_words, 0); }
@@ -331,7 +244,7 @@ static void *live(void *p) {
 }
 
 static void check_threads(void *arg) {
-    const Program *p = program(arg, mixed, "cuda:sm_90");
+    const Program *p = program(arg, mixed, "cuda:sm_90", PRECISION_FP32);
     pthread_t thread[3];
     void *result;
     for (int i = 0; i < 3; i++) pthread_create(&thread[i], NULL, live, (void *)(uintptr_t)p);
@@ -344,23 +257,6 @@ static void check_threads(void *arg) {
 static void threads(void **state) { (void)state, in_order(check_threads, 2); }
 
 // ---- set-up ----
-
-static int use_standins(void **state) {
-    (void)state;
-    char self[400] = "", path[480];
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !mkdtemp(cache)) return -1;
-    *strrchr(self, '/') = 0;
-    snprintf(path, sizeof path, "%s/libstandin_driver.so", self), setenv("TVC_CUDA", path, 1);
-    snprintf(path, sizeof path, "%s/libstandin_nvrtc.so", self), setenv("TVC_NVRTC", path, 1);
-    return setenv("TVC_CACHE", cache, 1);
-}
-
-static int clean(void **state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", cache);
-    return system(command);
-}
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -122,6 +122,7 @@ static void print_result(const Bench *b) {
     json_put(o, "images_per_second", json_real(rate));
     json_put(o, "batch", json_integer(images(b)));
     json_put(o, "iterations", json_integer(b->n));
+    json_put(o, "cublas_kernels", json_integer(b->e->session ? session_in_library(b->e->session) : 0));
     if (arg_given(b->a, OPT_PROFILE)) json_put(o, "profile", profile_json(b));
     json_print(o);
 }

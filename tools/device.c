@@ -22,6 +22,14 @@ static Precision asked_precision(const Args *a) {
     fail(a->cx, E_USAGE, "--precision %s: one of fp32, tf32, bf16, fp16", cx_show(a->cx, asked));
 }
 
+static Cublas asked_cublas(const Args *a) {
+    static const char *const name[] = {[CUBLAS_AUTO] = "auto", [CUBLAS_NEVER] = "never", [CUBLAS_ALWAYS] = "always"};
+    const char *asked = arg_text(a, OPT_CUBLAS, "auto");
+    for (int i = CUBLAS_AUTO; i <= CUBLAS_ALWAYS; i++)
+        if (strcmp(asked, name[i]) == 0) return (Cublas)i;
+    fail(a->cx, E_USAGE, "--cublas %s: one of auto, never, always", cx_show(a->cx, asked));
+}
+
 static CompileOptions target_options(Cx *cx, const char *target) {
     static const char *const name[] = {[ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
     CompileOptions o = {.isa = -1, .target = is_gpu(target) ? target : NULL};
@@ -86,7 +94,8 @@ EngineOptions asked_engine(const Args *a, int which) {
     EngineOptions o = {
         .eval = device && strcmp(device, "eval") == 0,
         .compile = {.isa = -1},
-        .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE)},
+        .session = {.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096), .profile = arg_given(a, OPT_PROFILE),
+                    .cublas = asked_cublas(a)},
     };
     if (!o.eval) choose(a, device, arg_text(a, OPT_TARGET, NULL), &o);
     o.compile.precision = asked_precision(a);

@@ -1,7 +1,7 @@
 // devices.c -- tvc devices: what this machine has to compile for and to run on, and what it lacks.
 #include "../codegen/link.h"
 #include "../codegen/target_cuda.h"
-#include "../runtime/cuda_driver.h"
+#include "../runtime/cublaslt.h"
 #include "../runtime/isa.h"
 #include "../runtime/pool.h"
 #include "commands.h"
@@ -55,7 +55,7 @@ static void print_cpu(Cx *cx) {
 typedef struct Gpus {
     const CudaDriver *driver;         // NULL: *why says so
     int n, version;
-    const char *why, *nvrtc, *nvrtc_why, *module;
+    const char *why, *nvrtc, *nvrtc_why, *cublaslt, *cublaslt_why, *module;
 } Gpus;
 
 static Gpus gpus_find(Cx *cx) {
@@ -67,6 +67,8 @@ static Gpus gpus_find(Cx *cx) {
     if (g.driver && !g.n) g.why = "the driver sees no GPU";
     if (nvrtc_version(&major, &minor, &f)) g.nvrtc_why = cx_fmt(cx, "%s", f.text);
     else g.nvrtc = version_text(cx, major, minor);
+    if (cublaslt_version(&major, &minor, &f)) g.cublaslt_why = cx_fmt(cx, "%s", f.text);
+    else g.cublaslt = version_text(cx, major, minor);
     return g;
 }
 
@@ -91,6 +93,7 @@ static void print_gpus(Cx *cx, const Gpus *g) {
     if (g->driver)
         printf("driver    for CUDA %d.%d%s%s\n", g->version / 1000, g->version % 1000 / 10, g->module ? ", " : "", g->module ? g->module : "");
     printf("nvrtc     %s%s\n", g->nvrtc ? "" : "none: ", g->nvrtc ? g->nvrtc : g->nvrtc_why);
+    printf("cublaslt  %s%s\n", g->cublaslt ? "" : "none: ", g->cublaslt ? g->cublaslt : g->cublaslt_why);
 }
 
 static json_t *gpus_json(Cx *cx, const Gpus *g) {
@@ -125,6 +128,8 @@ static void print_all_json(Cx *cx, const Gpus *g) {
     json_put(o, "driver", text_json(cx, g->module));
     json_put(o, "nvrtc", text_json(cx, g->nvrtc));
     json_put(o, "nvrtc_why_none", text_json(cx, g->nvrtc_why));
+    json_put(o, "cublaslt", text_json(cx, g->cublaslt));
+    json_put(o, "cublaslt_why_none", text_json(cx, g->cublaslt_why));
     json_print(o);
 }
 

@@ -15,6 +15,7 @@ static Engine *engine_of_program(Cx *cx, const Program *p, const char *file, con
     e->session = session_new(p, &o->session, &f);
     cx->doing = file;
     if (!e->session) fail(cx, f.code, "%s", f.text);
+    if (*session_note(e->session)) cx_note(cx, "%s", session_note(e->session));
     cx->doing = NULL;
     cx_defer(cx, free_session, e->session);
     e->slot = NEW(cx, int, p->nslot);

@@ -38,7 +38,9 @@ COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into t
         "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
         "take packages only from where you would take a program. With --train it holds init, features, forward and "
         "train_step, for an application that trains with the runtime library (examples/trainer); JSON keys: functions (name, "
-        "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients).",
+        "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients). "
+        "For a GPU the plan's kernels that are plain products of matrices have a product (m, n, k, count, factors, result, "
+        "bias, residual, relu): cuBLASLt may compute them instead (--cublas).",
         "tvc compile resnet50.onnx\n"
         "tvc compile resnet50.onnx --train --replace-head 10 --batch 16 -o learner.tvc\n"
         "tvc compile resnet50.onnx --replace-head 10 -o mine.tvc\n"
@@ -64,9 +66,11 @@ COMMAND(compare, "compare", "MODEL [MODEL]", "the same input through two models 
         "tvc compare a.onnx --device cpu --device eval\n")
 COMMAND(bench, "bench", "MODEL|PACKAGE", "time a model",
         "With --serve it waits for lines on stdin: for each `run` one inference is made and its milliseconds are "
-        "printed; `quit` ends it.",
+        "printed; `quit` ends it. JSON: median_ms, min_ms, p90_ms, p99_ms, images_per_second, batch, iterations, "
+        "cublas_kernels (how many are left to cuBLASLt), profile.",
         "tvc bench resnet50.onnx --threads 2\n"
-        "tvc bench resnet50.onnx --batch 8 --profile\n")
+        "tvc bench resnet50.onnx --batch 8 --profile\n"
+        "tvc bench resnet50.onnx --device cuda --batch 256 --precision bf16 --cublas always\n")
 COMMAND(train, "train", "MODEL PHOTOS", "teach a model new classes, from photos in folders",
         "The head is replaced by one of as many classes as PHOTOS has, unless they are the model's own. PHOTOS is as for "
         "`tvc data check`. What is not said is chosen by the recipe and printed. --recipe head (the default) trains the new "
@@ -238,6 +242,9 @@ OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUN
        "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
 OPTION(PRECISION, "precision", 0, "fp32|tf32|bf16|fp16", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict,
        "what a GPU multiplies with (default fp32); sums, parameters, statistics and losses are float32 in any case")
+OPTION(CUBLAS, "cublas", 0, "auto|never|always", RUNNING, C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
+       "which matrix products a GPU leaves to cuBLASLt: those it should be better at by their size (default), none, or all "
+       "it takes; our own kernels do the rest, and everything where it is missing (TVC_CUBLASLT names it)")
 OPTION(BATCH, "batch", 'b', "N|1..N", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict | C_check,
        "N pictures at once, or up to N where the model's batch is free")
 OPTION(SHAPE, "shape", 0, "NAME=1x3x320x320", RUNNING, C_inspect | C_edit | C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict | C_check,

@@ -189,6 +189,7 @@ static void open_session(Learner *l) {
     Fault f;
     l->session = session_new(l->program, &l->o.session, &f);
     if (!l->session) fail(l->cx, f.code, "%s", f.text);
+    if (*session_note(l->session)) cx_note(l->cx, "%s", session_note(l->session));
     model_rest(l->model);
     cx_defer(l->cx, close_learner, l);
 }

@@ -37,7 +37,7 @@ typedef struct Stream Stream;
 typedef struct Event { Stream *s; uint64_t seq; double when; } Event;
 typedef struct Module { void *lib; } Module;
 typedef struct Function { struct Function *next; Module *m; Runs *run; int buffers, threads; } Function;
-typedef enum Kind { COPY, SET, KERNEL, HOST, RECORD, WAIT, GRAPH } Kind;
+typedef enum Kind { COPY, SET, KERNEL, HOST, WORK, RECORD, WAIT, GRAPH } Kind;
 typedef struct Exec Exec;
 typedef struct Op {
     Kind kind;
@@ -49,6 +49,7 @@ typedef struct Op {
     void *arg[ARG_MAX_];
     RunCtx ctx;
     void (*host)(void *);
+    Works *work;                      // WORK: on what arg holds
     Event *event;
     Stream *on;                       // WAIT: until this stream has done seq operations
     uint64_t seq;
@@ -287,6 +288,7 @@ static void run(Op *o) {
     case SET: memset(o->to, o->fill, o->bytes); break;
     case KERNEL: run_kernel(o); break;
     case HOST: run_host(o); break;
+    case WORK: o->work(o->arg); break;
     case RECORD: o->event->when = now(); break;
     case WAIT: run_until(o->on, o->seq); break;
     case GRAPH: run_ops(&o->exec->ops); break;
@@ -513,3 +515,31 @@ int cuGraphLaunch(Exec *e, Stream *s) { ENTER_IN_CONTEXT return give(s, (Op){.ki
 int cuGraphExecDestroy(Exec *e) { ENTER_IN_CONTEXT return free(e->ops.at), free(e), live--, 0; }
 
 int cuGraphDestroy(Exec *g) { ENTER_IN_CONTEXT return free(g->ops.at), free(g), live--, 0; }
+
+// ---- for a stand-in of a library that works on the device ----
+
+int standin_enter(const char *symbol) {
+    __attribute__((cleanup(unlock))) int held = pthread_mutex_lock(&lock);
+    (void)held, trace(symbol);
+    int failure = injected(symbol);
+    return failure ? failure : stuck ? stuck : current != &context ? INVALID_CONTEXT : 0;
+}
+
+void standin_count(int n) {
+    __attribute__((cleanup(unlock))) int held = pthread_mutex_lock(&lock);
+    (void)held, live += n;
+}
+
+int standin_has(const void *p, size_t n) {
+    __attribute__((cleanup(unlock))) int held = pthread_mutex_lock(&lock);
+    return (void)held, memory_of(p, n, false) != NULL;
+}
+
+int standin_give(void *stream, Works *fn, const void *arg, size_t n) {
+    __attribute__((cleanup(unlock))) int held = pthread_mutex_lock(&lock);
+    (void)held;
+    Op o = {.kind = WORK, .work = fn};
+    if (n > sizeof o.arg) wrong("too much to work on");
+    memcpy(o.arg, arg, n);
+    return give(stream, o);
+}

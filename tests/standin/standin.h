@@ -1,8 +1,9 @@
-// standin.h -- what the stand-ins for NVRTC and for NVIDIA's driver agree on. With both, everything tvc does
+// standin.h -- what the stand-ins for NVRTC, NVIDIA's driver and cuBLASLt agree on. With both, everything tvc does
 // for a GPU runs on any x86-64 machine: kernels are compiled by the system's C compiler for
 // tests/cuda_emulator.h, and the driver's streams, graphs and memory are imitated strictly (driver.c).
 #ifndef STANDIN_H
 #define STANDIN_H
+#include <stddef.h>
 #include <stdint.h>
 
 // A "binary": this, then a shared object that has, for each kernel NAME,
@@ -17,5 +18,14 @@ typedef struct Image {
 
 typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; } RunCtx;
 typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
+
+// What the driver's stand-in does for that of a library (cublaslt.c), which finds it by name: a call is entered as
+// one of the driver's own, 0 or an error; objects are counted; memory of the device is there; work is given to a
+// stream, done in its turn on a copy of arg, and recorded as all else is.
+typedef void Works(const void *arg);
+int standin_enter(const char *symbol);
+void standin_count(int n);
+int standin_has(const void *p, size_t n);
+int standin_give(void *stream, Works *fn, const void *arg, size_t n);
 
 #endif
