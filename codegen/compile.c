@@ -193,7 +193,9 @@ static void target_cpu(Graph *g, Compiled *c, const CompileOptions *o, bool inte
 static void target_gpu(Graph *g, Compiled *c, const CompileOptions *o) {
     static const DType product[] = {[PRECISION_BF16] = DT_BF16, [PRECISION_FP16] = DT_F16, [PRECISION_TF32] = DT_F32};
     g->isa = ISA_GENERIC, g->lanes = 1, g->gpu = true;
+    Precision prefix = o->frozen ? *o->frozen : o->precision;
     g->product = product[o->precision], g->tf32 = o->precision == PRECISION_TF32;
+    g->prefix_product = product[prefix], g->prefix_tf32 = prefix == PRECISION_TF32;
     c->target = o->target;
 }
 

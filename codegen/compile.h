@@ -13,6 +13,7 @@ typedef struct CompileOptions {
     bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter
     bool no_cache;                    // compile even what was compiled before
     Precision precision;              // of a GPU
+    const Precision *frozen;          // of the frozen prefix of a training program; NULL: the same
     int threads;                      // C compilers at once; 0: one per processor
 } CompileOptions;
 

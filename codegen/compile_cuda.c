@@ -9,7 +9,10 @@ const char *cuda_arch(const CompileOptions *o) {
     return is ? o->target + sizeof prefix - 1 : NULL;
 }
 
-static Text print_cuda(Graph *g, Unit *u) { return render_cuda(g->cx, u->k, &(CudaOptions){.tf32 = g->tf32}); }
+static Text print_cuda(Graph *g, Unit *u) {
+    bool frozen = g->prefix && u->fn == g->prefix;
+    return render_cuda(g->cx, u->k, &(CudaOptions){.tf32 = frozen ? g->prefix_tf32 : g->tf32});
+}
 
 static int by_name(const void *a, const void *b) {
     return strcmp((*(const CudaUnit *const *)a)->name, (*(const CudaUnit *const *)b)->name);

@@ -91,6 +91,9 @@ typedef struct Graph {
     bool gpu;              // for a grid of threads: no blocks, channels last
     DType product;         // GPU: the type of factors and images, if it is one of 16 bits (passes/precision.c)
     bool tf32;             // GPU: factors of f32 count with 11 bits
+    int prefix;            // the function of what is frozen before anything is trained; 0: there is none
+    DType prefix_product;  // GPU: as product and tf32, of what only that function needs
+    bool prefix_tf32;
     Root *root;
     int nroot;
     const char *const *fn; // names of the program's functions; [0] is "init"

@@ -23,23 +23,26 @@ static int64_t image_size(Shape s) {
 }
 
 // A leaf, or one turned, lies as its owner had it; without image axes that is as good, if the type is right.
-static Node *kept(Graph *g, Node *x) {
+static Node *kept(Graph *g, Node *x, const bool *prefix) {
     Node *leaf = x;
     while (op_kind(leaf) == MOVE && leaf->op != OP_Keep) leaf = leaf->in[0];
-    bool narrow = x->type == DT_F32 && (g->product == DT_F16 || g->product == DT_BF16), root = false;
+    DType product = op_is_leaf(leaf) && prefix[leaf->id] ? g->prefix_product : g->product;
+    bool narrow = x->type == DT_F32 && is_narrow(product), root = false;
     for (int i = 0; i < g->nroot; i++) root |= g->root[i].value == leaf;
     if (op_is_splat(leaf) || (!op_is_leaf(leaf) && !(narrow && root))) return x;
     return narrow || (x->shape.n > 3 && image_size(x->shape) > 1) ? op1(g, Keep, x) : x;
 }
 
-static Node *keep_one(Graph *g, Node *n, void *env) {
-    (void)env;
+static Node *keep_one(Graph *g, Node *n, void *prefix) {
     if (!is_conv(n) && n->op != OP_MatMul) return NULL;
-    Node *in[] = {kept(g, n->in[0]), kept(g, n->in[1])};
+    Node *in[] = {kept(g, n->in[0], prefix), kept(g, n->in[1], prefix)};
     return in[0] == n->in[0] && in[1] == n->in[1] ? NULL : graph_op(g, n->op, n->attr, 2, in);
 }
 
-void keep_images(Graph *g) { graph_map(g, keep_one, NULL); }
+void keep_images(Graph *g) {
+    graph_sort(g);
+    graph_map(g, keep_one, prefix_alone(g));
+}
 
 // ---- views ----
 

@@ -1,12 +1,46 @@
-// precision.c -- which numbers a GPU stores between kernels. With g->product of 16 bits, images and the factors
-// of sums of products are kept in it: formulas read them as f32, sums are made in f32. Everything else stays f32:
-// statistics, softmax, loss, gradients of weights, updates, and the parameters themselves.
+// precision.c -- which numbers a GPU stores between kernels, where g->product (in the frozen prefix g->prefix_product)
+// is a type of 16 bits. It goes by what a value is for, not by its operator's name:
+//
+//     factors of Conv, ConvDw, MatMul             16 bits: that is what tensor cores multiply; sums are f32
+//     images [N, C, ...] with more than a pixel   16 bits, whatever made them, their gradients too; what is computed
+//                                                 of them is computed in f32
+//     sums over windows, axes, whole tensors      f32: statistics of normalisations, averages, the denominators of
+//                                                 softmax, norms, losses
+//     softmax, scores, losses                     f32, unless a product follows (as in attention)
+//     gradients of weights, updates, state        f32
+//     parameters, inputs, outputs                 f32; a product reads a rounded copy
+//     what hand-written bodies read               f32
 //
 // Runs after fuse, as it only changes how what has a buffer lies in it. Types of nodes no longer follow from
 // those of their inputs then.
 #include "passes.h"
 
+bool is_narrow(DType t) { return t == DT_F16 || t == DT_BF16; }
+
+// By id: nothing but the frozen prefix needs it. The graph is sorted.
+bool *prefix_alone(Graph *g) {
+    bool *mine = NEW(g->cx, bool, g->norder), *others = NEW(g->cx, bool, g->norder);
+    for (int i = 0; i < g->nroot && g->prefix; i++) {
+        bool in = g->root[i].fn == g->prefix;
+        (in ? mine : others)[g->root[i].value->id] = true;
+    }
+    for (int i = g->norder - 1; i >= 0; i--)
+        for (int k = 0; k < g->order[i]->nin; k++) {
+            int x = g->order[i]->in[k]->id;
+            mine[x] |= mine[i], others[x] |= others[i];
+        }
+    for (int i = 0; i < g->norder; i++) mine[i] &= !others[i];
+    return mine;
+}
+
 static bool is_product(const Node *n) { return n->op == OP_Conv || n->op == OP_ConvDw || n->op == OP_MatMul; }
+
+static bool is_sum(const Node *n) {
+    switch (n->op) {
+    case OP_ReduceSum: case OP_ReduceMax: case OP_ReduceMin: case OP_SumPool: return true;
+    default: return false;
+    }
+}
 
 static Node *behind_moves(Node *n) {
     while (!n->stored && op_kind(n) == MOVE) n = n->in[0];
@@ -29,14 +63,15 @@ static bool *samples(Graph *g) {
 }
 
 void precision(Graph *g) {
-    if (g->product != DT_F16 && g->product != DT_BF16) return;
-    bool *narrow = NEW(g->cx, bool, g->norder), *fixed = NEW(g->cx, bool, g->norder), *sample = samples(g);
+    if (!is_narrow(g->product) && !is_narrow(g->prefix_product)) return;
+    bool *narrow = NEW(g->cx, bool, g->norder), *fixed = NEW(g->cx, bool, g->norder);
+    bool *prefix = prefix_alone(g), *sample = samples(g);
     for (int i = 0; i < g->nroot; i++) fixed[g->root[i].value->id] = true;
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
         fixed[i] |= op_is_leaf(n) || n->type != DT_F32;
         for (int k = 0; k < n->nin && op_kind(n) == BODY; k++) fixed[owner(n->in[k])->id] = true;
-        if (n->stored && sample[i] && is_image(n)) narrow[owner(n)->id] = true;
+        if (n->stored && sample[i] && is_image(n) && !is_sum(n)) narrow[owner(n)->id] = true;
         for (int k = 0; k < n->nin && is_product(n) && n->type == DT_F32; k++) {
             Node *x = behind_moves(n->in[k]);
             if (x->stored) narrow[owner(x)->id] = true;
@@ -46,6 +81,7 @@ void precision(Graph *g) {
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
         int o = owner(n)->id;
-        if (n->stored && narrow[o] && !fixed[o]) n->type = g->product;
+        DType product = prefix[o] ? g->prefix_product : g->product;
+        if (n->stored && narrow[o] && !fixed[o] && is_narrow(product)) n->type = product;
     }
 }

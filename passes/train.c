@@ -247,6 +247,15 @@ static void clip(Train *t, Node **d) {
     for (int i = 0; i < t->t->nparam; i++) d[i] = op2(g, Mul, d[i], node_cast(g, by, d[i]->type));
 }
 
+// Gradients of the loss times tvc.scale, which lifts them above what 16 bits lose; unscaled in f32. A power of two
+// changes no bit of them.
+static void scaled_gradients(Train *t, Node *loss, Node **d) {
+    Graph *g = t->g;
+    Node *scale = scalar_input(g, "tvc.scale"), *back = op2(g, Div, graph_scalar(g, DT_F64, 1), scale);
+    gradients(g, op2(g, Mul, loss, node_cast(g, scale, loss->type)), t->t->nparam, t->t->param, d);
+    for (int i = 0; i < t->t->nparam; i++) d[i] = op2(g, Mul, d[i], node_cast(g, back, d[i]->type));
+}
+
 // Adds gradients to the sums of the group's batches before (with tvc.keep 0: begins anew), unless a sum would be no
 // number; d becomes what apply finds: their means.
 static Node *accumulate(Train *t, Node *loss, Node **d) {
@@ -319,7 +328,7 @@ static void expand_all(Train *t, Node **loss) {
 // From the imported graph to the loss, everything but gradients.
 static Train prepare(Graph *g, const TrainOptions *o, Node **loss) {
     Train t = {.g = g, .o = o, .t = NEW(g->cx, TrainGraph, 1), .first_score = g->nroot};
-    g->fn = functions, g->nfn = o->accumulate ? FN_APPLY + 1 : FN_APPLY;
+    g->fn = functions, g->nfn = o->accumulate ? FN_APPLY + 1 : FN_APPLY, g->prefix = FN_FEATURES;
     for (int i = 0; i < o->nscores; i++) graph_root(g, "", o->scores[i], NULL, FN_TRAIN_STEP);
     mark_params(&t);
     graph_refreeze(g);
@@ -336,7 +345,8 @@ TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
     Node *loss;
     Train t = prepare(g, o, &loss);
     Node **d = NEW(g->cx, Node *, t.t->nparam);
-    gradients(g, loss, t.t->nparam, t.t->param, d);
+    if (o->scaled) scaled_gradients(&t, loss, d);
+    else gradients(g, loss, t.t->nparam, t.t->param, d);
     updates(&t, loss, d);
     return t.t;
 }

@@ -12,6 +12,7 @@
 //   apply       only with `accumulate`: train_step then only adds a batch's gradients, times tvc.weight, to sums
 //               (state acc/NAME, of which tvc.keep is 0 for the first batch of a group, else 1), and apply updates
 //               by these sums divided by tvc.total
+// With `scaled` gradients are those of the loss times tvc.scale, divided by it in f32 before anything is done with them.
 //
 // Inputs (slots) besides the model's: tvc.target, and f64 scalars tvc.step (1 for the first),
 // lr.K, momentum.K, weight_decay.K for each group K. Outputs of train_step: tvc.loss, tvc.finite (1 or
@@ -45,6 +46,7 @@ typedef struct TrainOptions {
     double clip;                      // > 0: of the norm of all gradients together
     double ema;                       // > 0: an average of each parameter, kept as ema/NAME
     bool accumulate;                  // gradients of several batches make one update
+    bool scaled;                      // the loss is multiplied by tvc.scale on the way back
 } TrainOptions;
 
 typedef struct TrainGraph {

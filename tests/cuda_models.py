@@ -132,12 +132,28 @@ def distance(a, b):
     return float(np.sqrt(np.sum((a.astype(np.float64) - b) ** 2) / (np.sum(a.astype(np.float64) ** 2) + 1e-30)))
 
 
+def frozen_prefix(folder):
+    """What the frozen part computes in its own precision, the head in another."""
+    head = {(p, f): steps(folder, f"head{p}{f}", "cuda=1", "bn=auto", "only=fc", f"precision={p}", f"frozen={f}")
+            for p, f in ((0, 0), (2, 2), (0, 2), (2, 0), (0, 1), (1, 1))}
+    what = next(k for k in head[0, 0] if k.startswith("features"))
+    features = {k: v[what].tobytes() for k, v in head.items()}
+    check("a frozen part in bf16 is that of bf16", features[0, 2] == features[2, 2])
+    check("a frozen part in float32 is that of float32", features[2, 0] == features[0, 0])
+    check("a frozen part in tf32 is that of tf32", features[0, 1] == features[1, 1])
+    check("they differ", len(set(features.values())) == 3, len(set(features.values())))
+    one, other = head[0, 2]["fc.weight"], head[2, 2]["fc.weight"]
+    check("and so do heads over the same features", one.tobytes() != other.tobytes())
+    print(f"frozen part in bf16 beneath a head in float32: features off by {distance(head[0, 0][what], head[0, 2][what]):.1e}")
+
+
 def emulate(folder):
     torch.manual_seed(0)
     export(Small(), torch.randn(4, 3, 32, 32), f"{folder}/small.onnx")
     np.save(f"{folder}/x.npy", torch.randn(12, 3, 32, 32).numpy())
     np.save(f"{folder}/target.npy", np.arange(12) % 10)
     cpu = steps(folder, "cpu")
+    frozen_prefix(folder)
     for precision, loss, rest in ((0, 1e-6, 1e-5), (1, 2e-3, 0.06), (2, 2e-3, 0.15), (3, 5e-4, 0.05)):
         gpu = steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}")
         if set(gpu) != set(cpu):

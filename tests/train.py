@@ -4,6 +4,7 @@
   hymenoptera  the head recipe reaches the accuracy a linear layer reaches; ONNX Runtime agrees with the file
   resume       a run stopped after every single step gives the bytes of one never stopped; so do 1, 2, 4 threads:
                a head on augmented pictures, and whole groups of batches with BatchNorm training
+  scale        losses scaled on the way back: the same weights by any power of two; steps that overflow are skipped
   features     kept on disk between runs: the same weights, whatever happens to the file or the pictures
   frozen       initializers that were frozen leave as they came
   train_loop   killed at any moment and resumed; two runs in one folder; a run that diverges; what is refused
@@ -116,6 +117,38 @@ def resume(tmp):
     tvc(*off, tmp / "kept.onnx")
     tvc(*off, tmp / "not.onnx", "--cache-features", "off")
     assert (tmp / "kept.onnx").read_bytes() == (tmp / "not.onnx").read_bytes(), "keeping features changed the weights"
+
+
+def scale(tmp):
+    photos, net = small(tmp / "photos", each=20), model("resnet20_cifar10")
+    words = ["train", net, photos, "--preset", "imagenet", "--batch", "8", "--epochs", "3", "--freeze", "none", "--bn", "train",
+             "--optimizer", "sgd", "--lr", "0.01", "--augment", "none", "-q", "--json"]
+
+    def run(*more, code=0):
+        said, err = tvc(*words, *more, "-o", tmp / "x.onnx", code=code)
+        return (json.loads(said), (tmp / "x.onnx").read_bytes()) if code == 0 else err
+
+    plain = run()[1]
+    assert run("--loss-scale", 4096)[1] == run("--loss-scale", 2.0 ** -6)[1] == plain, "a power of two changed bits"
+    said, weights = run("--loss-scale", "auto")
+    assert weights == plain and said["loss_scale"] == 65536 and said["skipped_steps"] == 0
+    group = ["--accumulate", 2]
+    assert run(*group)[1] == run(*group, "--loss-scale", "auto")[1], "a power of two changed bits of a group"
+    for more in ([], group, ["--clip", "1", "--ema", "0.9"]):
+        said, _ = run("--loss-scale", f"auto:{2.0 ** 131}", *more)
+        assert 0 < said["skipped_steps"] < 16 and abs(said["loss_scale"] / 2.0 ** (131 - said["skipped_steps"]) - 1) < 1e-8, said
+        assert said["best_top1"] >= 0.3, said
+    rows = (tmp / "x.run" / "results.csv").read_text().splitlines()
+    at = rows[0].split(",").index("loss_scale")
+    assert float(rows[-1].split(",")[at]) == said["loss_scale"], rows[-1]
+    assert "gradient" in run("--loss-scale", 2.0 ** 131, code=8)
+    assert "scaled by 0.00012207" in run("--loss-scale", "auto", "--lr", "1e30", "--epochs", 6, code=8)
+    for bad in ("0", "-1", "inf", "some", "auto:x"):
+        tvc(*words, "--loss-scale", bad, "-o", tmp / "x.onnx", code=2)
+    said = json.loads(tvc("lr-find", net, photos, "--preset", "imagenet", "--batch", "8", "--freeze", "none", "--loss-scale",
+                          f"auto:{2.0 ** 131}", "--steps", 20, "--json", "-q")[0])
+    assert len(said["rates"]) >= 20 or said["diverged"]
+    stopped_everywhere(tmp, [*words[:-1], "--epochs", "6", "--loss-scale", f"auto:{2.0 ** 131}", "--momentum", "0.9", *group], 60)
 
 
 def features(tmp):
@@ -331,5 +364,5 @@ if __name__ == "__main__":
         except ImportError as missing:
             skip(f"{missing.name} is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        {"hymenoptera": hymenoptera, "resume": resume, "frozen": frozen, "train_loop": train_loop, "kills": kills, "features": features,
+        {"hymenoptera": hymenoptera, "resume": resume, "frozen": frozen, "train_loop": train_loop, "kills": kills, "features": features, "scale": scale,
          "disk_full": disk_full}[SUBJECT](Path(folder))

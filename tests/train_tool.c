@@ -5,7 +5,9 @@
 // IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
 // every step ("loss"), the last step's scores ("scores") and every trained parameter, statistic and
 // optimizer state in the end, a line "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
-// prints times and kernels, profile=2 times alone. cuda=1 runs on a GPU, precision=2 there with bf16 (compile.h).
+// prints times and kernels, profile=2 times alone. cuda=1 runs on a GPU, precision=2 there with bf16 (compile.h), what is
+// frozen before the first trained parameter with frozen=2. only=fc trains parameters called fc... alone; OUT then has
+// the last batch's features, too. scale=1024: of the loss on the way back.
 #include "codegen/compile.h"
 #include "frontend/import.h"
 #include "frontend/npy.h"
@@ -18,11 +20,15 @@ typedef struct Tool {
     char **argv;
     int argc;
     TrainOptions train;
-    double lr, momentum, decay, threads, profile, interpret, freeze, aux, cuda, precision;
+    double lr, momentum, decay, threads, profile, interpret, aux, cuda, precision, frozen, scale;
+    const char *only;
     FILE *out;
 } Tool;
 
-static int group_of(void *user, const char *name) { return strlen(name) < (size_t)((Tool *)user)->freeze ? -1 : 0; }
+static int group_of(void *user, const char *name) {
+    const char *only = ((Tool *)user)->only;
+    return only && strncmp(name, only, strlen(only)) ? -1 : 0;
+}
 
 static bool named(const char *arg, const char *name, const char **value) {
     size_t n = strlen(name);
@@ -42,6 +48,7 @@ static void kinds(Tool *t, const char *arg) {
     if (named(arg, "optimizer", &v))
         for (int i = 0; i < NOPTIMIZERS; i++)
             if (!strcmp(v, optimizers[i])) t->train.optimizer = optimizer_default((OptimizerKind)i, &t->lr, &t->momentum, &t->decay);
+    if (named(arg, "only", &v)) t->only = v;
     if (named(arg, "bn", &v))
         for (int i = 0; i < 4; i++)
             if (!strcmp(v, bn[i])) t->train.bn = (BnMode)i;
@@ -55,6 +62,7 @@ static void numbers(Tool *t, const char *arg) {
         {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
         {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
         {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"cuda", &t->cuda, NULL}, {"precision", &t->precision, NULL},
+        {"frozen", &t->frozen, NULL}, {"scale", &t->scale, NULL},
     };
     const char *v;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -120,10 +128,13 @@ static void work(void *arg) {
     int n = t->aux > 0 ? g->nroot : 1;
     for (int i = 0; i < n && i < 8; i++) scores[i] = g->root[i].value;
     t->train.nscores = n, t->train.scores = scores, t->train.aux_weight = t->aux;
+    Precision frozen = (Precision)t->frozen;
+    t->train.scaled = t->scale > 0;
     t->train.ngroup = 1, t->train.group = group_of, t->train.user = t;
     train_graph(g, &t->train);
     Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0,
-                                                  .target = t->cuda != 0 ? "cuda:sm_90" : NULL, .precision = (Precision)t->precision})->program;
+                                                  .target = t->cuda != 0 ? "cuda:sm_90" : NULL, .precision = (Precision)t->precision,
+                                                  .frozen = t->frozen < 0 ? NULL : &frozen})->program;
     Fault f;
     Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
@@ -135,6 +146,7 @@ static void work(void *arg) {
         feed(s, 0, x, k % (x->dim[0] / batch));
         feed(s, session_slot(s, "tvc.target"), y, k % (y->dim[0] / batch));
         set(s, "tvc.step", (double)k + 1), set(s, "lr.0", t->lr), set(s, "momentum.0", t->momentum), set(s, "weight_decay.0", t->decay);
+        set(s, "tvc.scale", t->scale);
         session_set_step(s, (uint64_t)k);
         double began = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);
         call(t, s, FN_FEATURES), call(t, s, FN_TRAIN_STEP);
@@ -145,7 +157,8 @@ static void work(void *arg) {
     put(t, "loss", DT_F64, loss, 8 * steps);
     put_slot(t, s, "scores", session_slot(s, "tvc.scores"));
     for (int i = 0; i < p->nslot; i++) {
-        if (p->slots[i].role == SLOT_PARAM) put_slot(t, s, program_text(p, p->slots[i].name), i);
+        bool feature = !strncmp(program_text(p, p->slots[i].name), "features.", 9);
+        if (feature || p->slots[i].role == SLOT_PARAM) put_slot(t, s, program_text(p, p->slots[i].name), i);
     }
     if (t->profile == 0) return;
     print_seconds("seconds", seconds, steps), print_seconds("cpu", cpu, steps);
@@ -153,7 +166,7 @@ static void work(void *arg) {
 }
 
 int main(int argc, char **argv) {
-    Tool t = {.cx = cx_new(), .argv = argv, .argc = argc};
+    Tool t = {.cx = cx_new(), .argv = argv, .argc = argc, .frozen = -1};
     if (argc < 6) return fprintf(stderr, "train_tool MODEL.onnx BATCH STEPS IN OUT [name=value ...]\n"), 2;
     t.train.optimizer = optimizer_default(OPT_SGD, &t.lr, &t.momentum, &t.decay);
     for (int i = 6; i < argc; i++) kinds(&t, argv[i]);

@@ -207,6 +207,18 @@ static uint64_t asked_cache_size(const Args *a) {
     return (uint64_t)(gb * 1e9);
 }
 
+// auto, auto:N or N; as a rule what 16-bit gradients of 5 exponent bits need.
+static ScaleOptions asked_scale(const Args *a, const CompileOptions *o) {
+    const char *s = arg_text(a, OPT_LOSS_SCALE, NULL);
+    ScaleOptions scale = scale_usual;
+    if (!s) return scale.on = o->target && o->precision == PRECISION_FP16, scale;
+    if (strcmp(s, "auto") == 0) return scale;
+    scale.fixed = strncmp(s, "auto:", 5) != 0;
+    scale.first = parse_float(a->cx, "--loss-scale", scale.fixed ? s : s + 5);
+    if (!(scale.first >= scale_least && isfinite(scale.first))) fail(a->cx, E_USAGE, "--loss-scale %g: at least 2^-13", scale.first);
+    return scale;
+}
+
 static BnMode asked_bn(const Args *a) {
     const char *s = arg_text(a, OPT_BN, "auto");
     return strcmp(s, "train") == 0 ? BN_TRAIN : strcmp(s, "stats") == 0 ? BN_STATS : strcmp(s, "frozen") == 0 ? BN_FROZEN : BN_AUTO;
@@ -229,6 +241,7 @@ void asked_job(const Args *a, TrainJob *job) {
     l->optimizer.has_momentum = wants_momentum(l, &job->schedule);
     EngineOptions e = asked_engine(a, 0);
     l->compile = e.compile, l->session = e.session;
+    l->scale = asked_scale(a, &l->compile);
     job->seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX);
     job->workers = asked_workers(a);
     job->accumulate = arg_int(a, OPT_ACCUMULATE, 1, 1, MOST_ACCUMULATE);
@@ -261,6 +274,7 @@ LearnerOptions asked_learner(const Args *a, Model *m) {
     o.loss = asked_loss(a, &none);
     o.import = asked_import(a), o.compile = asked_compile(a, 0);
     o.compile.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
+    o.scale = asked_scale(a, &o.compile);
     return o;
 }
 
@@ -277,7 +291,7 @@ uint64_t asked_settings(const Args *a) {
         OPT_LOSS, OPT_LABEL_SMOOTHING, OPT_CLASS_WEIGHTS, OPT_BN, OPT_DROPOUT, OPT_CLIP, OPT_ACCUMULATE, OPT_EMA, OPT_AUX_WEIGHT, OPT_KEEP_HEAD,
         OPT_HEAD, OPT_HEAD_SCOPE, OPT_HEAD_HIDDEN, OPT_HEAD_DROPOUT, OPT_VAL_SPLIT, OPT_CLASSES,
         OPT_FREEZE, OPT_AUGMENT, OPT_BALANCE, OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN,
-        OPT_STD, OPT_EXIF};
+        OPT_STD, OPT_EXIF, OPT_PRECISION, OPT_FROZEN_PRECISION, OPT_LOSS_SCALE};
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof matter / sizeof *matter; i++) {
         int at = 0;

@@ -14,12 +14,20 @@ static bool names_arch(const char *target) {
     return word && n >= 2 && n <= 3 && (!s[word + n] || (s[word + n] == 'a' && !s[word + n + 1]));
 }
 
-static Precision asked_precision(const Args *a) {
+static Precision precision_named(const Args *a, OptionId id) {
     static const char *const name[NPRECISIONS] = {"fp32", "tf32", "bf16", "fp16"};
-    const char *asked = arg_text(a, OPT_PRECISION, "fp32");
+    const char *asked = arg_text(a, id, "fp32");
     for (int i = 0; i < NPRECISIONS; i++)
         if (strcmp(asked, name[i]) == 0) return (Precision)i;
-    fail(a->cx, E_USAGE, "--precision %s: one of fp32, tf32, bf16, fp16", cx_show(a->cx, asked));
+    fail(a->cx, E_USAGE, "--%s %s: one of fp32, tf32, bf16, fp16", options[id].name, cx_show(a->cx, asked));
+}
+
+static void asked_precision(const Args *a, CompileOptions *o) {
+    Precision *frozen = NEW(a->cx, Precision, 1);
+    o->precision = precision_named(a, OPT_PRECISION);
+    *frozen = precision_named(a, OPT_FROZEN_PRECISION);
+    if (arg_given(a, OPT_FROZEN_PRECISION)) o->frozen = frozen;
+    if (!o->target && (o->precision || *frozen)) cx_note(a->cx, "--precision is a GPU's: the CPU computes in float32");
 }
 
 static Cublas asked_cublas(const Args *a) {
@@ -49,7 +57,7 @@ static const char *nth(const Args *a, OptionId id, int which) {
 CompileOptions asked_compile(const Args *a, int which) {
     const char *target = nth(a, OPT_TARGET, which);
     CompileOptions o = target_options(a->cx, target ? target : "cpu");
-    o.precision = asked_precision(a);
+    asked_precision(a, &o);
     return o;
 }
 
@@ -98,6 +106,6 @@ EngineOptions asked_engine(const Args *a, int which) {
                     .cublas = asked_cublas(a)},
     };
     if (!o.eval) choose(a, device, arg_text(a, OPT_TARGET, NULL), &o);
-    o.compile.precision = asked_precision(a);
+    asked_precision(a, &o.compile);
     return o;
 }

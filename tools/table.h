@@ -184,6 +184,11 @@ OPTION(BN, "bn", 0, "auto|train|stats|frozen", TRAINING, C_LEARN | C_PLAN,
        "BatchNorm: auto freezes those whose scale or shift is frozen and trains the others")
 OPTION(DROPOUT, "dropout", 0, "P", TRAINING, C_LEARN | C_PLAN, "Dropout with this probability before the new head, as --head-dropout")
 OPTION(CLIP, "clip", 0, "X", TRAINING, C_LEARN | C_PLAN, "greatest norm of all gradients together")
+OPTION(FROZEN_PRECISION, "frozen-precision", 0, "fp32|tf32|bf16|fp16", TRAINING, C_LEARN | C_PLAN,
+       "the same of what is frozen before the first parameter that learns (default: as --precision)")
+OPTION(LOSS_SCALE, "loss-scale", 0, "auto|auto:N|N", TRAINING, C_LEARN | C_PLAN,
+       "the loss is multiplied by this on the way back, gradients divided again: auto begins at N (65536), halves it and skips "
+       "the step where gradients overflow, doubles it after 2000 good steps (default: auto with --precision fp16, else none)")
 OPTION(ACCUMULATE, "accumulate", 0, "N", TRAINING, C_LEARN | C_PLAN,
        "the gradients of N batches make one update, as one batch N times as large would")
 OPTION(EMA, "ema", 0, "X", TRAINING, C_LEARN | C_PLAN, "keep averages of the weights, this share of them each step, and use those")

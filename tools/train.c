@@ -98,14 +98,15 @@ static const char *time_left(char *to, size_t size, double seconds) {
 static void on_tick(void *user, const Tick *k) {
     enum { USUAL_WIDTH = 80 };
     Train *t = user;
-    char line[256], left[32];
+    char line[256], left[32], scale[32] = "";
     struct winsize w = {0};
     if (t->line && k->seconds - t->told < 0.1) return;
     t->told = k->seconds, t->line = true;
     bool val = k->validating;
-    snprintf(line, sizeof line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e  %.0f images/s  %s left", (long long)k->epoch + 1,
+    if (k->loss_scale > 0) snprintf(scale, sizeof scale, "  scale %g", k->loss_scale);
+    snprintf(line, sizeof line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
              (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
-             (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, k->rate, time_left(left, sizeof left, k->left));
+             (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, scale, k->rate, time_left(left, sizeof left, k->left));
     int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col == 0 ? USUAL_WIDTH : w.ws_col;
     fprintf(stderr, "\r\033[K%.*s", width - 1, line);
     fflush(stderr);
@@ -139,8 +140,11 @@ static void print_result(Train *t, const TrainResult *r) {
         json_put(o, "output", r->stopped ? json_null() : text_json(t->cx, t->out));
         json_put(o, "run_dir", text_json(t->cx, t->of.job.dir.path));
         json_put(o, "unreadable", json_integer(r->nbad));
+        json_put(o, "loss_scale", json_real(p->scaler.scale));
+        json_put(o, "skipped_steps", json_integer(p->scaler.skipped));
         json_print(o);
     } else if (best && !r->stopped) {
+        if (p->scaler.skipped) printf("%lld steps were skipped until the loss had its scale, %g\n", (long long)p->scaler.skipped, p->scaler.scale);
         printf("best: epoch %.0f, top1 %.4f, loss %.4f; %.1f s\n%s\n", best->epoch, best->val_top1, best->val_loss, p->seconds, cx_show(t->cx, t->out));
     }
 }

@@ -80,6 +80,7 @@ static void write_pace(Learner *l, const Pace *p) {
 
 static StepResult call_step(Learner *l, int64_t number) {
     session_set_step(l->session, (uint64_t)number);
+    if (l->o.scale.on) write_number(l, l->scale, l->loss_scale);
     call(l, FN_TRAIN_STEP);
     StepResult r = {.loss = read_number(l, l->loss), .finite = read_number(l, l->finite) != 0};
     r.scores = read_scores(l, l->scores);

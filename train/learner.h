@@ -8,6 +8,7 @@
 #include "../passes/surgery.h"
 #include "../passes/train.h"
 #include "../runtime/exec.h"
+#include "scaler.h"
 
 typedef struct ParamGroup {           // parameters with rates of their own
     const char *pattern;              // of initializer names
@@ -28,6 +29,7 @@ typedef struct LearnerOptions {
     BnMode bn;
     double clip, ema;                 // 0: none
     bool accumulate;                  // batches in groups: learner_gather and learner_apply instead of learner_step
+    ScaleOptions scale;               // of the loss
     double aux_weight;                // negative: 0.4 for one auxiliary head, 0.3 for more
     ImportOptions import;
     CompileOptions compile;
@@ -47,6 +49,8 @@ typedef struct Learner {
     ParamGroup *group;                // the rates of every group of the program
     int input, target, step, loss, finite, scores, eval;          // slots
     int keep, weight, total;          // slots, with accumulation
+    int scale;                        // slot, where the loss is scaled
+    double loss_scale;                // of the steps to come; the caller's to change
     int *lr, *momentum, *decay;       // slots, per group
     int nfeature, *feature;           // slots; none: there is no frozen prefix
     int nkept, *kept;                 // slots of all that steps change

@@ -115,7 +115,7 @@ static void tick(Run *r, bool validating, int64_t done, const Tally *t, double l
     double took = now() - r->began, rate = took > 0 ? (double)r->met / took : 0;
     int64_t each = d->train.n + d->val.n, left = (r->job->schedule.epochs - r->p.epoch) * each - done;
     Tick k = {.epoch = r->p.epoch, .epochs = r->job->schedule.epochs, .step = r->p.step, .steps = r->steps, .validating = validating,
-              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .seconds = took, .rate = rate,
+              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .loss_scale = r->l->o.scale.on ? r->p.scaler.scale : 0, .seconds = took, .rate = rate,
               .left = rate > 0 ? (double)left / rate : 0};
     r->watch->tick(r->watch->user, &k);
 }
@@ -130,8 +130,9 @@ static int asked_to_stop(const Run *r) {
 _Noreturn static void diverged(Run *r, double loss) {
     const char *what = learner_blame(r->l);
     save(r);
-    fail(r->cx, E_DIVERGED, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g); the weights before this step are in %s",
-         (long long)r->p.number + 1, (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss,
+    const char *scaled = r->l->o.scale.on ? cx_fmt(r->cx, " even though it is scaled by %g", r->p.scaler.scale) : "";
+    fail(r->cx, E_DIVERGED, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g%s); the weights before this step are in %s",
+         (long long)r->p.number + 1, (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss, scaled,
          cx_show(r->cx, checkpoint_path(r)));
 }
 
@@ -148,30 +149,37 @@ static void apply_group(Run *r, int64_t epoch, int64_t step) {
     r->p.updates++, r->p.group = 0;
 }
 
-// A batch none of whose images can be read does not come: its group may end before it.
+// What a batch that was not finite means: only that the loss was scaled too much, or the end.
+static void judge_step(Run *r, const StepResult *s) {
+    if (!scaler_next(&r->p.scaler, &r->l->o.scale, s->finite)) diverged(r, s->loss);
+}
+
+// A batch none of whose images can be read does not come: its group may end before it. One that is skipped is none of
+// its group.
 static StepResult gather(Run *r, const Portion *b) {
     int64_t every = r->job->accumulate;
     if (r->p.group > 0 && (r->p.step - 1) / every != b->step / every) apply_group(r, b->epoch, r->p.step - 1);
     double weight = job_weight(r->job, b);
     StepResult s = learner_gather(r->l, r->p.number + 1, weight, r->p.group == 0);
-    if (!s.finite) diverged(r, s.loss);
-    r->p.group += weight;
-    if ((b->step + 1) % every == 0) apply_group(r, b->epoch, b->step);
+    judge_step(r, &s);
+    if (s.finite) r->p.group += weight;
+    if ((b->step + 1) % every == 0 && r->p.group > 0) apply_group(r, b->epoch, b->step);
     return s;
 }
 
 static StepResult update(Run *r, const Portion *b) {
     Pace pace = pace_at(r, b->epoch, b->step);
     StepResult s = learner_step(r->l, r->p.number + 1, &pace);
-    if (!s.finite) diverged(r, s.loss);
-    r->p.updates++;
+    judge_step(r, &s);
+    r->p.updates += s.finite;
     return s;
 }
 
 static void step(Run *r, const Portion *b) {
     learner_labels(r->l, b->label, b->target);
+    r->l->loss_scale = r->p.scaler.scale;
     StepResult s = r->l->o.accumulate ? gather(r, b) : update(r, b);
-    for (int i = 0; i < b->n; i++) {
+    for (int i = 0; i < b->n && isfinite(s.loss); i++) {
         Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
                           b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
         v.loss = s.loss * v.weight;   // the mean of the batch, of which every example has its weight
@@ -243,7 +251,7 @@ static void end_epoch(Run *r, const Judged *j) {
     bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
     EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),
-                    tally_top5(&j->tally), lr, r->before + now() - r->began};
+                    tally_top5(&j->tally), lr, p->scaler.scale, r->before + now() - r->began};
     *VEC_PUSH(r->cx, p->row, p->nrow) = row;
     schedule_epoch_done(&r->job->schedule, &p->plateau, row.val_loss);
     p->epoch++, p->step = 0, p->train = (Tally){0};
@@ -268,7 +276,8 @@ static bool epoch(Run *r) {
 
 static void begin(Run *r) {
     const TrainJob *job = r->job;
-    r->p = (Progress){.plateau = {INFINITY, 1, 0}, .best_epoch = -1, .judged = judged_new(r->cx, job->data->val.n)};
+    r->p = (Progress){.plateau = {INFINITY, 1, 0}, .best_epoch = -1, .scaler = scaler_new(&job->learner.scale),
+                      .judged = judged_new(r->cx, job->data->val.n)};
     r->id = (Identity){.data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
     r->judged = judged_new(r->cx, job->data->val.n);
     r->id.model = weights_hash(job->origin);

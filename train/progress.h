@@ -5,6 +5,7 @@
 #include "checkpoint.h"
 #include "export.h"
 #include "metrics.h"
+#include "scaler.h"
 #include "schedule.h"
 
 #define PROGRESS_NUMBERS(X)                                                                              \
@@ -13,6 +14,7 @@
     X(I64, number)           /* of steps (batches) done in all */                                        \
     X(I64, updates)          /* made by them: fewer where gradients are accumulated */                   \
     X(F64, group)            /* weight of the batches gathered for the next one */                       \
+    X(F64, scaler.scale) X(I64, scaler.good) X(I64, scaler.skipped)                                      \
     X(I64, done)             /* 1: finished, early or not */                                             \
     X(I64, train.count) X(I64, train.top1) X(I64, train.top5) X(F64, train.loss) X(F64, train.weight)    \
     X(F64, plateau.best) X(F64, plateau.factor) X(I64, plateau.bad)                                      \
@@ -20,14 +22,15 @@
     X(F64, best_value) X(F64, best_loss)                                                                 \
     X(F64, seconds)          /* of training so far, over all its parts */
 
-enum { EPOCH_NUMBERS = 8 };
+enum { EPOCH_NUMBERS = 9 };
 
 typedef struct EpochRow {             // all numbers are f64, so that the rows are an array
-    double epoch, train_loss, train_top1, val_loss, val_top1, val_top5, lr, seconds;
+    double epoch, train_loss, train_top1, val_loss, val_top1, val_top5, lr, loss_scale, seconds;
 } EpochRow;
 
 typedef struct Progress {
     int64_t epoch, step, number, updates, done;
+    Scaler scaler;
     Tally train;                      // of the epoch under way
     Plateau plateau;
     int64_t best_epoch;

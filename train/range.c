@@ -50,6 +50,7 @@ typedef struct Test {
     const RangeOptions *o;
     Learner *l;
     Source *source;
+    Scaler scaler;
     int64_t epoch, batches;           // the epoch under way; batches done in all
     Range r;
     double smooth, least;
@@ -70,18 +71,18 @@ static bool next(Test *t, Portion *b) {
 static bool step(Test *t, int number, double rate, double *loss) {
     Pace pace = {number, rate / t->job->learner.rates.lr, -1};
     double total = 0, sum = 0;
-    bool finite = true;
-    for (int64_t k = 0; k < t->job->accumulate && finite; k++) {
+    for (int64_t k = 0; k < t->job->accumulate;) {
         Portion b;
         if (!next(t, &b)) return false;
         double weight = job_weight(t->job, &b);
         learner_labels(t->l, b.label, b.target);
-        t->batches++;
+        t->batches++, t->l->loss_scale = t->scaler.scale;
         StepResult s = t->l->o.accumulate ? learner_gather(t->l, t->batches, weight, k == 0) : learner_step(t->l, t->batches, &pace);
-        finite = s.finite, total += weight, sum += weight * s.loss;
+        if (!scaler_next(&t->scaler, &t->l->o.scale, s.finite)) return *loss = NAN, true;
+        if (s.finite) k++, total += weight, sum += weight * s.loss;
     }
-    if (finite && t->l->o.accumulate) learner_apply(t->l, total, &pace);
-    *loss = finite ? sum / total : NAN;
+    if (t->l->o.accumulate) learner_apply(t->l, total, &pace);
+    *loss = sum / total;
     return true;
 }
 
@@ -112,7 +113,7 @@ Range range_test(Cx *cx, const TrainJob *job, const RangeOptions *o) {
     Test *t = NEW(cx, Test, 1);
     size_t room = job_room();
     mine.schedule.epochs = 0;          // no end
-    *t = (Test){.job = &mine, .o = o, .l = job_learner(&mine, 0), .least = INFINITY};
+    *t = (Test){.job = &mine, .o = o, .l = job_learner(&mine, 0), .scaler = scaler_new(&job->learner.scale), .least = INFINITY};
     t->r = (Range){.rate = NEW(cx, double, o->steps), .loss = NEW(cx, double, o->steps), .smooth = NEW(cx, double, o->steps)};
     const atomic_int *stop = stop_watch();
     t->source = job_source(&mine, t->l, true, stop, &room);

@@ -95,19 +95,19 @@ static const char *rows_jsonl(const Facts *f) {
     for (int i = 0; i < f->r->progress->nrow; i++) {
         const EpochRow *e = &f->r->progress->row[i];
         put(&t, "{\"epoch\": %.0f, \"train_loss\": %.9g, \"train_top1\": %.9g, \"val_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, "
-                "\"lr\": %.9g, \"seconds\": %.3f}\n",
-            e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5, e->lr, e->seconds);
+                "\"lr\": %.9g, \"loss_scale\": %.9g, \"seconds\": %.3f}\n",
+            e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5, e->lr, e->loss_scale, e->seconds);
     }
     return t.at;
 }
 
 static const char *rows_csv(const Facts *f) {
     Text t = {.cx = f->cx};
-    put(&t, "epoch,train_loss,train_top1,val_loss,val_top1,val_top5,lr,seconds\n");
+    put(&t, "epoch,train_loss,train_top1,val_loss,val_top1,val_top5,lr,loss_scale,seconds\n");
     for (int i = 0; i < f->r->progress->nrow; i++) {
         const EpochRow *e = &f->r->progress->row[i];
-        put(&t, "%.0f,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5, e->lr,
-            e->seconds);
+        put(&t, "%.0f,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5,
+            e->lr, e->loss_scale, e->seconds);
     }
     return t.at;
 }

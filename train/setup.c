@@ -169,7 +169,7 @@ static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     graph_map(g, widen, s);
     tell_folded(s, g);
     *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
-                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate};
+                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate, .scaled = o->scale.on};
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
     t->scores = scores;
     t->aux_weight = o->aux_weight >= 0 ? o->aux_weight : t->nscores == 2 ? 0.4 : 0.3;
@@ -208,6 +208,7 @@ static void find_slots(Learner *l) {
     l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
     l->finite = slot(l, "tvc.finite"), l->scores = slot(l, "tvc.scores"), l->eval = slot(l, "tvc.eval");
     if (l->o.accumulate) l->keep = slot(l, "tvc.keep"), l->weight = slot(l, "tvc.weight"), l->total = slot(l, "tvc.total");
+    if (l->o.scale.on) l->scale = slot(l, "tvc.scale"), l->loss_scale = l->o.scale.first;
     l->lr = NEW(l->cx, int, 3 * l->ngroup), l->momentum = l->lr + l->ngroup, l->decay = l->momentum + l->ngroup;
     for (int k = 0; k < l->ngroup; k++) {
         l->lr[k] = slot(l, cx_fmt(l->cx, "lr.%d", k));

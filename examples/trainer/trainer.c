@@ -55,9 +55,11 @@ static void draw(const Learner *l, float *pictures, int64_t *target, unsigned *s
     session_write(l->session, l->target, target);
 }
 
-// Rates stand in slots: they may change from step to step.
-static Err step(const Learner *l, int number, Fault *f) {
+// Rates stand in slots: they may change from step to step. `scale` is for a package made with --precision fp16: its loss
+// is multiplied by it on the way back.
+static Err step(const Learner *l, int number, double scale, Fault *f) {
     set(l, "tvc.step", number), set(l, "lr.0", 1e-2), set(l, "momentum.0", 0.9), set(l, "weight_decay.0", 0);
+    set(l, "tvc.scale", scale);
     session_set_step(l->session, (uint64_t)number);                      // for Dropout
     Err e = session_call(l->session, l->features, f);
     return e ? e : session_call(l->session, l->train_step, f);
@@ -65,14 +67,17 @@ static Err step(const Learner *l, int number, Fault *f) {
 
 static int train(const Learner *l, float *pictures, int64_t *target) {
     unsigned seed = 1;
+    double scale = 65536;
+    bool scaled = session_slot(l->session, "tvc.scale") >= 0;
     for (int i = 1; i <= STEPS; i++) {
         Fault f;
         float loss, finite;
         draw(l, pictures, target, &seed);
-        if (step(l, i, &f)) return failed(&f);
+        if (step(l, i, scale, &f)) return failed(&f);
         session_read(l->session, l->loss, &loss), session_read(l->session, l->finite, &finite);
         printf("step %d loss %.4f\n", i, (double)loss);
-        if (finite == 0) return fprintf(stderr, "the loss is no number: nothing was updated\n"), 1;
+        if (finite == 0 && scaled && scale > 1) scale /= 2;              // nothing was updated: too large a scale
+        else if (finite == 0) return fprintf(stderr, "the loss is no number: nothing was updated\n"), 1;
     }
     return 0;
 }
