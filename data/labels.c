@@ -252,14 +252,32 @@ static const char *python_dict(Cx *cx, const Labels *l) {
     return t.s;
 }
 
-static const char *json_list(Cx *cx, const Labels *l) {
-    json_t *list = json_own(cx, json_array());
+static json_t *json_list(Cx *cx, const Labels *l) {
+    json_t *list = json_array();
     for (int i = 0; i < l->n; i++) json_array_append_new(list, json_text_value(cx, l->name[i]));
-    return json_dump(cx, list);
+    return list;
+}
+
+static const char *json_dict(Cx *cx, const Labels *l) {
+    json_t *o = json_own(cx, json_object());
+    for (int i = 0; i < l->n; i++) json_object_set_new(o, cx_fmt(cx, "%d", i), json_text_value(cx, l->name[i]));
+    return json_dump(cx, o);
+}
+
+// timm's configuration, where there is one: it may still speak of other classes.
+static void write_timm(Model *m, const Labels *l) {
+    const char *text = model_meta(m, "pretrained_cfg");
+    json_t *o = text ? json_text(m->cx, text, strlen(text)) : NULL;
+    if (!json_is_object(o)) return;
+    if (l->n) json_object_set_new(o, "num_classes", json_integer(l->n)), json_object_set_new(o, "label_names", json_list(m->cx, l));
+    else if (json_object_del(o, "num_classes") + json_object_del(o, "label_names") == -2) return;
+    json_object_del(o, "label_descriptions");
+    model_set_meta(m, "pretrained_cfg", json_dump(m->cx, o));
 }
 
 void labels_to_model(Model *m, const Labels *l) {
-    model_set_meta(m, "tvc.labels", l->n ? json_list(m->cx, l) : NULL);
+    model_set_meta(m, "tvc.labels", l->n ? json_dump(m->cx, json_own(m->cx, json_list(m->cx, l))) : NULL);
     model_set_meta(m, "names", l->n ? python_dict(m->cx, l) : NULL);
-    model_set_meta(m, "class_names", NULL);
+    model_set_meta(m, "class_names", l->n ? json_dict(m->cx, l) : NULL);
+    write_timm(m, l);
 }

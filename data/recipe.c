@@ -258,13 +258,13 @@ const char *numbers_text(Cx *cx, const double *v, int n) {
     return s;
 }
 
-const char *recipe_text(Cx *cx, const Recipe *r) {
+const char *recipe_text(Cx *cx, const Recipe *r, const ImageInput *in) {
     const char *resize = r->resize == RESIZE_NONE      ? "as is"
                          : r->resize == RESIZE_SHORTER ? cx_fmt(cx, "resize %d", r->resize_height)
                                                        : cx_fmt(cx, "resize %dx%d", r->resize_height, r->resize_width);
     const char *crop = r->crop_height ? cx_fmt(cx, ", crop %dx%d", r->crop_height, r->crop_width) : "";
     const char *scale = is_one_255th(r->scale) ? "1/255" : number_text(cx, r->scale);
     return cx_fmt(cx, "%s %s%s, %s, scale %s, mean %s, std %s%s", resize, interp_name(r->interp), crop,
-                  r->bgr ? "bgr" : "rgb", scale, numbers_text(cx, r->mean, r->nmean), numbers_text(cx, r->std, r->nstd),
+                  in->channels == 1 ? "grey" : r->bgr ? "bgr" : "rgb", scale, numbers_text(cx, r->mean, r->nmean), numbers_text(cx, r->std, r->nstd),
                   r->ignore_exif ? ", exif ignored" : "");
 }

@@ -61,12 +61,12 @@ Recipe recipe_of_model(Cx *cx, const Model *m);
 // E_USAGE. An unknown height or width becomes known: the crop's, or 224.
 void recipe_complete(Cx *cx, Recipe *r, const Recipe *options, ImageInput *in);
 // One line for people.
-const char *recipe_text(Cx *cx, const Recipe *r);
+const char *recipe_text(Cx *cx, const Recipe *r, const ImageInput *in);
 
 // The JSON of `tvc.preprocess`. (recipe_meta.c)
 const char *recipe_json(Cx *cx, const Recipe *r, const ImageInput *in);
-// Write a completed recipe into the metadata in every dialect that can express it exactly, and
-// remove those that cannot, since they would contradict it. (recipe_meta.c)
+// Write a completed recipe into the metadata in every dialect that can express it exactly (numbers of
+// pixels 0..255 and of 0..1 say the same), and remove those that cannot, since they would contradict it. (recipe_meta.c)
 void recipe_to_model(Model *m, const Recipe *r, const ImageInput *in);
 
 bool is_one_255th(double scale);                 // in whatever decimals (prepare.c)

@@ -284,15 +284,17 @@ const char *recipe_json(Cx *cx, const Recipe *r, const ImageInput *in) {
                   json_numbers(cx, r->std, r->nstd), r->ignore_exif ? "ignore" : "apply");
 }
 
-static bool all_are(const double *v, int n, double want) {
+// A mean or std as it is of pixels scaled to 0..1: with a scale of 1, 127.5 is 0.5.
+static double of_unit(double scale, double v) { return is_one_255th(scale) ? v : v / (255 * scale); }
+
+static bool all_are(double scale, const double *v, int n, double want) {
     for (int i = 0; i < n; i++)
-        if (v[i] != want) return false;
+        if (of_unit(scale, v[i]) != want) return false;
     return true;
 }
 
 static bool plain_values(const Recipe *r, double scale, double mean, double std) {
-    bool same = is_one_255th(scale) ? is_one_255th(r->scale) : r->scale == scale;
-    return same && all_are(r->mean, r->nmean, mean) && all_are(r->std, r->nstd, std);
+    return all_are(r->scale, r->mean, r->nmean, of_unit(scale, mean)) && all_are(r->scale, r->std, r->nstd, of_unit(scale, std));
 }
 
 // The crop_pct with which timm's floor(side / crop_pct) gives this resize; 0: there is none.
@@ -308,7 +310,7 @@ static const char *timm_text(Cx *cx, const Model *m, const Recipe *r, const Imag
     int crop = r->crop_height ? r->crop_height : squash ? r->resize_height : 0;
     bool square = crop && r->crop_height == r->crop_width && (!squash || r->resize_height == r->resize_width);
     bool bgr = r->bgr && in->channels == 3;
-    if (r->resize == RESIZE_NONE || !square || in->nhwc || bgr || !is_one_255th(r->scale)) return NULL;
+    if (r->resize == RESIZE_NONE || !square || in->nhwc || bgr || !(r->scale > 0)) return NULL;
     double share = timm_share(crop, r->resize_height);
     if (!share || r->interp == INTERP_BOX || (r->crop_floor && crop != r->resize_height)) return NULL;
     const char *old = model_meta(m, "pretrained_cfg");           // it may hold more than the preparation
@@ -320,8 +322,8 @@ static const char *timm_text(Cx *cx, const Model *m, const Recipe *r, const Imag
     json_object_set_new(o, "crop_mode", json_string(squash ? "squash" : "center"));
     json_t *mean = json_array(), *std = json_array();
     for (int c = 0; c < in->channels; c++) {
-        json_array_append_new(mean, json_real(r->mean[r->nmean == 1 ? 0 : c]));
-        json_array_append_new(std, json_real(r->std[r->nstd == 1 ? 0 : c]));
+        json_array_append_new(mean, json_real(of_unit(r->scale, r->mean[r->nmean == 1 ? 0 : c])));
+        json_array_append_new(std, json_real(of_unit(r->scale, r->std[r->nstd == 1 ? 0 : c])));
     }
     json_object_set_new(o, "mean", mean);
     json_object_set_new(o, "std", std);
@@ -335,6 +337,8 @@ static void write_ultralytics(Model *m, const Recipe *r, const ImageInput *in) {
     model_set_meta(m, "task", fits ? "classify" : NULL);
     model_set_meta(m, "imgsz", fits ? cx_fmt(m->cx, "[%d, %d]", in->height, in->width) : NULL);
     model_set_meta(m, "channels", fits ? "3" : NULL);
+    model_set_meta(m, "stride", fits ? "1" : NULL);              // its reader wants these two, whatever they say
+    model_set_meta(m, "batch", fits ? "1" : NULL);
 }
 
 // Only ranges that need no per-channel values have a name; without one the rest would mean 0..255.

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ static void silence_means_imagenet(void **state) {
     (void)state;
     Job j = start();
     Recipe r = complete(j.cx, recipe_of_model(j.cx, j.m), (Recipe){0}, INPUT);
-    assert_string_equal(recipe_text(j.cx, &r), "resize 256 bilinear, crop 224x224, rgb, scale 1/255, "
+    assert_string_equal(recipe_text(j.cx, &r, &INPUT), "resize 256 bilinear, crop 224x224, rgb, scale 1/255, "
                                                "mean 0.485,0.456,0.406, std 0.229,0.224,0.225");
     assert_non_null(strstr(noted, "assumed"));
     noted[0] = 0;
@@ -69,7 +70,7 @@ static void options_win(void **state) {
     model_set_meta(j.m, "pretrained_cfg", "{\"input_size\":[3,224,224],\"crop_pct\":0.9,\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]}");
     Recipe r = complete(j.cx, recipe_of_model(j.cx, j.m),
                         OPTIONS(j.cx, "scale", "1", "order", "bgr", "mean", "104,117,123", "exif", "ignore"), INPUT);
-    assert_string_equal(recipe_text(j.cx, &r), "resize 248 bicubic, crop 224x224, bgr, scale 1, mean 104,117,123, "
+    assert_string_equal(recipe_text(j.cx, &r, &INPUT), "resize 248 bicubic, crop 224x224, bgr, scale 1, mean 104,117,123, "
                                                "std 0.5,0.5,0.5, exif ignored");
     assert_string_equal(r.source, "pretrained_cfg");
     r = complete(j.cx, recipe_of_model(j.cx, j.m), OPTIONS(j.cx, "resize", "224x224"), INPUT);
@@ -127,14 +128,14 @@ static void reads_every_dialect(void **state) {
         model_set_meta(j.m, row[i].key, row[i].value);
         Recipe r = complete(j.cx, recipe_of_model(j.cx, j.m), (Recipe){0}, INPUT);
         assert_non_null(r.source);
-        assert_string_equal(recipe_text(j.cx, &r), row[i].text);
+        assert_string_equal(recipe_text(j.cx, &r, &INPUT), row[i].text);
         cx_free(j.cx);
     }
     Job j = start();
     model_set_meta(j.m, "task", "classify");
     model_set_meta(j.m, "imgsz", "[224, 224]");
     Recipe r = complete(j.cx, recipe_of_model(j.cx, j.m), (Recipe){0}, INPUT);
-    assert_string_equal(recipe_text(j.cx, &r), "resize 224 bilinear, crop 224x224, rgb, scale 1/255, mean 0, std 1");
+    assert_string_equal(recipe_text(j.cx, &r, &INPUT), "resize 224 bilinear, crop 224x224, rgb, scale 1/255, mean 0, std 1");
     cx_free(j.cx);
 }
 
@@ -163,10 +164,11 @@ static void same_recipe(const Recipe *a, const Recipe *b) {
     assert_int_equal(a->crop_width, b->crop_width);
     assert_int_equal(a->interp, b->interp);
     assert_int_equal(a->bgr, b->bgr);
-    for (int c = 0; c < 3; c++) {
-        assert_true(a->mean[a->nmean == 1 ? 0 : c] == b->mean[b->nmean == 1 ? 0 : c]);
-        assert_true(a->std[a->nstd == 1 ? 0 : c] == b->std[b->nstd == 1 ? 0 : c]);
-    }
+    Preparer x, y;                                               // numbers of 0..255 and of 0..1 may say the same
+    preparer_init(&x, a, &INPUT), preparer_init(&y, b, &INPUT);
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 256; i++)
+            assert_true(fabsf(x.table[c][i] - y.table[c][i]) <= 1e-6f * (fabsf(x.table[c][255]) + fabsf(x.table[c][0])));
 }
 
 // Written, and read back from each dialect alone.
@@ -174,7 +176,8 @@ static void every_dialect_returns(void **state) {
     (void)state;
     static const char *const options[][6] = {
         {"resize", "256"}, {"resize", "232"}, {"resize", "224", "mean", "0", "std", "1"}, {"resize", "224x224", "interpolation", "bicubic"},
-        {"scale", "1", "mean", "0", "std", "1"}, {"mean", "0.5", "std", "0.5"}, {"order", "bgr", "scale", "1"}, {"resize", "341"}};
+        {"scale", "1", "mean", "0", "std", "1"}, {"mean", "0.5", "std", "0.5"}, {"order", "bgr", "scale", "1"}, {"resize", "341"},
+        {"scale", "1", "mean", "123.675,116.28,103.53", "std", "58.395,57.12,57.375"}};
     static const char *const dialects[] = {"tvc.preprocess", "pretrained_cfg", "imgsz"};
     int read_back[3] = {0};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
@@ -193,9 +196,35 @@ static void every_dialect_returns(void **state) {
             }
             cx_free(j.cx);
         }
-    assert_int_equal(read_back[0], 8);
-    assert_int_equal(read_back[1], 6);                           // all but scale 1
+    assert_int_equal(read_back[0], 9);
+    assert_int_equal(read_back[1], 8);                           // all but BGR
     assert_int_equal(read_back[2], 1);
+}
+
+static void ranges_have_names(void **state) {
+    (void)state;
+    static const struct { const char *scale, *mean, *std, *name; } row[] = {
+        {"1", "127.5", "127.5", "Normalized_1_1"}, {"1/255", "0.5", "0.5", "Normalized_1_1"}, {"1/255", "0", "1", "Normalized_0_1"},
+        {"1", "0", "255", "Normalized_0_1"}, {"1", "0", "1", "NominalRange_0_255"}, {"1", "127.5", "128", NULL}, {"2", "127.5", "127.5", NULL},
+        {"1/255", "0.5", "0.25", NULL}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        Job j = start();
+        Recipe r = complete(j.cx, (Recipe){0}, OPTIONS(j.cx, "scale", row[i].scale, "mean", row[i].mean, "std", row[i].std), INPUT);
+        recipe_to_model(j.m, &r, &INPUT);
+        const char *name = model_meta(j.m, "Image.NominalPixelRange");
+        if (row[i].name) assert_string_equal(name, row[i].name);
+        else assert_null(name);
+        cx_free(j.cx);
+    }
+}
+
+static void grey_is_called_grey(void **state) {
+    (void)state;
+    Job j = start();
+    ImageInput grey = {1, 28, 28, false};
+    Recipe r = complete(j.cx, (Recipe){0}, (Recipe){0}, grey);
+    assert_non_null(strstr(recipe_text(j.cx, &r, &grey), ", grey, "));
+    cx_free(j.cx);
 }
 
 static void write_text(const char *path, const char *text) {
@@ -227,7 +256,7 @@ static void reads_the_files_beside_the_model(void **state) {
         Job j = start();
         j.m->path = model;
         Recipe r = complete(j.cx, recipe_of_model(j.cx, j.m), (Recipe){0}, INPUT);
-        assert_string_equal(recipe_text(j.cx, &r), row[i].text);
+        assert_string_equal(recipe_text(j.cx, &r, &INPUT), row[i].text);
         Labels l = labels_of_model(j.cx, j.m);
         assert_int_equal(l.n, 2);
         assert_string_equal(l.name[1], "dog");
@@ -294,27 +323,41 @@ static void parses_labels(void **state) {
 static void labels_return(void **state) {
     (void)state;
     const char *names[] = {"cat", "dog's \"own\"", "back\\slash\n", "\xc3\xa9t\xc3\xa9", ""};
-    for (int own = 0; own < 2; own++) {
+    static const char *const dialects[][2] = {{"tvc.labels", "tvc.labels"}, {"names", "names (Ultralytics)"}, {"class_names", "class_names (Deepness)"}};
+    for (int d = 0; d < 3; d++) {
         Job j = start();
         labels_to_model(j.m, &(Labels){5, names, NULL});
-        if (!own) model_set_meta(j.m, "tvc.labels", NULL);
+        for (int other = 0; other < d; other++) model_set_meta(j.m, dialects[other][0], NULL);
         Labels l = labels_of_model(j.cx, j.m);
         assert_int_equal(l.n, 5);
         for (int i = 0; i < 5; i++) assert_string_equal(l.name[i], names[i]);
-        assert_string_equal(l.source, own ? "tvc.labels" : "names (Ultralytics)");
+        assert_string_equal(l.source, dialects[d][1]);
         labels_to_model(j.m, &(Labels){0});
         assert_int_equal(j.m->nmeta, 0);
         cx_free(j.cx);
     }
 }
 
+// What timm's configuration says of classes follows them; the rest of it stays.
+static void labels_in_timm(void **state) {
+    (void)state;
+    const char *names[] = {"ant", "bee"};
+    Job j = start();
+    model_set_meta(j.m, "pretrained_cfg", "{\"input_size\":[3,224,224],\"num_classes\":1000,\"label_names\":[\"tench\"]}");
+    labels_to_model(j.m, &(Labels){2, names, NULL});
+    assert_string_equal(model_meta(j.m, "pretrained_cfg"), "{\"input_size\":[3,224,224],\"num_classes\":2,\"label_names\":[\"ant\",\"bee\"]}");
+    labels_to_model(j.m, &(Labels){0});
+    assert_string_equal(model_meta(j.m, "pretrained_cfg"), "{\"input_size\":[3,224,224]}");
+    cx_free(j.cx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence_means_imagenet), cmocka_unit_test(options_win),
         cmocka_unit_test(bad_options_are_usage_errors), cmocka_unit_test(reads_every_dialect),
-        cmocka_unit_test(damaged_metadata_is_passed_over), cmocka_unit_test(every_dialect_returns),
+        cmocka_unit_test(damaged_metadata_is_passed_over), cmocka_unit_test(every_dialect_returns), cmocka_unit_test(ranges_have_names), cmocka_unit_test(grey_is_called_grey),
         cmocka_unit_test(reads_the_files_beside_the_model), cmocka_unit_test(sees_the_input),
-        cmocka_unit_test(parses_labels), cmocka_unit_test(labels_return),
+        cmocka_unit_test(parses_labels), cmocka_unit_test(labels_return), cmocka_unit_test(labels_in_timm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

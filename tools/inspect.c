@@ -50,7 +50,7 @@ static void find_recipe(Inspection *i) {
     recipe_complete(cx, &r, &none, &in);
     json_t *said = json_loads(recipe_json(cx, &r, &in), 0, NULL);
     if (said) json_put(i->o, "preprocess", said);
-    i->recipe = cx_fmt(cx, "%s (%s)", recipe_text(cx, &r), r.source);
+    i->recipe = cx_fmt(cx, "%s (%s)", recipe_text(cx, &r, &in), r.source);
 }
 
 // ---- JSON ----

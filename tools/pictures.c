@@ -9,7 +9,7 @@ PicturePlan pictures_plan(const Args *a, const Recipe *recipe, const ValueInfo *
     Recipe wishes = asked_recipe(a);
     recipe_complete(a->cx, &p.recipe, &wishes, &p.in);
     preparer_init(&p.prepare, &p.recipe, &p.in);
-    print_more("pictures: %s", recipe_text(a->cx, &p.recipe));
+    print_more("pictures: %s", recipe_text(a->cx, &p.recipe, &p.in));
     return p;
 }
 

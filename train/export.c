@@ -87,8 +87,8 @@ static void check_frozen(Cx *cx, const Export *e, const char *path) {
 
 void export_model(Model *m, const Export *e, const char *path) {
     weights_to_model(m, e->weights);
-    if (e->labels) labels_to_model(m, e->labels);
     if (e->recipe) recipe_to_model(m, e->recipe, e->input);
+    if (e->labels) labels_to_model(m, e->labels);                 // after the recipe, whose dialects may name classes, too
     surgery_apply(m, &(Surgery){.eval = true});
     model_write(m, path);
     check_frozen(m->cx, e, path);
