@@ -61,7 +61,7 @@ static void mark_pattern(Frozen *f, const char *pattern) {
         if (is_param(m->init[i]) && fnmatch(pattern, m->init[i]->name, 0) == 0) any = f->init[i] = true;
     for (int i = 0; i < m->nnode; i++)
         if (m->node[i]->name[0] && fnmatch(pattern, m->node[i]->name, 0) == 0) mark_node(f, m->node[i], true), any = true;
-    if (!any) fail(m->cx, E_USAGE, "--freeze: no initializer and no node matches '%s'; `tvc inspect` lists the nodes", cx_show(m->cx, pattern));
+    if (!any) fail(m->cx, E_USAGE, "'%s' matches no initializer of numbers and no node; `tvc inspect` lists the nodes", cx_show(m->cx, pattern));
 }
 
 static void free_json(void *json) { json_decref(json); }

@@ -3,7 +3,6 @@
 #include "asked.h"
 
 #include <unistd.h>
-#include <xxhash.h>
 
 enum { MOST_EPOCHS = 1000000, MOST_BATCH = 65536, DEFAULT_BATCH = 32, MOST_ACCUMULATE = 65536, DEFAULT_SAVE_EVERY = 30 };
 
@@ -111,7 +110,10 @@ static bool wants_momentum(const LearnerOptions *o, const Schedule *s) {
 
 // ---- phases ----
 
-static int by_start(const void *a, const void *b) { return (((const Phase *)a)->from > ((const Phase *)b)->from) - (((const Phase *)a)->from < ((const Phase *)b)->from); }
+static int by_start(const void *a, const void *b) {
+    const Phase *x = a, *y = b;
+    return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->thaw != NULL) - (y->thaw != NULL);
+}
 
 static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
     Cx *cx = a->cx;
@@ -122,12 +124,12 @@ static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
     for (const char *s; (s = arg_next(a, OPT_UNFREEZE_AT, &at));) {
         size_t n = strcspn(s, "=");
         if (!s[n] || !s[n + 1]) fail(cx, E_USAGE, "--unfreeze-at '%s' is not of the form EPOCH=GLOB", cx_show(cx, s));
-        int64_t from = parse_int(cx, "--unfreeze-at", cx_str(cx, s, n), 1, MOST_EPOCHS);
-        *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = from, .freeze = freeze, .thaw = s + n + 1};
+        int64_t epoch = parse_int(cx, "--unfreeze-at", cx_str(cx, s, n), 1, job->schedule.epochs);       // as shown: from 1
+        *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = epoch - 1, .freeze = freeze, .thaw = s + n + 1};
     }
     qsort(list, (size_t)job->nphase, sizeof *list, by_start);
     for (int i = 0; i < job->nphase; i++)                  // what was thawed once stays so
-        if (list[i].thaw) thawed = list[i].thaw = cx_fmt(cx, "%s,%s", thawed, list[i].thaw);
+        if (list[i].thaw) thawed = list[i].thaw = cx_fmt(cx, "%s%s%s", thawed, *thawed ? "," : "", list[i].thaw);
     int64_t alone = (int64_t)ceil(c->head_part * (double)job->schedule.epochs);
     if (alone && job->nphase == 1 && !arg_given(a, OPT_FREEZE) && alone < job->schedule.epochs)
         *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = alone, .freeze = "none", .by_depth = true};
@@ -224,13 +226,23 @@ static BnMode asked_bn(const Args *a) {
     return strcmp(s, "train") == 0 ? BN_TRAIN : strcmp(s, "stats") == 0 ? BN_STATS : strcmp(s, "frozen") == 0 ? BN_FROZEN : BN_AUTO;
 }
 
+// Where there are few pictures, a batch is a sixth of them: an epoch has several updates then. BatchNorm that trains
+// needs some pictures to take statistics of.
+int asked_batch(const Args *a, int pictures) {
+    enum { PARTS = 6, LEAST = 4, LEAST_TRAINING = 8 };
+    int least = strcmp(arg_text(a, OPT_RECIPE, "head"), "head") == 0 ? LEAST : LEAST_TRAINING, batch = DEFAULT_BATCH;
+    while (pictures >= 0 && batch > least && batch > pictures / PARTS) batch /= 2;
+    batch = (int)arg_int(a, OPT_BATCH, batch, 1, MOST_BATCH);
+    return pictures >= 0 && batch > pictures ? pictures : batch;
+}
+
 void asked_job(const Args *a, TrainJob *job) {
     const Choice *c = choice_of(a);
     LearnerOptions *l = &job->learner;
     job->schedule = schedule_parse(a->cx, arg_text(a, OPT_SCHEDULE, c->schedule));
     job->schedule.epochs = arg_int(a, OPT_EPOCHS, c->epochs, 1, MOST_EPOCHS);
     job->schedule.warmup = arg_int(a, OPT_WARMUP_EPOCHS, 0, 0, job->schedule.epochs);
-    l->batch = (int)arg_int(a, OPT_BATCH, DEFAULT_BATCH, 1, MOST_BATCH);
+    l->batch = asked_batch(a, -1);
     l->head = arg_text(a, OPT_HEAD, NULL);
     l->bn = asked_bn(a);
     l->clip = arg_float(a, OPT_CLIP, 0), l->ema = arg_float(a, OPT_EMA, 0), l->aux_weight = arg_float(a, OPT_AUX_WEIGHT, -1);
@@ -285,21 +297,17 @@ void asked_no_training(const Args *a) {
     }
 }
 
-uint64_t asked_settings(const Args *a) {
+const char *asked_settings(const Args *a) {
     static const OptionId matter[] = {
         OPT_RECIPE, OPT_LR, OPT_OPTIMIZER, OPT_MOMENTUM, OPT_WEIGHT_DECAY, OPT_SCHEDULE, OPT_WARMUP_EPOCHS, OPT_GROUP, OPT_UNFREEZE_AT,
         OPT_LOSS, OPT_LABEL_SMOOTHING, OPT_CLASS_WEIGHTS, OPT_BN, OPT_DROPOUT, OPT_CLIP, OPT_ACCUMULATE, OPT_EMA, OPT_AUX_WEIGHT, OPT_KEEP_HEAD,
         OPT_HEAD, OPT_HEAD_SCOPE, OPT_HEAD_HIDDEN, OPT_HEAD_DROPOUT, OPT_VAL_SPLIT, OPT_CLASSES,
         OPT_FREEZE, OPT_AUGMENT, OPT_BALANCE, OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN,
         OPT_STD, OPT_EXIF, OPT_PRECISION, OPT_FROZEN_PRECISION, OPT_LOSS_SCALE};
-    uint64_t h = 0;
-    for (size_t i = 0; i < sizeof matter / sizeof *matter; i++) {
-        int at = 0;
-        for (int k = 0; k < a->ngiven; k++) {
-            if (a->given[k].id != matter[i]) continue;
-            const char *v = options[matter[i]].argument ? arg_next(a, matter[i], &at) : "";
-            h = XXH3_64bits_withSeed(v, strlen(v) + 1, h + 1 + (uint64_t)i);
-        }
-    }
-    return h;
+    Cx *cx = a->cx;
+    const char *text = "";
+    for (size_t i = 0; i < sizeof matter / sizeof *matter; i++)
+        for (int k = 0; k < a->ngiven; k++)
+            if (a->given[k].id == matter[i]) text = cx_fmt(cx, "%s%s%s", text, *text ? "\n" : "", arg_word(a, k));
+    return text;
 }

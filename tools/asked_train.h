@@ -15,7 +15,8 @@ void asked_job(const Args *a, TrainJob *job);
 void asked_train_edits(const Args *a, Model *m);
 LearnerOptions asked_learner(const Args *a, Model *m);
 void asked_no_training(const Args *a);                    // fails where an option of training stands without --train
+int asked_batch(const Args *a, int pictures);             // --batch, or by the number of pictures to learn from; -1: not known
 int asked_workers(const Args *a);                         // --workers, or one per processor
-uint64_t asked_settings(const Args *a);                   // a hash of all options that decide what is computed
+const char *asked_settings(const Args *a);                // the options given that decide what is computed, one a line
 
 #endif

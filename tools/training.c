@@ -63,7 +63,7 @@ void training_open(Training *t) {
     job->model = t->m, job->origin = &t->origin, job->data = &t->data, job->prepare = &t->plan.prepare;
     job->augment = t->augment.n ? &t->augment : NULL;
     job->learner.loss = asked_loss(a, &t->data);
-    if (job->learner.batch > t->data.train.n) job->learner.batch = t->data.train.n;
+    job->learner.batch = asked_batch(a, t->data.train.n);
     int64_t batches = (t->data.train.n + job->learner.batch - 1) / job->learner.batch;
     job->schedule.steps = (batches + job->accumulate - 1) / job->accumulate;
 }
@@ -89,7 +89,8 @@ void training_tell(const Training *t) {
             j->learner.rates.momentum, j->learner.rates.decay, arg_text(t->a, OPT_SCHEDULE, "cosine"), j->phase[0].freeze,
             augment_text(cx, &t->augment));
     for (int i = 1; i < j->nphase; i++)
-        cx_note(cx, "from epoch %lld on %s", (long long)j->phase[i].from + 1, j->phase[i].by_depth ? "everything learns, earlier layers slower" : "more is unfrozen");
+        cx_note(cx, "from epoch %lld on %s", (long long)j->phase[i].from + 1,
+                j->phase[i].by_depth ? "everything learns, earlier layers slower" : cx_fmt(cx, "'%s' learns, too", cx_show(cx, j->phase[i].thaw)));
 }
 
 void training_tell_bad(Training *t, const char *picture, const char *why) {

@@ -33,7 +33,7 @@ typedef struct TrainJob {
     int64_t patience;                 // epochs without a better one before the end; 0: any number
     double save_every;                // seconds between checkpoints; 0: after every step
     int64_t stop_at;                  // > 0: stop after so many steps in all, as if a signal had come
-    uint64_t settings;                // changes with everything else that decides what is computed
+    const char *settings;             // everything else that decides what is computed, one a line; for comparing and for people
     RunDir dir;
     bool resume;                      // go on where last.ckpt stands
 } TrainJob;

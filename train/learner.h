@@ -11,14 +11,14 @@
 #include "scaler.h"
 
 typedef struct ParamGroup {           // parameters with rates of their own
-    const char *pattern;              // of initializer names
+    const char *pattern;              // as of freeze
     double lr, momentum, decay;       // NAN: as those of no group
 } ParamGroup;
 
 typedef struct LearnerOptions {
     int batch;                        // at most so many examples at once
-    const char *freeze;               // as surgery's: backbone|none|GLOB,...; NULL: none
-    const char *thaw;                 // GLOB,... of initializers that learn although `freeze` names them; or NULL
+    const char *freeze;               // as surgery's: all|backbone|none|GLOB,...; NULL: none
+    const char *thaw;                 // what learns although `freeze` names it; or NULL
     const char *head;                 // the head by name, or NULL
     Loss loss;
     Optimizer optimizer;
@@ -61,6 +61,9 @@ typedef struct Learner {
 // The scores of an imported graph that a loss is taken of: those of the head (by name, or NULL), then those of auxiliary
 // heads; before a final Softmax, LogSoftmax or Sigmoid where the loss contains it. At least one.
 Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *count);
+
+// Fails with E_USAGE where one of these patterns, as of freeze, matches nothing.
+void learner_expect(Model *m, const char *patterns, const char *head);
 
 // Compile the document as it is. Fails with E_USAGE if nothing is left to train.
 Learner *learner_new(Model *m, const LearnerOptions *o);

@@ -280,6 +280,8 @@ static void begin(Run *r) {
                       .judged = judged_new(r->cx, job->data->val.n)};
     r->id = (Identity){.data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
     r->judged = judged_new(r->cx, job->data->val.n);
+    for (int i = 0; i < job->nphase; i++)                  // a mistake comes out now, not when the phase begins
+        if (job->phase[i].thaw) learner_expect(job->model, job->phase[i].thaw, job->learner.head);
     r->id.model = weights_hash(job->origin);
     if (job->resume) resume(r);
     else compile_phase(r, 0);

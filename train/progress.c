@@ -28,7 +28,7 @@ bool progress_save(const Progress *p, Learner *l, const Identity *id, const char
 #undef NUMBER
     add(cx, &c, "identity/model", i64_number, &id->model), add(cx, &c, "identity/data", i64_number, &id->data);
     add(cx, &c, "identity/seed", i64_number, &id->seed), add(cx, &c, "identity/batch", i64_number, &id->batch);
-    add(cx, &c, "identity/settings", i64_number, &id->settings);
+    add(cx, &c, "identity/settings", array(DT_U8, 1, (int64_t)strlen(id->settings), 0), id->settings);
     add(cx, &c, "rows", array(DT_F64, 2, p->nrow, EPOCH_NUMBERS), p->row);
     add_best(cx, &c, p);
     for (int i = 0; i < l->nkept; i++)
@@ -54,18 +54,49 @@ static const void *find(Cx *cx, const Checkpoint *c, const char *name, TensorDes
     return e->data;
 }
 
-static void check_same(Cx *cx, const Checkpoint *c, const char *name, uint64_t now, const char *what, const char *path) {
+// The first line of one text that the other does not have; NULL: there is none.
+static const char *line_only_in(Cx *cx, const char *text, const char *other) {
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        bool there = false;
+        for (const char *p = other; *p && !there; p += strcspn(p, "\n"), p += *p == '\n') there = strcspn(p, "\n") == n && strncmp(p, text, n) == 0;
+        if (!there) return cx_str(cx, text, n);
+    }
+    return NULL;
+}
+
+// In what the settings of a run differ, or NULL.
+static const char *other_settings(Cx *cx, const Checkpoint *c, const char *now, const char *path) {
+    const Entry *e = checkpoint_find(c, "identity/settings");
+    if (!e || e->desc.type != DT_U8 || e->desc.rank != 1) fail(cx, E_MALFORMED, "%s: is of another version of tvc", cx_show(cx, path));
+    const char *then = cx_str(cx, e->data, (size_t)e->desc.dim[0]), *old = line_only_in(cx, then, now), *new = line_only_in(cx, now, then);
+    if (strcmp(then, now) == 0) return NULL;
+    if (old && new) return cx_fmt(cx, "%s, not %s", cx_show(cx, old), cx_show(cx, new));
+    return old ? cx_show(cx, old) : new ? cx_fmt(cx, "no %s", cx_show(cx, new)) : "its settings in another order";
+}
+
+static const char *other_number(Cx *cx, const Checkpoint *c, const char *name, uint64_t now, const char *what, const char *path) {
     uint64_t then;
     memcpy(&then, find(cx, c, name, i64_number, path), sizeof then);
-    if (then != now) fail(cx, E_MALFORMED, "%s: is of a run with %s", cx_show(cx, path), what);
+    return then == now ? NULL : what;
+}
+
+// Everything that differs is named: a head of another shape, say, makes another model as well.
+static void check_identity(Cx *cx, const Checkpoint *c, const Identity *id, const char *path) {
+    const char *other[] = {
+        other_number(cx, c, "identity/seed", id->seed, "another --seed", path),
+        other_number(cx, c, "identity/batch", (uint64_t)id->batch, "another --batch", path),
+        other_settings(cx, c, id->settings, path),
+        other_number(cx, c, "identity/model", id->model, "another model", path),
+        other_number(cx, c, "identity/data", id->data, "other pictures: files have come, gone or changed", path)};
+    const char *all = "";
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        if (other[i]) all = cx_fmt(cx, "%s%s%s", all, *all ? "; " : "", other[i]);
+    if (*all) fail(cx, E_MALFORMED, "%s: is of a run with %s", cx_show(cx, path), all);
 }
 
 void progress_numbers(Cx *cx, Progress *p, const Checkpoint *c, const Identity *id, const char *path) {
-    check_same(cx, c, "identity/seed", id->seed, "another --seed", path);
-    check_same(cx, c, "identity/batch", (uint64_t)id->batch, "another --batch", path);
-    check_same(cx, c, "identity/settings", id->settings, "other settings of training", path);
-    check_same(cx, c, "identity/model", id->model, "another model", path);
-    check_same(cx, c, "identity/data", id->data, "other pictures: files have come, gone or changed", path);
+    check_identity(cx, c, id, path);
 #define NUMBER(type, field)                                                                              \
     memcpy(&p->field, find(cx, c, "run/" #field, DT_##type == DT_I64 ? i64_number : f64_number, path), 8);
     PROGRESS_NUMBERS(NUMBER)

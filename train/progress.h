@@ -44,8 +44,9 @@ typedef struct Progress {
 
 // What must be the same where a run goes on.
 typedef struct Identity {
-    uint64_t model, data, seed, settings;
+    uint64_t model, data, seed;
     int64_t batch;
+    const char *settings;             // one a line
 } Identity;
 
 // Writes everything; false with *f where that failed, and the file there before stays.

@@ -2,70 +2,81 @@
 // loss is taken, the training program, its session and slots.
 #include "learner.h"
 
-#include <fnmatch.h>
 #include <jansson.h>
 
 enum { DEEP = 8 };                    // convolutions of a network that one would expect to have BatchNorm
+
+typedef struct Names { int n; const char **at; } Names;   // of initializers, sorted
 
 typedef struct Setup {
     Cx *cx;
     Model *m;
     const LearnerOptions *o;
-    int nfrozen;
-    const char **frozen;              // sorted
-    const char **shallow;             // of a backbone by depth: sorted names in the first half
-    int nshallow;
-    const char **head;                // sorted names of the head's own
-    int nhead;
+    Names frozen;                     // thawed ones are not among them
+    Names *group;                     // those of each group asked for
+    Names shallow, head;              // by depth: of the backbone's first half; of the head
 } Setup;
 
 // ---- names ----
 
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static bool among(const char *name, const char **list, int n) { return n && bsearch(&name, list, (size_t)n, sizeof *list, by_name); }
+static void sort_names(Names *l) {
+    if (l->n) qsort(l->at, (size_t)l->n, sizeof *l->at, by_name);
+}
+
+static bool among(const char *name, const Names *l) { return l->n && bsearch(&name, l->at, (size_t)l->n, sizeof *l->at, by_name); }
 
 static void free_json(void *v) { json_decref(v); }
 
 // The names that surgery's patterns mean; the document keeps its own list.
-static const char **frozen_names(Cx *cx, Model *m, const char *patterns, const char *head, int *count) {
-    const char **list = NULL, *before = model_meta(m, "tvc.frozen");
-    *count = 0;
+static Names names_of(Cx *cx, Model *m, const char *patterns, const char *head) {
+    Names l = {0};
+    const char *before = model_meta(m, "tvc.frozen");
     surgery_apply(m, &(Surgery){.freeze = patterns, .head = head});
     json_t *names = json_loads(model_meta(m, "tvc.frozen"), 0, NULL);
     cx_defer(cx, free_json, names);
     for (size_t i = 0; i < json_array_size(names); i++)
-        *VEC_PUSH(cx, list, *count) = json_string_value(json_array_get(names, i));
+        *VEC_PUSH(cx, l.at, l.n) = json_string_value(json_array_get(names, i));
     model_set_meta(m, "tvc.frozen", before);
-    if (*count) qsort(list, (size_t)*count, sizeof *list, by_name);
-    return list;
+    sort_names(&l);
+    return l;
+}
+
+void learner_expect(Model *m, const char *patterns, const char *head) { names_of(m->cx, m, patterns, head); }
+
+static Names without(Cx *cx, const Names *all, const Names *some) {
+    Names l = {0};
+    for (int i = 0; i < all->n; i++)
+        if (!among(all->at[i], some)) *VEC_PUSH(cx, l.at, l.n) = all->at[i];
+    return l;
 }
 
 // Which of the backbone's parameters stand in its first half, by the order of the nodes that use them.
 static void find_depths(Setup *s) {
     Model *m = s->m;
-    int nbackbone;
-    const char **backbone = frozen_names(s->cx, m, "backbone", s->o->head, &nbackbone), **list = NULL;
+    Names backbone = names_of(s->cx, m, "backbone", s->o->head), *near = &s->shallow;
     const int *order = model_order(m);
-    int n = 0;
     for (int i = 0; i < m->nnode; i++)
         for (int k = 0; k < m->node[order[i]]->nin; k++)
-            if (among(m->node[order[i]]->in[k], backbone, nbackbone)) *VEC_PUSH(s->cx, list, n) = m->node[order[i]]->in[k];
-    s->shallow = list, s->nshallow = n / 2;
-    if (s->nshallow) qsort(s->shallow, (size_t)s->nshallow, sizeof *list, by_name);
-    s->head = NULL;
+            if (among(m->node[order[i]]->in[k], &backbone)) *VEC_PUSH(s->cx, near->at, near->n) = m->node[order[i]]->in[k];
+    near->n /= 2;
+    sort_names(near);
     for (int i = 0; i < m->ninit; i++)
-        if (!among(m->init[i]->name, backbone, nbackbone)) *VEC_PUSH(s->cx, s->head, s->nhead) = m->init[i]->name;
-    if (s->nhead) qsort(s->head, (size_t)s->nhead, sizeof *s->head, by_name);
+        if (!among(m->init[i]->name, &backbone)) *VEC_PUSH(s->cx, s->head.at, s->head.n) = m->init[i]->name;
+    sort_names(&s->head);
 }
 
-static bool any_matches(Cx *cx, const char *patterns, const char *name) {
-    for (const char *p = patterns ? patterns : ""; *p;) {
-        size_t n = strcspn(p, ",");
-        if (fnmatch(cx_str(cx, p, n), name, 0) == 0) return true;
-        p += n + (p[n] == ',');
+static void find_names(Setup *s) {
+    const LearnerOptions *o = s->o;
+    if (o->freeze) s->frozen = names_of(s->cx, s->m, o->freeze, o->head);
+    if (o->thaw) {
+        Names thawed = names_of(s->cx, s->m, o->thaw, o->head);
+        s->frozen = without(s->cx, &s->frozen, &thawed);
     }
-    return false;
+    s->group = NEW(s->cx, Names, o->ngroup);
+    for (int i = 0; i < o->ngroup; i++) s->group[i] = names_of(s->cx, s->m, o->group[i].pattern, o->head);
+    if (o->by_depth) find_depths(s);
 }
 
 // ---- groups: those asked for, then the rest: head, later half, earlier half ----
@@ -73,11 +84,11 @@ static bool any_matches(Cx *cx, const char *patterns, const char *name) {
 static int group_of(void *user, const char *name) {
     const Setup *s = user;
     const LearnerOptions *o = s->o;
-    if (among(name, s->frozen, s->nfrozen) && !any_matches(s->cx, o->thaw, name)) return -1;
+    if (among(name, &s->frozen)) return -1;
     for (int i = 0; i < o->ngroup; i++)
-        if (fnmatch(o->group[i].pattern, name, 0) == 0) return i;
-    if (!o->by_depth || among(name, s->head, s->nhead)) return o->ngroup;
-    return o->ngroup + (among(name, s->shallow, s->nshallow) ? 2 : 1);
+        if (among(name, &s->group[i])) return i;
+    if (!o->by_depth || among(name, &s->head)) return o->ngroup;
+    return o->ngroup + (among(name, &s->shallow) ? 2 : 1);
 }
 
 static void set_groups(Learner *l, const LearnerOptions *o) {
@@ -234,8 +245,7 @@ static Learner *start(Model *m, const LearnerOptions *o, Setup *s) {
     Learner *l = NEW(cx, Learner, 1);
     *s = (Setup){.cx = cx, .m = m, .o = o};
     *l = (Learner){.cx = cx, .model = m, .o = *o};
-    if (o->freeze) s->frozen = frozen_names(cx, m, o->freeze, o->head, &s->nfrozen);
-    if (o->by_depth) find_depths(s);
+    find_names(s);
     set_groups(l, o);
     return l;
 }
