@@ -3,6 +3,7 @@
 #include "asked_train.h"
 #include "asked.h"
 #include "commands.h"
+#include "line.h"
 #include "pictures.h"
 #include "print.h"
 
@@ -51,6 +52,8 @@ static void print_text(Cx *cx, const Dataset *d, const Evaluation *e, const PerC
             printf("  %-24s %6lld  %6.2f %%\n", cx_show(cx, label_name(&d->classes, i)), (long long)c[i].count, 100 * (double)c[i].right / (double)c[i].count);
 }
 
+static void on_looked(void *line, const Looked *k) { line_images(line, "pictures", k->done, k->all, k->seconds); }
+
 Err run_eval(const Args *a) {
     enum { BATCH = 16 };
     arg_count(a, 2, 2);
@@ -65,11 +68,13 @@ Err run_eval(const Args *a) {
     if (o.target == TARGET_NUMBERS) o.match = NULL;
     Dataset d = dataset_open_split(cx, a->pos[1], &o);
     EngineOptions engine = asked_engine(a, 0);
+    Line line = line_new(a);
     EvaluateOptions e = {.data = &d, .loss = asked_loss(a, &d), .import = asked_import(a), .compile = engine.compile, .session = engine.session,
-                         .batch = (int)arg_int(a, OPT_BATCH, BATCH, 1, 65536), .workers = asked_workers(a)};
+                         .batch = (int)arg_int(a, OPT_BATCH, BATCH, 1, 65536), .workers = asked_workers(a), .looking = {&line, on_looked}};
     PicturePlan plan = pictures_choose(a, &said, v, &e.import);
     e.prepare = &plan.prepare;
     Evaluation r = evaluate(m, &e);
+    line_clear(&line);
     for (int i = 0; i < r.nbad; i++) cx_note(cx, "left out: %s: %s", cx_show(cx, d.val.at[r.bad[i].sample].picture.name), r.bad[i].why);
     const PerClass *c = per_class(cx, &d, &r.judged);
     if (arg_given(a, OPT_JSON)) print_json(cx, &d, &r, c);

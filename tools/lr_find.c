@@ -4,8 +4,6 @@
 #include "print.h"
 #include "training.h"
 
-#include <unistd.h>
-
 enum { WIDTH = 60, HEIGHT = 12 };
 
 // ---- the curve ----
@@ -69,10 +67,9 @@ static void print_text(const Range *r) {
     printf("suggested: --lr %.2g\n", r->rate[r->valley]);
 }
 
-static void on_step(void *user, int done, int steps, double rate, double loss) {
-    (void)user;
-    fprintf(stderr, "\r\033[Kstep %d/%d  lr %.2e  loss %.4f", done, steps, rate, loss);
-    fflush(stderr);
+static void on_step(void *training, int done, int steps, double rate, double loss) {
+    Line *l = &((Training *)training)->line;
+    if (line_due(l, done == steps)) line_show(l, "step %d/%d  lr %.2e  loss %.4f", done, steps, rate, loss);
 }
 
 Err run_lr_find(const Args *a) {
@@ -86,10 +83,9 @@ Err run_lr_find(const Args *a) {
     training_open(t);
     if (!(t->job.learner.rates.lr > 0)) fail(a->cx, E_USAGE, "--lr 0: the rates of groups are shares of it");
     training_tell(t);
-    bool watched = isatty(STDERR_FILENO) && !arg_given(a, OPT_QUIET);
-    o.step = watched ? on_step : NULL;
+    o.user = t, o.step = on_step;
     Range r = range_test(a->cx, &t->job, &o);
-    if (watched) fprintf(stderr, "\r\033[K");
+    line_clear(&t->line);
     if (arg_given(a, OPT_JSON)) print_all(a->cx, &r);
     if (r.stopped) return (Err)(128 + r.stopped);
     if (r.valley < 0) fail(a->cx, E_DIVERGED, "the loss ran away after %d steps, too few to judge: lower --from", r.n);

@@ -4,21 +4,24 @@
 #include <errno.h>
 #include <unistd.h>
 
-// How loud, and whether stderr may be coloured: set once, before anything is printed.
+// How loud, whether stderr may be coloured, and what a message begins with: on a terminal it takes the place of a line
+// that tells how far something has come. Set once, before anything is printed.
 static Loudness loud = NORMAL;
 static bool colour;
+static const char *fresh = "";
 
 void print_setup(Loudness loudness) {
     const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
     loud = loudness;
+    if (isatty(STDERR_FILENO)) fresh = "\r\033[K";
     colour = isatty(STDERR_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
-void print_error(const char *line) { fprintf(stderr, colour ? "\033[31mtvc: %s\033[0m\n" : "tvc: %s\n", line); }
+void print_error(const char *line) { fprintf(stderr, colour ? "%s\033[31mtvc: %s\033[0m\n" : "%stvc: %s\n", fresh, line); }
 
 void print_note(void *unused, const char *line) {
     (void)unused;
-    if (loud > QUIET) fprintf(stderr, "note: %s\n", line);
+    if (loud > QUIET) fprintf(stderr, "%snote: %s\n", fresh, line);
 }
 
 void print_more(const char *fmt, ...) {

@@ -6,15 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 typedef struct Train {
     Training of;
     Cx *cx;
     const char *out;
-    bool line;                        // a progress line stands on the terminal
-    double told;                      // when it was last renewed
     const char *again;                // the command that goes on
     bool unwritten;                   // trained, but its files are not complete
 } Train;
@@ -81,40 +78,20 @@ static const char *run_folder(const Args *a, const char *out) {
 
 // ---- telling ----
 
-static void clear_line(Train *t) {
-    if (t->line) fprintf(stderr, "\r\033[K");
-    t->line = false;
-}
-
-static const char *time_left(char *to, size_t size, double seconds) {
-    enum { MINUTE = 60, HOUR = 3600, FEW = 100 };
-    if (seconds < FEW) snprintf(to, size, "%.0f s", seconds);
-    else if (seconds < FEW * MINUTE) snprintf(to, size, "%.0f min", seconds / MINUTE);
-    else snprintf(to, size, "%.1f h", seconds / HOUR);
-    return to;
-}
-
-// One line, no longer than the terminal is wide (a longer one could not be taken back), a few times a second.
 static void on_tick(void *user, const Tick *k) {
-    enum { USUAL_WIDTH = 80 };
     Train *t = user;
-    char line[256], left[32], scale[32] = "";
-    struct winsize w = {0};
-    if (t->line && k->seconds - t->told < 0.1) return;
-    t->told = k->seconds, t->line = true;
+    char scale[32] = "";
     bool val = k->validating;
+    if (!line_due(&t->of.line, false)) return;
     if (k->loss_scale > 0) snprintf(scale, sizeof scale, "  scale %g", k->loss_scale);
-    snprintf(line, sizeof line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
-             (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
-             (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, scale, k->rate, time_left(left, sizeof left, k->left));
-    int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col == 0 ? USUAL_WIDTH : w.ws_col;
-    fprintf(stderr, "\r\033[K%.*s", width - 1, line);
-    fflush(stderr);
+    line_show(&t->of.line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
+              (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
+              (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, scale, k->rate, time_text(k->left).s);
 }
 
 static void on_epoch(void *user, const EpochRow *r, bool best) {
     Train *t = user;
-    clear_line(t);
+    line_clear(&t->of.line);
     if (arg_given(t->of.a, OPT_QUIET) || arg_given(t->of.a, OPT_JSON)) return;
     printf("epoch %3.0f  loss %.4f  top1 %.4f | val loss %.4f  top1 %.4f%s\n", r->epoch, r->train_loss, r->train_top1, r->val_loss, r->val_top1,
            best ? "  best" : "");
@@ -123,7 +100,7 @@ static void on_epoch(void *user, const EpochRow *r, bool best) {
 
 static void on_bad(void *user, const char *picture, const char *why) {
     Train *t = user;
-    clear_line(t);
+    line_clear(&t->of.line);
     training_tell_bad(&t->of, picture, why);
 }
 
@@ -201,10 +178,9 @@ Err run_train(const Args *a) {
     t->out = arg_text(t->of.a, OPT_OUT, NULL);
     set_up(t, resume);
     training_tell(&t->of);
-    bool watched = isatty(STDERR_FILENO) && !arg_given(t->of.a, OPT_QUIET);
-    Watch w = {.user = t, .tick = watched ? on_tick : NULL, .epoch = on_epoch, .bad = on_bad};
+    Watch w = {.user = t, .tick = on_tick, .epoch = on_epoch, .bad = on_bad};
     TrainResult r = train_run(t->cx, &t->of.job, &w);
-    clear_line(t);
+    line_clear(&t->of.line);
     t->again = cx_fmt(t->cx, "tvc train --resume %s", shell_word(t->cx, t->of.job.dir.path));
     cx_defer(t->cx, tell_unwritten, t);
     t->unwritten = true;

@@ -44,9 +44,15 @@ static void start_from(Training *t, const char *path) {
     weights_from(t->m, m);
 }
 
+static void on_looked(void *training, const Looked *k) {
+    Training *t = training;
+    line_images(&t->line, strcmp(k->set, "train") == 0 ? "features to learn from" : "features to validate with", k->done, k->all, k->seconds);
+}
+
 void training_open(Training *t) {
     const Args *a = t->a;
     TrainJob *job = &t->job;
+    t->line = line_new(a);
     t->m = asked_model(a, a->pos[0]);
     constants_to_initializers(t->m);
     asked_job(a, job);
@@ -61,6 +67,7 @@ void training_open(Training *t) {
     t->augment = augment_parse(t->cx, arg_text(a, OPT_AUGMENT, strcmp(recipe, "head") == 0 ? "none" : "basic"), &t->plan.in);
     t->origin = weights_of_model(t->m);
     job->model = t->m, job->origin = &t->origin, job->data = &t->data, job->prepare = &t->plan.prepare;
+    job->looking = (Looking){t, on_looked};
     job->augment = t->augment.n ? &t->augment : NULL;
     job->learner.loss = asked_loss(a, &t->data);
     job->learner.batch = asked_batch(a, t->data.train.n);

@@ -3,6 +3,7 @@
 #ifndef TVC_TRAINING_H
 #define TVC_TRAINING_H
 #include "../train/loop.h"
+#include "line.h"
 #include "pictures.h"
 
 typedef struct Training {
@@ -16,6 +17,7 @@ typedef struct Training {
     Weights origin;
     TrainJob job;                     // borrows from the others; its folder and `resume` are the caller's
     int nbad;                         // pictures told of
+    Line line;                        // how far it has come
 } Training;
 
 // For the arguments MODEL and PHOTOS of t->a.

@@ -74,10 +74,13 @@ Evaluation evaluate(Model *m, const EvaluateOptions *o) {
     LoaderOptions l = {.data = o->data, .examples = &o->data->val, .prepare = o->prepare, .batch = o->batch, .epochs = 1, .workers = o->workers};
     if (loader_new(&l, &e->loader, &f)) fail(m->cx, f.code, "%s", f.text);
     Evaluation r = {.nclass = (int)e->nclass, .judged = judged_new(m->cx, o->data->val.n)};
+    Looked k = {.set = o->data->val.name, .all = o->data->val.n};
+    double began = seconds_now();
     for (;;) {
         if (loader_next(e->loader, &b, &f)) fail(m->cx, f.code, "%s", f.text);
         if (!b) break;
         judge_batch(e, b, &r.judged);
+        looked(&o->looking, &k, began, b->n);
     }
     r.nbad = loader_bad(e->loader, &r.bad);
     return r;

@@ -5,6 +5,7 @@
 #include "../data/loader.h"
 #include "../frontend/import.h"
 #include "../runtime/exec.h"
+#include "looking.h"
 #include "metrics.h"
 
 typedef struct EvaluateOptions {
@@ -15,6 +16,7 @@ typedef struct EvaluateOptions {
     ImportOptions import;             // max_batch is filled in
     CompileOptions compile;
     SessionOptions session;
+    Looking looking;
 } EvaluateOptions;
 
 typedef struct Evaluation {

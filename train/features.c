@@ -126,17 +126,20 @@ void features_load(const Features *f, Learner *l, int view, int n, const int64_t
 
 // ---- computing ----
 
+typedef struct Sweep { Features *f; Learner *l; Loader *loader; const Missing *m; Looking looking; Looked k; double began; } Sweep;
+
 // One pass over the missing examples: epoch `view`, in order.
-static void sweep(Features *f, Learner *l, Loader *loader, const Missing *m, int view) {
+static void sweep(Sweep *s, int view) {
     Fault fault_;
     const Batch *b;
-    loader_start(loader, view, 0);
+    loader_start(s->loader, view, 0);
     for (;;) {
-        if (loader_next(loader, &b, &fault_)) fail(l->cx, fault_.code, "%s", fault_.text);
+        if (loader_next(s->loader, &b, &fault_)) fail(s->l->cx, fault_.code, "%s", fault_.text);
         if (!b || b->epoch != view) return;
-        learner_batch(l, b->n);
-        learner_pixels(l, b->pixels);
-        keep(f, l, m, view, b);
+        learner_batch(s->l, b->n);
+        learner_pixels(s->l, b->pixels);
+        keep(s->f, s->l, s->m, view, b);
+        looked(&s->looking, &s->k, s->began, b->n);
     }
 }
 
@@ -149,7 +152,7 @@ static void take_bad(Features *f, Cx *cx, const Loader *loader, const Missing *m
     for (int i = 0; i < f->nbad; i++) f->bad[i] = (BadExample){m->at[bad[i].sample], cx_str(cx, bad[i].why, strlen(bad[i].why))};
 }
 
-static void compute(Features *f, Learner *l, const LoaderOptions *o, const Missing *m) {
+static void compute(Features *f, Learner *l, const LoaderOptions *o, const Missing *m, Looking looking) {
     Loader **loader = NEW(l->cx, Loader *, 1);
     Examples part = {o->examples->name, m->n, NEW(l->cx, Example, m->n)};
     LoaderOptions mine = *o;
@@ -159,7 +162,9 @@ static void compute(Features *f, Learner *l, const LoaderOptions *o, const Missi
     mine.examples = &part, mine.among = o->examples->n;
     cx_defer(l->cx, free_loader, loader);
     if (loader_new(&mine, loader, &e)) fail(l->cx, e.code, "%s", e.text);
-    for (int view = 0; view < f->views; view++) sweep(f, l, *loader, m, view);
+    Sweep s = {f, l, *loader, m, looking, {.set = part.name, .all = (int64_t)m->n * f->views}, seconds_now()};
+    looked(&looking, &s.k, s.began, 0);
+    for (int view = 0; view < f->views; view++) sweep(&s, view);
     take_bad(f, l->cx, *loader, m);
     loader_free(*loader);
     *loader = NULL;
@@ -195,7 +200,7 @@ bool features_compute(Features *f, Learner *l, const LoaderOptions *o, const Fea
     store_read(l->cx, &fo->store, &rows);
     Missing m = find_missing(l->cx, f, o->augment);
     if (m.n == 0) return true;
-    compute(f, l, o, &m);
+    compute(f, l, o, &m, fo->looking);
     if (o->stop && atomic_load(o->stop)) return false;
     store_write(l->cx, &fo->store, &rows);
     return true;

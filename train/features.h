@@ -8,12 +8,14 @@
 #define TVC_FEATURES_H
 #include "../data/loader.h"
 #include "learner.h"
+#include "looking.h"
 #include "store.h"
 
 typedef struct FeatureOptions {
     int views;                        // 0: keep none
     bool spill;                       // in a file
     Store store;
+    Looking looking;                  // while they are computed
 } FeatureOptions;
 
 typedef struct Features {

@@ -60,7 +60,7 @@ static FeatureOptions features_of(const TrainJob *job, const Learner *l, const L
     bool random = o->augment;
     int want = job->features == FEATURES_AUTO ? !random : job->features && !random ? 1 : job->features;
     size_t bytes = want ? features_bytes(l, o->examples->n, want) : 0;
-    FeatureOptions f = {.views = bytes ? want : 0, .spill = bytes > *room};
+    FeatureOptions f = {.views = bytes ? want : 0, .spill = bytes > *room, .looking = job->looking};
     if (bytes) f.store = store_of(job, l, o);
     if (f.spill && (!f.store.path || bytes > job->cache_bytes)) {
         cx_note(l->cx, "features of %s are not kept: they would take %zu MB, of %zu MB of memory and %llu MB of disk allowed (--cache-size)",

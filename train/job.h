@@ -30,6 +30,7 @@ typedef struct TrainJob {
     bool balance;
     int features;                     // views to keep, or FEATURES_AUTO: one where nothing is random
     uint64_t cache_bytes;             // of features on disk, of all runs together; 0: none
+    Looking looking;                  // while features are computed
     int64_t patience;                 // epochs without a better one before the end; 0: any number
     double save_every;                // seconds between checkpoints; 0: after every step
     int64_t stop_at;                  // > 0: stop after so many steps in all, as if a signal had come

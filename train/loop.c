@@ -2,7 +2,6 @@
 #include "loop.h"
 #include "stop.h"
 
-#include <time.h>
 #include <unistd.h>
 
 typedef struct Run {
@@ -16,17 +15,12 @@ typedef struct Run {
     int phase;
     Learner *l;
     Source *train, *val;
-    int64_t steps, met;               // per epoch; images seen by this process
+    int64_t steps, met;               // per epoch; images seen in this phase by this process
     double began, before, saved;      // times: of this process; seconds of earlier ones; of the last checkpoint
+    double turning;                   // when the phase's first epoch began, its features computed
     bool warned;
     int64_t nbad;
 } Run;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const char *checkpoint_path(const Run *r) { return rundir_file(r->cx, &r->job->dir, "last.ckpt"); }
 
@@ -43,6 +37,7 @@ static bool open_sources(Run *r) {
     size_t room = job_room();
     r->train = job_source(r->job, r->l, true, r->stop, &room);
     r->val = r->train ? job_source(r->job, r->l, false, r->stop, &room) : NULL;
+    r->turning = seconds_now(), r->met = 0;
     return r->val;
 }
 
@@ -89,8 +84,8 @@ static void change_phase(Run *r, int phase) {
 
 static void save(Run *r) {
     Fault f;
-    r->p.seconds = r->before + now() - r->began;
-    r->saved = now();
+    r->p.seconds = r->before + seconds_now() - r->began;
+    r->saved = seconds_now();
     if (progress_save(&r->p, r->l, &r->id, checkpoint_path(r), &f)) return;
     if (!r->warned) cx_note(r->cx, "no checkpoint could be written, training goes on: %s", f.text);
     r->warned = true;
@@ -112,10 +107,10 @@ static void resume(Run *r) {
 static void tick(Run *r, bool validating, int64_t done, const Tally *t, double lr) {
     if (!r->watch->tick) return;
     const Dataset *d = r->job->data;
-    double took = now() - r->began, rate = took > 0 ? (double)r->met / took : 0;
+    double took = seconds_now() - r->turning, rate = took > 0 ? (double)r->met / took : 0;
     int64_t each = d->train.n + d->val.n, left = (r->job->schedule.epochs - r->p.epoch) * each - done;
     Tick k = {.epoch = r->p.epoch, .epochs = r->job->schedule.epochs, .step = r->p.step, .steps = r->steps, .validating = validating,
-              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .loss_scale = r->l->o.scale.on ? r->p.scaler.scale : 0, .seconds = took, .rate = rate,
+              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .loss_scale = r->l->o.scale.on ? r->p.scaler.scale : 0, .rate = rate,
               .left = rate > 0 ? (double)left / rate : 0};
     r->watch->tick(r->watch->user, &k);
 }
@@ -197,7 +192,7 @@ static bool train_epoch(Run *r) {
         step(r, &b);
         tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, pace_at(r, b.epoch, b.step).lr_factor * r->job->learner.rates.lr);
         if (asked_to_stop(r)) return false;
-        if (now() - r->saved >= r->job->save_every) save(r);
+        if (seconds_now() - r->saved >= r->job->save_every) save(r);
     }
     if (r->p.group > 0 && !asked_to_stop(r)) apply_group(r, r->p.epoch, r->p.step - 1);
     return !asked_to_stop(r);
@@ -251,7 +246,7 @@ static void end_epoch(Run *r, const Judged *j) {
     bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
     EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),
-                    tally_top5(&j->tally), lr, p->scaler.scale, r->before + now() - r->began};
+                    tally_top5(&j->tally), lr, p->scaler.scale, r->before + seconds_now() - r->began};
     *VEC_PUSH(r->cx, p->row, p->nrow) = row;
     schedule_epoch_done(&r->job->schedule, &p->plateau, row.val_loss);
     p->epoch++, p->step = 0, p->train = (Tally){0};
@@ -268,7 +263,7 @@ static bool epoch(Run *r) {
     judged_clear(&r->judged);
     if (!train_epoch(r) || !validate(r, &r->judged)) return false;
     end_epoch(r, &r->judged);
-    if (r->p.done || now() - r->saved >= r->job->save_every) save(r);
+    if (r->p.done || seconds_now() - r->saved >= r->job->save_every) save(r);
     return true;
 }
 
@@ -286,7 +281,7 @@ static void begin(Run *r) {
     if (job->resume) resume(r);
     else compile_phase(r, 0);
     r->steps = (job->data->train.n + job->learner.batch - 1) / job->learner.batch;
-    r->began = r->saved = now();
+    r->began = r->saved = seconds_now();
 }
 
 TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {
@@ -300,6 +295,6 @@ TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {
     if (!whole) save(r);
     close_phase(r);
     stop_unwatch();
-    r->p.seconds = r->before + now() - r->began;
+    r->p.seconds = r->before + seconds_now() - r->began;
     return (TrainResult){.stopped = stopped, .epochs = r->p.nrow, .nbad = r->nbad, .progress = &r->p, .learner = r->l};
 }

@@ -13,8 +13,7 @@ typedef struct Tick {                 // how things stand, for somebody who watc
     int64_t done;                     // of images in this epoch, training and validation
     double loss, top1, lr;            // of the epoch so far; lr while validating: that of its last step
     double loss_scale;                // 0: the loss is not scaled
-    double seconds, left;             // of this process; until the end, estimated
-    double rate;                      // images per second
+    double rate, left;                // images per second; seconds until the end, estimated: both of this phase
 } Tick;
 
 typedef struct Watch {                // any may be NULL
