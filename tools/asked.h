@@ -17,6 +17,7 @@ Surgery asked_surgery(const Args *a);
 // The edits, done; the labels of a head that is gone are gone too.
 SurgeryResult asked_edits(const Args *a, Model *m);
 CompileOptions asked_compile(const Args *a, int which);            // the which-th --target; this processor without any
+int asked_targets(const Args *a, const char *out);                 // how many of them, at least 1; several are for a package
 // By the which-th --device (the last counts on) and --target. Without --device: a GPU if there is one, else the CPU.
 EngineOptions asked_engine(const Args *a, int which);
 Recipe asked_recipe(const Args *a);                               // what the options say of the preparation of pictures

@@ -274,7 +274,7 @@ void asked_train_edits(const Args *a, Model *m) {
     surgery_apply(m, &s);
 }
 
-LearnerOptions asked_learner(const Args *a, Model *m) {
+LearnerOptions asked_learner(const Args *a, Model *m, int which) {
     TrainJob job = {0};
     asked_job(a, &job);
     LearnerOptions o = job_options(&job, 0);
@@ -284,7 +284,7 @@ LearnerOptions asked_learner(const Args *a, Model *m) {
     if (strcmp(arg_text(a, OPT_CLASS_WEIGHTS, ""), "auto") == 0)
         fail(a->cx, E_USAGE, "--class-weights auto counts the classes of data, and there are none here; give the numbers");
     o.loss = asked_loss(a, &none);
-    o.import = asked_import(a), o.compile = asked_compile(a, 0);
+    o.import = asked_import(a), o.compile = asked_compile(a, which);
     o.compile.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
     o.scale = asked_scale(a, &o.compile);
     return o;

@@ -13,7 +13,7 @@ void asked_job(const Args *a, TrainJob *job);
 // Without data, for compile and check: the edits, of which freezing is training's and stays out of the document; then
 // what a run would begin with.
 void asked_train_edits(const Args *a, Model *m);
-LearnerOptions asked_learner(const Args *a, Model *m);
+LearnerOptions asked_learner(const Args *a, Model *m, int which);                    // compiled for the which-th --target
 void asked_no_training(const Args *a);                    // fails where an option of training stands without --train
 int asked_batch(const Args *a, int pictures);             // --batch, or by the number of pictures to learn from; -1: not known
 int asked_workers(const Args *a);                         // --workers, or one per processor

@@ -118,7 +118,7 @@ static void print_text(const Args *a, const Model *m, const TrainGaps *t, const 
 
 static Err check_train(const Args *a, Model *m) {
     asked_train_edits(a, m);
-    LearnerOptions o = asked_learner(a, m);
+    LearnerOptions o = asked_learner(a, m, 0);
     TrainGaps t = learner_gaps(m, &o);
     const char *freeze = t.gaps.n ? freeze_point(a->cx, &t, o.freeze) : o.freeze;
     if (arg_given(a, OPT_JSON)) print_json(a, m, &t, freeze);

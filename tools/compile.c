@@ -55,13 +55,6 @@ static void print_text(const Args *a, const Heads *h, const Result *r) {
 }
 
 // ---- compiling ----
-static int count_targets(const Args *a, const char *out) {
-    int n = 0;
-    for (int at = 0; arg_next(a, OPT_TARGET, &at);) n++;
-    if (n > 1 && !out) fail(a->cx, E_USAGE, "--target more than once is for a package: add -o OUT.tvc");
-    return n > 0 ? n : 1;
-}
-
 static const Compiled *compile_for(const Args *a, Model *m, int which) {
     ImportOptions import = asked_import(a);
     CompileOptions o = asked_compile(a, which);
@@ -85,7 +78,7 @@ Err run_compile(const Args *a) {
     Heads heads = same ? edited.heads : heads_find(m, NULL);
     RunMeta run = meta_of_model(cx, m);
     const char *meta = meta_json(cx, m, &run);
-    int n = count_targets(a, out);
+    int n = asked_targets(a, out);
     const Compiled **c = NEW(cx, const Compiled *, n);
     const Program **p = NEW(cx, const Program *, n);
     for (int i = 0; i < n; i++) c[i] = compile_for(a, m, i), p[i] = c[i]->program;

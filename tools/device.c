@@ -61,6 +61,13 @@ CompileOptions asked_compile(const Args *a, int which) {
     return o;
 }
 
+int asked_targets(const Args *a, const char *out) {
+    int n = 0;
+    for (int at = 0; arg_next(a, OPT_TARGET, &at);) n++;
+    if (n > 1 && !out) fail(a->cx, E_USAGE, "--target more than once is for a package: add -o OUT.tvc");
+    return n > 0 ? n : 1;
+}
+
 // ---- devices ----
 
 // What to compile for the GPU of that number; *f says why it cannot be used.
