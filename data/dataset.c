@@ -130,6 +130,7 @@ static void choose_training(Draft *d, Dataset *out) {
         Division v = divided(d, all);
         out->train = v.rest;
         out->val = v.taken;
+        out->undivided = true;
     } else {
         draft_problem(d, "'%s' has no split 'train' to learn from: it %s", cx_show(d->cx, d->path), set_names(d));
     }
@@ -153,6 +154,7 @@ static void choose_one(Draft *d, Dataset *out) {
         out->val = *named;
     } else if (all && !split) {
         out->val = *all;
+        out->undivided = true;
     } else if (all && (is_validation(split) || !strcmp(split, "train"))) {
         Division v = divided(d, all);
         out->val = is_validation(split) ? v.taken : v.rest;

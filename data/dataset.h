@@ -11,13 +11,6 @@
 #include "gather.h"
 #include "labels.h"
 
-typedef enum TargetKind {
-    TARGET_AUTO,                       // as option: what the source has
-    TARGET_CLASS,                      // one class per example
-    TARGET_LABELS,                     // any number of classes: 0 or 1 for each
-    TARGET_NUMBERS,                    // numbers to be predicted
-} TargetKind;
-
 typedef struct Example {
     Picture picture;
     int64_t label;                     // its class; -1 where it has none or several
@@ -36,6 +29,7 @@ typedef struct Dataset {               // lives in the Cx's arena
     int ntarget;                       // classes, or numbers per example
     Labels classes;                    // names by number; none for TARGET_NUMBERS
     Examples train, val;
+    bool undivided;                    // the source has no splits: divided here, or taken whole
     int nproblem;                      // what would have failed, with options.lenient
     const char **problem;
 } Dataset;

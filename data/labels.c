@@ -281,3 +281,15 @@ void labels_to_model(Model *m, const Labels *l) {
     model_set_meta(m, "class_names", l->n ? json_dict(m->cx, l) : NULL);
     write_timm(m, l);
 }
+
+// ---- one class, several, numbers ----
+
+const char *target_name(TargetKind kind) { return kind == TARGET_LABELS ? "labels" : kind == TARGET_NUMBERS ? "numbers" : NULL; }
+
+TargetKind target_named(const char *name) {
+    return name && !strcmp(name, "labels") ? TARGET_LABELS : name && !strcmp(name, "numbers") ? TARGET_NUMBERS : TARGET_AUTO;
+}
+
+TargetKind target_of_model(const Model *m) { return target_named(model_meta(m, "tvc.target")); }
+
+void target_to_model(Model *m, TargetKind kind) { model_set_meta(m, "tvc.target", target_name(kind)); }

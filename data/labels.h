@@ -1,9 +1,16 @@
-// labels.h -- the names of a model's classes.
+// labels.h -- what a model tells of a picture: one class or several, whose names these are, or numbers.
 #ifndef TVC_LABELS_H
 #define TVC_LABELS_H
 #include "../frontend/model.h"
 
 enum { LABELS_MAX = 1000000 };
+
+typedef enum TargetKind {
+    TARGET_AUTO,                       // not stated: of a source, what it has; of a model, classes
+    TARGET_CLASS,                      // one class per example
+    TARGET_LABELS,                     // any number of classes: 0 or 1 for each
+    TARGET_NUMBERS,                    // numbers to be predicted
+} TargetKind;
 
 typedef struct Labels {
     int n;
@@ -23,6 +30,12 @@ bool labels_parse(Cx *cx, const char *text, size_t n, Labels *out);
 
 // Write them in every dialect, or remove them with l->n == 0.
 void labels_to_model(Model *m, const Labels *l);
+
+// In the metadata tvc.target, where it is not one class: "labels" or "numbers".
+TargetKind target_of_model(const Model *m);
+void target_to_model(Model *m, TargetKind kind);
+const char *target_name(TargetKind kind);                        // NULL where it is one class
+TargetKind target_named(const char *name);                       // NULL is fine
 
 // The label of a class, or NULL.
 const char *label_name(const Labels *l, int64_t index);

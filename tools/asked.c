@@ -126,7 +126,7 @@ Surgery asked_surgery(const Args *a) {
 SurgeryResult asked_edits(const Args *a, Model *m) {
     Surgery s = asked_surgery(a);
     SurgeryResult r = surgery_apply(m, &s);
-    if (s.classes) labels_to_model(m, &(Labels){0});
+    if (s.classes) labels_to_model(m, &(Labels){0}), target_to_model(m, TARGET_AUTO);
     if (arg_given(a, OPT_LABELS)) {
         Labels l = labels_read(a->cx, arg_text(a, OPT_LABELS, NULL));
         if (s.classes && l.n != s.classes)

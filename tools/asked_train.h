@@ -6,7 +6,7 @@
 
 // The loss by the data where it is not said. `classes` for class weights and the check of their number.
 Loss asked_loss(const Args *a, const Dataset *d);
-TargetKind asked_target(const Args *a);                   // what the loss wants of the data
+TargetKind asked_target(const Args *a);                   // what the loss wants of the data; TARGET_AUTO where it is not said
 DatasetOptions asked_dataset(const Args *a);              // --val-split, --seed, --classes, --class-names, --per-class, --split
 // Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's.
 void asked_job(const Args *a, TrainJob *job);

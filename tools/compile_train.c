@@ -17,7 +17,7 @@ static double frozen_share(const Model *m, const TrainGraph *t) {
     return all > trained ? (all - trained) / all : 0;
 }
 
-static const char *count_shown(Cx *cx, double bytes) { return cx_fmt(cx, "%.2f MB", bytes / 1e6); }
+static const char *count_shown(Cx *cx, double bytes) { return bytes < 1e5 ? cx_fmt(cx, "%.0f bytes", bytes) : cx_fmt(cx, "%.2f MB", bytes / 1e6); }
 
 typedef struct Plans { const Learner *const *l; int n; const char *out; } Plans;      // one per target
 

@@ -7,49 +7,64 @@
 #include "pictures.h"
 #include "print.h"
 
-typedef struct PerClass { int64_t count, right; double loss; } PerClass;
+typedef struct PerClass { int64_t count, said, right; double loss; } PerClass;      // loss: of examples of one class
 
 static PerClass *per_class(Cx *cx, const Dataset *d, const Judged *j) {
     PerClass *c = NEW(cx, PerClass, d->ntarget);
-    for (int i = 0; i < j->n; i++) {
-        int64_t label = d->val.at[i].label;
-        if (label < 0 || j->predicted[i] < 0) continue;
-        c[label].count++, c[label].right += j->predicted[i] == label, c[label].loss += j->loss[i];
+    for (int i = 0; i < j->nlabel; i++) c[i] = (PerClass){j->label[i].count, j->label[i].said, j->label[i].right, 0};
+    for (int i = 0; i < j->n && d->kind == TARGET_CLASS; i++) {
+        int64_t label = d->val.at[i].label, said = j->predicted[i];
+        if (label < 0 || said < 0) continue;
+        c[label].count++, c[label].right += said == label, c[label].loss += j->loss[i];
+        if (said < d->ntarget) c[said].said++;
     }
     return c;
 }
 
+static json_t *share_json(int64_t part, int64_t all) { return all ? json_real((double)part / (double)all) : json_null(); }
+
+static json_t *class_json(Cx *cx, const Dataset *d, int i, const PerClass *c) {
+    json_t *o = json_object();
+    json_put(o, "label", text_json(cx, label_name(&d->classes, i)));
+    json_put(o, "index", json_integer(i));
+    json_put(o, "count", json_integer(c->count));
+    if (d->kind == TARGET_CLASS) {
+        json_put(o, "top1", share_json(c->right, c->count));
+        json_put(o, "loss", json_real(c->loss / (double)c->count));
+    }
+    json_put(o, "recall", share_json(c->right, c->count));
+    json_put(o, "precision", share_json(c->right, c->said));
+    return o;
+}
+
+// Of numbers there are no hits; several labels have no order of which five would be the first.
 static void print_json(Cx *cx, const Dataset *d, const Evaluation *e, const PerClass *c) {
     const Tally *t = &e->judged.tally;
     json_t *o = json_start(cx), *list = json_array();
     json_put(o, "loss", json_real(tally_loss(t)));
-    json_put(o, "top1", json_real(tally_top1(t)));
-    json_put(o, "top5", json_real(tally_top5(t)));
+    json_put(o, "top1", hit_name(d->kind) ? json_real(tally_top1(t)) : json_null());
+    json_put(o, "top5", d->kind == TARGET_CLASS ? json_real(tally_top5(t)) : json_null());
     json_put(o, "count", json_integer(t->count));
     json_put(o, "unreadable", json_integer(e->nbad));
-    for (int i = 0; i < d->ntarget && d->kind == TARGET_CLASS; i++) {
-        json_t *one = json_object();
-        if (c[i].count == 0) {
-            json_decref(one);
-            continue;
-        }
-        json_put(one, "label", text_json(cx, label_name(&d->classes, i)));
-        json_put(one, "index", json_integer(i));
-        json_put(one, "count", json_integer(c[i].count));
-        json_put(one, "top1", json_real((double)c[i].right / (double)c[i].count));
-        json_put(one, "loss", json_real(c[i].loss / (double)c[i].count));
-        json_array_append_new(list, one);
-    }
+    for (int i = 0; i < d->ntarget && d->kind != TARGET_NUMBERS; i++)
+        if (c[i].count) json_array_append_new(list, class_json(cx, d, i, &c[i]));
     json_put(o, "per_class", list);
     json_print(o);
 }
 
+static const char *percent(Cx *cx, int64_t part, int64_t all) { return all ? cx_fmt(cx, "%6.2f %%", 100 * (double)part / (double)all) : "     -  "; }
+
 static void print_text(Cx *cx, const Dataset *d, const Evaluation *e, const PerClass *c) {
     const Tally *t = &e->judged.tally;
-    printf("%lld images: loss %.4f, top1 %.2f %%, top5 %.2f %%\n", (long long)t->count, tally_loss(t), 100 * tally_top1(t), 100 * tally_top5(t));
-    for (int i = 0; i < d->ntarget && d->kind == TARGET_CLASS; i++)
+    printf("%lld images: loss %.4f", (long long)t->count, tally_loss(t));
+    if (hit_name(d->kind)) printf(", %s %.2f %%", hit_name(d->kind), 100 * tally_top1(t));
+    if (d->kind == TARGET_CLASS) printf(", top5 %.2f %%", 100 * tally_top5(t));
+    printf("\n");
+    if (d->kind != TARGET_NUMBERS) printf("  %-24s %6s  %8s  %9s\n", "", "images", "recall", "precision");
+    for (int i = 0; i < d->ntarget && d->kind != TARGET_NUMBERS; i++)
         if (c[i].count)
-            printf("  %-24s %6lld  %6.2f %%\n", cx_show(cx, label_name(&d->classes, i)), (long long)c[i].count, 100 * (double)c[i].right / (double)c[i].count);
+            printf("  %-24s %6lld  %s  %s\n", cx_show(cx, label_name(&d->classes, i)), (long long)c[i].count, percent(cx, c[i].right, c[i].count),
+                   percent(cx, c[i].right, c[i].said));
 }
 
 static void on_looked(void *line, const Looked *k) { line_images(line, "pictures", k->done, k->all, k->seconds); }
@@ -64,9 +79,11 @@ Err run_eval(const Args *a) {
     const ValueInfo *v = picture_input(m);
     if (!v || m->noutput == 0) fail(cx, E_USAGE, "%s has no input or no output", cx_show(cx, a->pos[0]));
     DatasetOptions o = asked_dataset(a);
-    o.match = &labels;
-    if (o.target == TARGET_NUMBERS) o.match = NULL;
+    if (o.target == TARGET_AUTO) o.target = target_of_model(m);
+    o.match = o.target == TARGET_NUMBERS ? NULL : &labels;
     Dataset d = dataset_open_split(cx, a->pos[1], &o);
+    if (d.undivided && !o.split)
+        cx_note(cx, "'%s' has no splits: all of its %d images count (--split val: those that `tvc train` keeps for validation)", cx_show(cx, d.path), d.val.n);
     EngineOptions engine = asked_engine(a, 0);
     Line line = line_new(a);
     EvaluateOptions e = {.data = &d, .loss = asked_loss(a, &d), .import = asked_import(a), .compile = engine.compile, .session = engine.session,

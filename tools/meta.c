@@ -12,7 +12,7 @@ const ValueInfo *picture_input(const Model *m) {
 }
 
 RunMeta meta_of_model(Cx *cx, Model *m) {
-    return (RunMeta){recipe_of_model(cx, m), labels_of_model(cx, m), output_scores(m, m->output[0]->name)};
+    return (RunMeta){recipe_of_model(cx, m), labels_of_model(cx, m), output_scores(m, m->output[0]->name), target_of_model(m)};
 }
 
 const char *meta_json(Cx *cx, const Model *m, const RunMeta *r) {
@@ -28,6 +28,7 @@ const char *meta_json(Cx *cx, const Model *m, const RunMeta *r) {
     for (int i = 0; i < r->labels.n; i++) json_array_append_new(labels, text_json(cx, r->labels.name[i]));
     json_put(o, "labels", labels);
     json_put(o, "scores", json_string(score_names[r->scores]));
+    json_put(o, "target", text_json(cx, target_name(r->target)));
     char *text = json_dumps(o, JSON_COMPACT);
     if (!text) fail(cx, E_LIMIT, "out of memory");
     cx_defer(cx, free, text);
@@ -54,6 +55,7 @@ RunMeta meta_of_package(Cx *cx, const Package *p, const char *path) {
     if (recipe) r.recipe = recipe_of_text(cx, recipe);
     for (int i = SCORES_LOGITS; i <= SCORES_LOG; i++)
         if (scores && strcmp(scores, score_names[i]) == 0) r.scores = (Scores)i;
+    r.target = target_named(json_string_value(json_object_get(said, "target")));
     const json_t *labels = json_object_get(said, "labels");
     for (size_t i = 0; i < json_array_size(labels); i++) {
         const char *s = json_string_value(json_array_get(labels, i));

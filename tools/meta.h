@@ -11,6 +11,7 @@ typedef struct RunMeta {
     Recipe recipe;                    // nothing given: the model is silent
     Labels labels;
     Scores scores;                    // of the first output
+    TargetKind target;                // what these are scores of
 } RunMeta;
 
 RunMeta meta_of_model(Cx *cx, Model *m);

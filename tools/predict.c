@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "pictures.h"
 #include "print.h"
+#include "scores.h"
 
 typedef struct Predict {
     const Args *a;
@@ -17,43 +18,89 @@ typedef struct Predict {
 
 static void free_scratch(void *s) { scratch_free(s); }
 
-// The best class, and its probability.
-static int64_t best_of(const Predict *p, const double *z, double *score) {
-    int64_t best = 0;
-    double sum = 0;
-    for (int64_t i = 1; i < p->classes; i++)
-        if (z[i] > z[best]) best = i;
-    for (int64_t i = 0; i < p->classes; i++) sum += exp(z[i] - z[best]);
-    *score = p->meta.scores == SCORES_PROBABILITIES ? z[best] : p->meta.scores == SCORES_LOG ? exp(z[best]) : 1 / sum;
-    return best;
+// ---- text ----
+
+static const char *shown(const Predict *p, int64_t index) {
+    const char *label = label_name(&p->meta.labels, index);
+    return label ? cx_show(p->cx, label) : cx_fmt(p->cx, "%lld", (long long)index);
 }
 
-static void print_csv(const char *s) {
-    putchar('"');
+static void tell_text(const Predict *p, const char *file, const Score *s) {
+    int64_t n = p->meta.target == TARGET_NUMBERS ? p->classes : scores_likely(s, p->classes);
+    if (p->meta.target == TARGET_AUTO) printf("%6.2f %%  %s", 100 * s[0].value, shown(p, s[0].index));
+    for (int64_t i = 0; i < n && p->meta.target == TARGET_NUMBERS; i++) printf("%s%.6g", i ? ", " : "", s[i].value);
+    for (int64_t i = 0; i < n && p->meta.target == TARGET_LABELS; i++) printf("%s%s %.2f %%", i ? ", " : "", shown(p, s[i].index), 100 * s[i].value);
+    printf("%s  %s\n", p->meta.target == TARGET_LABELS && n == 0 ? "nothing" : "", cx_show(p->cx, file));
+}
+
+// ---- comma-separated values: several labels as a list has them, with semicolons between ----
+
+static void print_inner(const char *s) {
     for (; *s; s++) {
         if (*s == '"') putchar('"');
         putchar(*s);
     }
-    putchar('"');
 }
 
-static void tell(Predict *p, const char *file, const double *z) {
-    double score;
-    int64_t best = best_of(p, z, &score);
-    const char *label = label_name(&p->meta.labels, best);
-    CxMark mark = cx_mark(p->cx);
-    if (arg_given(p->a, OPT_JSON)) {
-        json_t *o = json_object();
-        json_put(o, "file", text_json(p->cx, file));
-        json_put(o, "index", json_integer(best));
-        json_put(o, "label", text_json(p->cx, label));
-        json_put(o, "score", json_real(score));
-        json_array_append_new(p->list, o);
-    } else if (arg_given(p->a, OPT_CSV)) {
-        print_csv(file), printf(",%lld,", (long long)best), print_csv(label ? label : ""), printf(",%.6f\n", score);
-    } else {
-        printf("%6.2f %%  %s  %s\n", 100 * score, label ? cx_show(p->cx, label) : cx_fmt(p->cx, "%lld", (long long)best), cx_show(p->cx, file));
+static void print_csv(const char *s) { putchar('"'), print_inner(s), putchar('"'); }
+
+static void csv_head(const Predict *p) {
+    printf(p->meta.target == TARGET_NUMBERS ? "file" : p->meta.target == TARGET_LABELS ? "file,label,score" : "file,index,label,score");
+    for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) printf(",value%lld", (long long)i);
+    putchar('\n');
+}
+
+static void tell_labels_csv(const Predict *p, const Score *s) {
+    int64_t n = scores_likely(s, p->classes);
+    printf(",\"");
+    for (int64_t i = 0; i < n; i++) printf(i ? ";" : ""), print_inner(shown(p, s[i].index));
+    printf("\",\"");
+    for (int64_t i = 0; i < n; i++) printf("%s%.6f", i ? ";" : "", s[i].value);
+    printf("\"\n");
+}
+
+static void tell_csv(const Predict *p, const char *file, const Score *s) {
+    const char *label = label_name(&p->meta.labels, s[0].index);
+    print_csv(file);
+    if (p->meta.target == TARGET_LABELS) {
+        tell_labels_csv(p, s);
+        return;
     }
+    if (p->meta.target == TARGET_AUTO) printf(",%lld,", (long long)s[0].index), print_csv(label ? label : ""), printf(",%.6f", s[0].value);
+    for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) printf(",%.9g", s[i].value);
+    putchar('\n');
+}
+
+// ---- JSON ----
+
+static json_t *score_json(const Predict *p, json_t *o, const Score *s) {
+    json_put(o, "index", json_integer(s->index));
+    json_put(o, "label", text_json(p->cx, label_name(&p->meta.labels, s->index)));
+    json_put(o, "score", json_real(s->value));
+    return o;
+}
+
+static json_t *answer_json(const Predict *p, const char *file, const Score *s) {
+    json_t *o = json_object(), *list = json_array();
+    json_put(o, "file", text_json(p->cx, file));
+    if (p->meta.target == TARGET_AUTO) score_json(p, o, s);
+    for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) json_array_append_new(list, json_real(s[i].value));
+    for (int64_t i = 0; i < scores_likely(s, p->classes) && p->meta.target == TARGET_LABELS; i++)
+        json_array_append_new(list, score_json(p, json_object(), &s[i]));
+    if (p->meta.target == TARGET_AUTO) json_decref(list);
+    else json_put(o, p->meta.target == TARGET_NUMBERS ? "values" : "labels", list);
+    return o;
+}
+
+// ---- all of it ----
+
+static void tell(Predict *p, const char *file, DType t, const char *data) {
+    CxMark mark = cx_mark(p->cx);
+    Score *s = NEW(p->cx, Score, p->classes);
+    scores_read(s, p->classes, t, data, &p->meta);
+    if (arg_given(p->a, OPT_JSON)) json_array_append_new(p->list, answer_json(p, file, s));
+    else if (arg_given(p->a, OPT_CSV)) tell_csv(p, file, s);
+    else tell_text(p, file, s);
     cx_release(p->cx, mark);
 }
 
@@ -100,7 +147,6 @@ static void run_all(Predict *p, const Pictures *pictures) {
     cx_defer(cx, free_scratch, scratch);
     float *x = NEW(cx, float, each * most);
     char *typed = NEW(cx, char, each * most * size);
-    double *z = NEW(cx, double, p->classes * most);
     const char **file = NEW(cx, const char *, most);
     for (int at = 0; at < pictures->n; at += most) {
         int n = fill(p, scratch, &pictures->at[at], pictures->n - at < most ? pictures->n - at : most, x, file);
@@ -110,8 +156,7 @@ static void run_all(Predict *p, const Pictures *pictures) {
         engine_write(p->e, 0, typed);
         engine_run(p->e);
         const char *scores = engine_read(p->e, 0);
-        for (int64_t i = 0; i < n * p->classes; i++) z[i] = dtype_get_f(out.type, scores + i * dtypes[out.type].bytes);
-        for (int i = 0; i < n; i++) tell(p, file[i], z + i * p->classes);
+        for (int i = 0; i < n; i++) tell(p, file[i], out.type, scores + i * p->classes * dtypes[out.type].bytes);
     }
 }
 
@@ -121,7 +166,7 @@ Err run_predict(const Args *a) {
     json_put(json_start(a->cx), "answers", p.list);
     Pictures pictures = gather_pictures(a->cx, a->npos - 1, a->pos + 1);
     open_model(&p);
-    if (arg_given(a, OPT_CSV)) printf("file,index,label,score\n");
+    if (arg_given(a, OPT_CSV)) csv_head(&p);
     run_all(&p, &pictures);
     if (arg_given(a, OPT_JSON)) json_print(p.list);
     if (p.left_out == pictures.n) fail(a->cx, E_DATASET, "none of the %d pictures can be read", pictures.n);

@@ -4,9 +4,9 @@
 #include "asked.h"
 #include "commands.h"
 #include "feed.h"
-#include "meta.h"
 #include "pictures.h"
 #include "print.h"
+#include "scores.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -63,32 +63,23 @@ static void open_package(Run *r, const Package *p, const char *path, const Engin
 }
 
 // ---- answers ----
-typedef struct Score { int64_t index; double value; } Score;
-
-static int by_score(const void *a, const void *b) {
-    const Score *x = a, *y = b;
-    return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->index > y->index) - (x->index < y->index);
-}
-
-static void to_probabilities(Score *s, int64_t n, Scores kind) {
-    double most = -INFINITY, sum = 0;
-    if (kind == SCORES_PROBABILITIES) return;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, s[i].value);
-    for (int64_t i = 0; i < n; i++) sum += s[i].value = exp(s[i].value - (kind == SCORES_LOG ? 0 : most));
-    for (int64_t i = 0; i < n && kind == SCORES_LOGITS; i++) s[i].value /= sum;
-}
-
 static void tell_text(const Run *r, const char *file, const Score *s, int64_t n) {
     printf("%s\n", cx_show(r->cx, file));
     for (int64_t i = 0; i < n; i++) {
         const char *label = label_name(&r->meta.labels, s[i].index);
-        printf("  %6.2f %%  %lld%s%s\n", 100 * s[i].value, (long long)s[i].index, label ? "  " : "", label ? cx_show(r->cx, label) : "");
+        if (r->meta.target == TARGET_NUMBERS) printf("  %12.6g\n", s[i].value);
+        else printf("  %6.2f %%  %lld%s%s\n", 100 * s[i].value, (long long)s[i].index, label ? "  " : "", label ? cx_show(r->cx, label) : "");
     }
 }
 
 static void tell_json(Run *r, const char *file, const Score *s, int64_t n) {
     json_t *o = json_object(), *top = json_array();
+    bool numbers = r->meta.target == TARGET_NUMBERS;
     for (int64_t i = 0; i < n; i++) {
+        if (numbers) {
+            json_array_append_new(top, json_real(s[i].value));
+            continue;
+        }
         json_t *one = json_object();
         json_put(one, "index", json_integer(s[i].index));
         json_put(one, "label", text_json(r->cx, label_name(&r->meta.labels, s[i].index)));
@@ -96,7 +87,7 @@ static void tell_json(Run *r, const char *file, const Score *s, int64_t n) {
         json_array_append_new(top, one);
     }
     json_put(o, "file", text_json(r->cx, file));
-    json_put(o, "top", top);
+    json_put(o, numbers ? "values" : "top", top);
     json_array_append_new(r->answers, o);
 }
 
@@ -104,10 +95,8 @@ static void tell_json(Run *r, const char *file, const Score *s, int64_t n) {
 static void answer(Run *r, const char *file, DType t, const char *data, int64_t n) {
     CxMark mark = cx_mark(r->cx);
     Score *s = NEW(r->cx, Score, n);
-    for (int64_t i = 0; i < n; i++) s[i] = (Score){i, dtype_get_f(t, data + i * dtypes[t].bytes)};
-    to_probabilities(s, n, r->meta.scores);
-    qsort(s, (size_t)n, sizeof *s, by_score);
-    int64_t shown = n < r->top ? n : r->top;
+    scores_read(s, n, t, data, &r->meta);
+    int64_t shown = n < r->top || r->meta.target == TARGET_NUMBERS ? n : r->top;
     if (arg_given(r->a, OPT_JSON)) tell_json(r, file, s, shown);
     else tell_text(r, file, s, shown);
     cx_release(r->cx, mark);

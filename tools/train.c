@@ -1,5 +1,4 @@
 // train.c -- tvc train: a model, its photos, a run; and going on with one.
-#include "../train/report.h"
 #include "commands.h"
 #include "print.h"
 #include "training.h"
@@ -78,23 +77,32 @@ static const char *run_folder(const Args *a, const char *out) {
 
 // ---- telling ----
 
+typedef struct HitText { char s[32]; } HitText;
+
+static HitText hits(const Train *t, double share, int digits) {
+    HitText h = {""};
+    const char *name = hit_name(t->of.data.kind);
+    if (name) snprintf(h.s, sizeof h.s, "  %s %.*f", name, digits, share);
+    return h;
+}
+
 static void on_tick(void *user, const Tick *k) {
     Train *t = user;
     char scale[32] = "";
     bool val = k->validating;
     if (!line_due(&t->of.line, false)) return;
     if (k->loss_scale > 0) snprintf(scale, sizeof scale, "  scale %g", k->loss_scale);
-    line_show(&t->of.line, "epoch %lld/%lld %s%lld/%lld  loss %.4f  top1 %.3f  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
+    line_show(&t->of.line, "epoch %lld/%lld %s%lld/%lld  loss %.4f%s  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
               (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
-              (long long)(val ? t->of.data.val.n : k->steps), k->loss, k->top1, k->lr, scale, k->rate, time_text(k->left).s);
+              (long long)(val ? t->of.data.val.n : k->steps), k->loss, hits(t, k->top1, 3).s, k->lr, scale, k->rate, time_text(k->left).s);
 }
 
 static void on_epoch(void *user, const EpochRow *r, bool best) {
     Train *t = user;
     line_clear(&t->of.line);
     if (arg_given(t->of.a, OPT_QUIET) || arg_given(t->of.a, OPT_JSON)) return;
-    printf("epoch %3.0f  loss %.4f  top1 %.4f | val loss %.4f  top1 %.4f%s\n", r->epoch, r->train_loss, r->train_top1, r->val_loss, r->val_top1,
-           best ? "  best" : "");
+    printf("epoch %3.0f  loss %.4f%s | val loss %.4f%s%s\n", r->epoch, r->train_loss, hits(t, r->train_top1, 4).s, r->val_loss,
+           hits(t, r->val_top1, 4).s, best ? "  best" : "");
     fflush(stdout);
 }
 
@@ -109,7 +117,7 @@ static void print_result(Train *t, const TrainResult *r) {
     const EpochRow *best = p->best_epoch >= 0 ? &p->row[p->best_epoch] : NULL;
     if (arg_given(t->of.a, OPT_JSON)) {
         json_t *o = json_start(t->cx);
-        json_put(o, "best_top1", best ? json_real(best->val_top1) : json_null());
+        json_put(o, "best_top1", best && hit_name(t->of.data.kind) ? json_real(best->val_top1) : json_null());
         json_put(o, "best_loss", best ? json_real(best->val_loss) : json_null());
         json_put(o, "best_epoch", best ? json_integer(p->best_epoch + 1) : json_null());
         json_put(o, "epochs", json_integer(r->epochs));
@@ -122,7 +130,9 @@ static void print_result(Train *t, const TrainResult *r) {
         json_print(o);
     } else if (best && !r->stopped) {
         if (p->scaler.skipped) printf("%lld steps were skipped until the loss had its scale, %g\n", (long long)p->scaler.skipped, p->scaler.scale);
-        printf("best: epoch %.0f, top1 %.4f, loss %.4f; %.1f s\n%s\n", best->epoch, best->val_top1, best->val_loss, p->seconds, cx_show(t->cx, t->out));
+        printf("best: epoch %.0f  loss %.4f%s  %.1f s\n", best->epoch, best->val_loss, hits(t, best->val_top1, 4).s, p->seconds);
+        if (r->nbad) printf("%lld pictures cannot be read and were left out\n", (long long)r->nbad);
+        printf("%s\n", cx_show(t->cx, t->out));
     }
 }
 
@@ -142,9 +152,10 @@ static void set_up(Train *t, const char *resume) {
 static void finish(Train *t, const TrainResult *r) {
     const Progress *p = r->progress;
     const char *best = rundir_file(t->cx, &t->of.job.dir, "best.onnx");
-    report_write(t->cx, &t->of.job.dir, &(RunReport){t->of.a->pos[0], &t->of.data, p, !r->stopped});
+    report_write(t->cx, &t->of.job.dir, &(RunReport){t->of.a->pos[0], &t->of.data, p, !r->stopped, t->of.nbad, t->of.bad});
     if (p->best.n == 0) return;
-    Export e = {&p->best, &t->of.origin, t->of.data.kind == TARGET_NUMBERS ? NULL : &t->of.labels, &t->of.plan.recipe, &t->of.plan.in};
+    TargetKind kind = t->of.data.kind;
+    Export e = {&p->best, &t->of.origin, kind == TARGET_NUMBERS ? &(Labels){0} : &t->of.labels, kind, &t->of.plan.recipe, &t->of.plan.in};
     export_model(t->of.m, &e, best);
     if (!r->stopped) export_model(t->of.m, &e, t->out);
 }
@@ -157,6 +168,7 @@ static void suggest_eval(const Train *t) {
         OptionId id = a->given[i].id;
         if (id == OPT_CLASSES || id == OPT_VAL_SPLIT || id == OPT_SEED || id == OPT_LOSS) rest = cx_fmt(t->cx, "%s %s", rest, shell_word(t->cx, arg_word(a, i)));
     }
+    if (t->of.data.undivided) rest = cx_fmt(t->cx, " --split val%s", rest);
     print_next("tvc eval %s %s%s", shell_word(t->cx, t->out), shell_word(t->cx, a->pos[1]), rest);
 }
 

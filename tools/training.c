@@ -89,8 +89,8 @@ static const char *named(const TrainJob *job) {
 void training_tell(const Training *t) {
     const TrainJob *j = &t->job;
     Cx *cx = t->cx;
-    cx_note(cx, "%d images to learn from, %d to validate with, %d %s", t->data.train.n, t->data.val.n, t->data.ntarget,
-            t->data.kind == TARGET_NUMBERS ? "numbers each" : "classes");
+    const char *what = t->data.kind == TARGET_CLASS ? "classes" : t->data.kind == TARGET_LABELS ? "labels" : t->data.ntarget == 1 ? "number each" : "numbers each";
+    cx_note(cx, "%d images to learn from, %d to validate with, %d %s", t->data.train.n, t->data.val.n, t->data.ntarget, what);
     cx_note(cx, "--recipe %s: --epochs %lld --batch %d --optimizer %s --lr %g --momentum %g --weight-decay %g --schedule %s --freeze %s --augment '%s'",
             arg_text(t->a, OPT_RECIPE, "head"), (long long)j->schedule.epochs, j->learner.batch, named(j), j->learner.rates.lr,
             j->learner.rates.momentum, j->learner.rates.decay, arg_text(t->a, OPT_SCHEDULE, "cosine"), j->phase[0].freeze,
@@ -102,5 +102,6 @@ void training_tell(const Training *t) {
 
 void training_tell_bad(Training *t, const char *picture, const char *why) {
     enum { SHOWN = 20 };
-    if (t->nbad++ < SHOWN) cx_note(t->cx, "left out: %s: %s", cx_show(t->cx, picture), why);
+    if (t->nbad < SHOWN) cx_note(t->cx, "left out: %s: %s", cx_show(t->cx, picture), why);
+    *VEC_PUSH(t->cx, t->bad, t->nbad) = (LeftOut){picture, cx_str(t->cx, why, strlen(why))};
 }

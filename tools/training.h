@@ -3,6 +3,7 @@
 #ifndef TVC_TRAINING_H
 #define TVC_TRAINING_H
 #include "../train/loop.h"
+#include "../train/report.h"
 #include "line.h"
 #include "pictures.h"
 
@@ -16,7 +17,8 @@ typedef struct Training {
     Labels labels;
     Weights origin;
     TrainJob job;                     // borrows from the others; its folder and `resume` are the caller's
-    int nbad;                         // pictures told of
+    int nbad;                         // pictures that cannot be read
+    LeftOut *bad;
     Line line;                        // how far it has come
 } Training;
 

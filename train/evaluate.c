@@ -58,10 +58,8 @@ static void judge_batch(Evaluator *e, const Batch *b, Judged *j) {
     const char *from = session_view(e->session, slot);
     if (!from) fail(e->cx, E_DEVICE, "the scores cannot be read from the device");
     for (int64_t i = 0; i < b->n * e->nclass; i++) e->z[i] = dtype_get_f(t, from + i * dtypes[t].bytes);
-    for (int i = 0; i < b->n; i++) {
-        Verdict v = judge(&e->o->loss, e->z + i * e->nclass, (int)e->nclass, b->label[i], b->target ? b->target + i * e->nclass : NULL);
-        judged_add(j, b->sample[i], &v);
-    }
+    for (int i = 0; i < b->n; i++)
+        judged_add(j, b->sample[i], &e->o->loss, e->z + i * e->nclass, (int)e->nclass, b->label[i], b->target ? b->target + i * e->nclass : NULL);
 }
 
 Evaluation evaluate(Model *m, const EvaluateOptions *o) {
@@ -73,7 +71,7 @@ Evaluation evaluate(Model *m, const EvaluateOptions *o) {
     compile(e, m);
     LoaderOptions l = {.data = o->data, .examples = &o->data->val, .prepare = o->prepare, .batch = o->batch, .epochs = 1, .workers = o->workers};
     if (loader_new(&l, &e->loader, &f)) fail(m->cx, f.code, "%s", f.text);
-    Evaluation r = {.nclass = (int)e->nclass, .judged = judged_new(m->cx, o->data->val.n)};
+    Evaluation r = {.nclass = (int)e->nclass, .judged = judged_new(m->cx, o->data)};
     Looked k = {.set = o->data->val.name, .all = o->data->val.n};
     double began = seconds_now();
     for (;;) {

@@ -89,6 +89,7 @@ void export_model(Model *m, const Export *e, const char *path) {
     weights_to_model(m, e->weights);
     if (e->recipe) recipe_to_model(m, e->recipe, e->input);
     if (e->labels) labels_to_model(m, e->labels);                 // after the recipe, whose dialects may name classes, too
+    target_to_model(m, e->target);
     surgery_apply(m, &(Surgery){.eval = true});
     model_write(m, path);
     check_frozen(m->cx, e, path);

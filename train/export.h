@@ -18,6 +18,7 @@ typedef struct Export {
     const Weights *weights;
     const Weights *origin;            // all of the document's initializers before training
     const Labels *labels;             // NULL: leave those of the document
+    TargetKind target;                // what it tells of a picture
     const Recipe *recipe;
     const ImageInput *input;
 } Export;

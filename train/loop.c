@@ -19,6 +19,7 @@ typedef struct Run {
     double began, before, saved;      // times: of this process; seconds of earlier ones; of the last checkpoint
     double turning;                   // when the phase's first epoch began, its features computed
     bool warned;
+    bool *known_bad[2];               // of training and validation examples: those told of, in whatever phase
     int64_t nbad;
 } Run;
 
@@ -41,16 +42,20 @@ static bool open_sources(Run *r) {
     return r->val;
 }
 
-static void tell_bad(Run *r, const Source *s, const Examples *examples) {
+static void tell_bad(Run *r, const Source *s, bool training) {
+    const Examples *examples = training ? &r->job->data->train : &r->job->data->val;
     const BadExample *bad;
     int n = s ? source_bad(s, &bad) : 0;
-    r->nbad += n;
-    for (int i = 0; i < n && r->watch->bad; i++) r->watch->bad(r->watch->user, examples->at[bad[i].sample].picture.name, bad[i].why);
+    for (int i = 0; i < n; i++) {
+        bool *known = &r->known_bad[training][bad[i].sample];
+        if (!*known && r->watch->bad) r->watch->bad(r->watch->user, examples->at[bad[i].sample].picture.name, bad[i].why);
+        r->nbad += !*known, *known = true;
+    }
 }
 
 static void close_phase(Run *r) {
     if (!r->l) return;
-    tell_bad(r, r->train, &r->job->data->train), tell_bad(r, r->val, &r->job->data->val);
+    tell_bad(r, r->train, true), tell_bad(r, r->val, false);
     source_close(r->train), source_close(r->val);
     r->train = r->val = NULL;
 }
@@ -208,10 +213,8 @@ static bool validate(Run *r, Judged *j) {
     if (l->o.ema > 0) learner_swap_ema(l);
     while (source_next(r->val, &b)) {
         const double *z = learner_scores(l);
-        for (int i = 0; i < b.n; i++) {
-            Verdict v = judge(&l->o.loss, z + (int64_t)i * l->nclass, l->nclass, b.label[i], b.target ? b.target + (int64_t)i * l->nclass : NULL);
-            judged_add(j, b.sample[i], &v);
-        }
+        for (int64_t i = 0; i < b.n; i++)
+            judged_add(j, b.sample[i], &l->o.loss, z + i * l->nclass, l->nclass, b.label[i], b.target ? b.target + i * l->nclass : NULL);
         r->met += b.n;
         tick(r, true, r->job->data->train.n + j->tally.count, &j->tally, last_rate(r));
     }
@@ -229,16 +232,12 @@ static void keep_best(Run *r, const Judged *j, double value) {
     if (p->best_of == r->l) weights_again(&p->best, r->l);
     else p->best = weights_copy(r->l), p->best_of = r->l;
     if (r->l->o.ema > 0) learner_swap_ema(r->l);
-    memcpy(p->judged.predicted, j->predicted, sizeof *j->predicted * (size_t)j->n);
-    memcpy(p->judged.loss, j->loss, sizeof *j->loss * (size_t)j->n);
+    judged_copy(&p->judged, j);
     p->best_value = value, p->best_loss = tally_loss(&j->tally), p->best_epoch = p->epoch;
 }
 
-// Classes are told apart by hits, numbers by the loss.
-static double value_of(const Run *r, const Tally *t) {
-    bool numbers = r->job->learner.loss.kind == LOSS_MSE || r->job->learner.loss.kind == LOSS_L1;
-    return numbers ? -tally_loss(t) : tally_top1(t);
-}
+// Classes are told apart by hits; several labels and numbers by the loss.
+static double value_of(const Run *r, const Tally *t) { return r->job->data->kind == TARGET_CLASS ? tally_top1(t) : -tally_loss(t); }
 
 static void end_epoch(Run *r, const Judged *j) {
     Progress *p = &r->p;
@@ -272,9 +271,10 @@ static bool epoch(Run *r) {
 static void begin(Run *r) {
     const TrainJob *job = r->job;
     r->p = (Progress){.plateau = {INFINITY, 1, 0}, .best_epoch = -1, .scaler = scaler_new(&job->learner.scale),
-                      .judged = judged_new(r->cx, job->data->val.n)};
+                      .judged = judged_new(r->cx, job->data)};
     r->id = (Identity){.data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
-    r->judged = judged_new(r->cx, job->data->val.n);
+    r->judged = judged_new(r->cx, job->data);
+    r->known_bad[true] = NEW(r->cx, bool, job->data->train.n), r->known_bad[false] = NEW(r->cx, bool, job->data->val.n);
     for (int i = 0; i < job->nphase; i++)                  // a mistake comes out now, not when the phase begins
         if (job->phase[i].thaw) learner_expect(job->model, job->phase[i].thaw, job->learner.head);
     r->id.model = weights_hash(job->origin);

@@ -54,15 +54,25 @@ Verdict judge(const Loss *l, const double *z, int nclass, int64_t label, const f
     return v;
 }
 
-Judged judged_new(Cx *cx, int n) {
-    Judged j = {.n = n, .predicted = NEW(cx, int64_t, n), .loss = NEW(cx, double, n)};
+Judged judged_new(Cx *cx, const Dataset *d) {
+    int n = d->val.n, nlabel = d->kind == TARGET_LABELS ? d->ntarget : 0;
+    Judged j = {n, nlabel, NEW(cx, int64_t, n), NEW(cx, double, n), NEW(cx, LabelTally, nlabel), {0}};
     judged_clear(&j);
     return j;
 }
 
 void judged_clear(Judged *j) {
     for (int i = 0; i < j->n; i++) j->predicted[i] = -1, j->loss[i] = NAN;
+    if (j->nlabel) memset(j->label, 0, sizeof *j->label * (size_t)j->nlabel);
     j->tally = (Tally){0};
+}
+
+void judged_copy(Judged *to, const Judged *from) {
+    assert(to->n == from->n && to->nlabel == from->nlabel);
+    memcpy(to->predicted, from->predicted, sizeof *to->predicted * (size_t)to->n);
+    memcpy(to->loss, from->loss, sizeof *to->loss * (size_t)to->n);
+    if (to->nlabel) memcpy(to->label, from->label, sizeof *to->label * (size_t)to->nlabel);
+    to->tally = from->tally;
 }
 
 void tally_add(Tally *t, const Verdict *v) {
@@ -70,10 +80,17 @@ void tally_add(Tally *t, const Verdict *v) {
     t->loss += v->loss, t->weight += v->weight;
 }
 
-void judged_add(Judged *j, int64_t sample, const Verdict *v) {
-    j->predicted[sample] = v->predicted, j->loss[sample] = v->loss;
-    tally_add(&j->tally, v);
+void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int nclass, int64_t label, const float *target) {
+    Verdict v = judge(l, z, nclass, label, target);
+    j->predicted[sample] = v.predicted, j->loss[sample] = v.loss;
+    for (int i = 0; i < j->nlabel; i++) {
+        bool has = target[i] > 0.5f, said = z[i] > 0;
+        j->label[i].count += has, j->label[i].said += said, j->label[i].right += has && said;
+    }
+    tally_add(&j->tally, &v);
 }
+
+const char *hit_name(TargetKind kind) { return kind == TARGET_NUMBERS ? NULL : kind == TARGET_LABELS ? "exact" : "top1"; }
 
 double tally_loss(const Tally *t) { return t->weight > 0 ? t->loss / t->weight : 0; }
 double tally_top1(const Tally *t) { return t->count ? (double)t->top1 / (double)t->count : 0; }

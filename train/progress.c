@@ -1,6 +1,8 @@
 // progress.c -- see progress.h.
 #include "progress.h"
 
+enum { LABEL_NUMBERS = sizeof(LabelTally) / sizeof(int64_t) };
+
 static const TensorDesc i64_number = {.type = DT_I64}, f64_number = {.type = DT_F64};
 
 static TensorDesc array(DType t, int rank, int64_t a, int64_t b) { return (TensorDesc){.type = t, .rank = rank, .dim = {a, b}}; }
@@ -17,6 +19,7 @@ static void add_best(Cx *cx, Checkpoint *c, const Progress *p) {
     if (p->best.n == 0) return;
     add(cx, c, "judged/predicted", array(DT_I64, 1, p->judged.n, 0), p->judged.predicted);
     add(cx, c, "judged/loss", array(DT_F64, 1, p->judged.n, 0), p->judged.loss);
+    add(cx, c, "judged/label", array(DT_I64, 2, p->judged.nlabel, LABEL_NUMBERS), p->judged.label);
 }
 
 bool progress_save(const Progress *p, Learner *l, const Identity *id, const char *path, Fault *f) {
@@ -125,6 +128,8 @@ static void restore_best(Progress *p, Learner *l, const Checkpoint *c, const cha
     if (p->best.n == 0) return;
     memcpy(p->judged.predicted, find(cx, c, "judged/predicted", array(DT_I64, 1, p->judged.n, 0), path), 8 * (size_t)p->judged.n);
     memcpy(p->judged.loss, find(cx, c, "judged/loss", array(DT_F64, 1, p->judged.n, 0), path), 8 * (size_t)p->judged.n);
+    const void *label = find(cx, c, "judged/label", array(DT_I64, 2, p->judged.nlabel, LABEL_NUMBERS), path);
+    if (p->judged.nlabel) memcpy(p->judged.label, label, sizeof *p->judged.label * (size_t)p->judged.nlabel);
 }
 
 void progress_restore(Progress *p, Learner *l, const Checkpoint *c, const char *path) {

@@ -39,6 +39,7 @@ typedef struct Facts {
     Cx *cx;
     const RunReport *r;
     int k;                            // classes; 0: there are none to be confused
+    int nclass;                       // classes, or labels; 0: numbers are told
     int64_t *confusion;               // [truth][guess], at the best epoch
     int npair, nworst;
     Pair *pair;                       // the most frequent first
@@ -56,7 +57,9 @@ static int by_count(const void *a, const void *b) {
 static void count_confusion(Facts *f) {
     const Dataset *d = f->r->data;
     const Judged *j = &f->r->progress->judged;
-    if (d->kind != TARGET_CLASS || f->r->progress->best_epoch < 0) return;
+    if (f->r->progress->best_epoch < 0) return;
+    f->nclass = d->kind == TARGET_NUMBERS ? 0 : d->ntarget;
+    if (d->kind != TARGET_CLASS) return;
     f->k = d->ntarget;
     f->confusion = NEW(f->cx, int64_t, ck_mul(f->cx, (size_t)f->k, (size_t)f->k));
     for (int i = 0; i < j->n; i++)
@@ -83,6 +86,8 @@ static void find_worst(Facts *f) {
 
 static int64_t of_class(const Facts *f, int truth, int64_t *hits, int64_t *guesses) {
     int64_t n = 0;
+    const LabelTally *label = f->r->progress->judged.label;
+    if (!f->k) return *hits = label[truth].right, *guesses = label[truth].said, label[truth].count;
     *hits = f->confusion[truth * f->k + truth], *guesses = 0;
     for (int g = 0; g < f->k; g++) n += f->confusion[truth * f->k + g], *guesses += f->confusion[g * f->k + truth];
     return n;
@@ -90,26 +95,35 @@ static int64_t of_class(const Facts *f, int truth, int64_t *hits, int64_t *guess
 
 // ---- rows ----
 
-static const char *rows_jsonl(const Facts *f) {
+typedef struct Share { char s[32]; } Share;
+
+// Of hits; what is no number there is told by `none`.
+static Share share(const Facts *f, double v, bool told, const char *none) {
+    Share s;
+    snprintf(s.s, sizeof s.s, "%.9g", v);
+    if (!told || !hit_name(f->r->data->kind)) snprintf(s.s, sizeof s.s, "%s", none);
+    return s;
+}
+
+static const char *rows(const Facts *f, const char *fmt, const char *none) {
     Text t = {.cx = f->cx, .at = ""};
+    bool ranked = f->r->data->kind == TARGET_CLASS;
     for (int i = 0; i < f->r->progress->nrow; i++) {
         const EpochRow *e = &f->r->progress->row[i];
-        put(&t, "{\"epoch\": %.0f, \"train_loss\": %.9g, \"train_top1\": %.9g, \"val_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, "
-                "\"lr\": %.9g, \"loss_scale\": %.9g, \"seconds\": %.3f}\n",
-            e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5, e->lr, e->loss_scale, e->seconds);
+        put(&t, fmt, e->epoch, e->train_loss, share(f, e->train_top1, true, none).s, e->val_loss, share(f, e->val_top1, true, none).s,
+            share(f, e->val_top5, ranked, none).s, e->lr, e->loss_scale, e->seconds);
     }
     return t.at;
 }
 
+static const char *rows_jsonl(const Facts *f) {
+    return rows(f, "{\"epoch\": %.0f, \"train_loss\": %.9g, \"train_top1\": %s, \"val_loss\": %.9g, \"val_top1\": %s, \"val_top5\": %s, "
+                   "\"lr\": %.9g, \"loss_scale\": %.9g, \"seconds\": %.3f}\n", "null");
+}
+
 static const char *rows_csv(const Facts *f) {
-    Text t = {.cx = f->cx};
-    put(&t, "epoch,train_loss,train_top1,val_loss,val_top1,val_top5,lr,loss_scale,seconds\n");
-    for (int i = 0; i < f->r->progress->nrow; i++) {
-        const EpochRow *e = &f->r->progress->row[i];
-        put(&t, "%.0f,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", e->epoch, e->train_loss, e->train_top1, e->val_loss, e->val_top1, e->val_top5,
-            e->lr, e->loss_scale, e->seconds);
-    }
-    return t.at;
+    static const char head[] = "epoch,train_loss,train_top1,val_loss,val_top1,val_top5,lr,loss_scale,seconds\n";
+    return cx_fmt(f->cx, "%s%s", head, rows(f, "%.0f,%.9g,%s,%.9g,%s,%s,%.9g,%.9g,%.3f\n", ""));
 }
 
 // ---- text ----
@@ -122,10 +136,12 @@ static const char *as_text(const Facts *f) {
     put(&t, "epochs  %d%s, %.1f s\n", p->nrow, f->r->finished ? "" : " so far", p->seconds);
     if (p->best_epoch >= 0) {
         const EpochRow *b = &p->row[p->best_epoch];
-        put(&t, "best    epoch %.0f: loss %.4f, top1 %.4f, top5 %.4f\n", b->epoch, b->val_loss, b->val_top1, b->val_top5);
+        put(&t, "best    epoch %.0f: loss %.4f", b->epoch, b->val_loss);
+        if (hit_name(d->kind)) put(&t, ", %s %.4f", hit_name(d->kind), b->val_top1);
+        put(&t, d->kind == TARGET_CLASS ? ", top5 %.4f\n" : "\n", b->val_top5);
     }
-    if (f->k) put(&t, "\n%-32s %8s %9s %9s\n", "class", "images", "recall", "precision");
-    for (int c = 0; c < f->k; c++) {
+    if (f->nclass) put(&t, "\n%-32s %8s %9s %9s\n", "class", "images", "recall", "precision");
+    for (int c = 0; c < f->nclass; c++) {
         int64_t hits, guesses, n = of_class(f, c, &hits, &guesses);
         put(&t, "%-32s %8lld %9.4f %9.4f\n", cx_show(f->cx, class_name(f, c)), (long long)n, n ? (double)hits / (double)n : 0,
             guesses ? (double)hits / (double)guesses : 0);
@@ -138,6 +154,11 @@ static const char *as_text(const Facts *f) {
     if (f->nworst) put(&t, "\ngreatest loss\n");
     for (int i = 0; i < f->nworst; i++)
         put(&t, "  %8.4f  %s\n", p->judged.loss[f->worst[i]], cx_show(f->cx, d->val.at[f->worst[i]].picture.name));
+    if (f->r->nbad) put(&t, "\nleft out, since they cannot be read\n");
+    for (int i = 0; i < f->r->nbad; i++) {
+        put(&t, "  %s", cx_show(f->cx, f->r->bad[i].picture));
+        put(&t, ": %s\n", cx_show(f->cx, f->r->bad[i].why));
+    }
     return t.at;
 }
 
@@ -171,7 +192,7 @@ static void put_curves(Text *t, const Progress *p, const char *title, RowNumber 
 
 static void put_classes(Text *t, const Facts *f) {
     put(t, "<h2>Classes</h2>\n<table><tr><th>class</th><th>images</th><th>recall</th><th>precision</th></tr>\n");
-    for (int c = 0; c < f->k; c++) {
+    for (int c = 0; c < f->nclass; c++) {
         int64_t hits, guesses, n = of_class(f, c, &hits, &guesses);
         put(t, "<tr><td>"), put_escaped(t, class_name(f, c));
         put(t, "</td><td>%lld</td><td>%.4f</td><td>%.4f</td></tr>\n", (long long)n, n ? (double)hits / (double)n : 0, guesses ? (double)hits / (double)guesses : 0);
@@ -228,6 +249,15 @@ static void put_worst(Text *t, const Facts *f) {
     if (f->nworst) put(t, "</table>\n");
 }
 
+static void put_left_out(Text *t, const Facts *f) {
+    if (f->r->nbad) put(t, "<h2>Left out, since they cannot be read</h2>\n<table>\n");
+    for (int i = 0; i < f->r->nbad; i++) {
+        put(t, "<tr><td>"), put_escaped(t, f->r->bad[i].picture);
+        put(t, "</td><td>"), put_escaped(t, f->r->bad[i].why), put(t, "</td></tr>\n");
+    }
+    if (f->r->nbad) put(t, "</table>\n");
+}
+
 static const char *as_html(const Facts *f) {
     Text t = {.cx = f->cx};
     const Progress *p = f->r->progress;
@@ -238,15 +268,17 @@ static const char *as_html(const Facts *f) {
     put_escaped(&t, f->r->model), put(&t, "</h1>\n<p>"), put_escaped(&t, f->r->data->path);
     put(&t, ": %d images to learn from, %d to validate with. ", f->r->data->train.n, f->r->data->val.n);
     if (p->best_epoch >= 0)
-        put(&t, "Best: epoch %lld of %d, loss %.4f, top1 %.4f.", (long long)p->best_epoch + 1, p->nrow, p->row[p->best_epoch].val_loss,
-            p->row[p->best_epoch].val_top1);
-    put(&t, "</p>\n");
+        put(&t, "Best: epoch %lld of %d, loss %.4f", (long long)p->best_epoch + 1, p->nrow, p->row[p->best_epoch].val_loss);
+    if (p->best_epoch >= 0 && hit_name(f->r->data->kind)) put(&t, ", %s %.4f", hit_name(f->r->data->kind), p->row[p->best_epoch].val_top1);
+    put(&t, ".</p>\n");
     put_curves(&t, p, "Loss", train_loss, val_loss, 1e-9);
-    if (f->r->data->kind != TARGET_NUMBERS) put_curves(&t, p, "Top-1 accuracy", train_top1, val_top1, 1);
-    if (f->k) put_classes(&t, f);
+    if (f->r->data->kind != TARGET_NUMBERS)
+        put_curves(&t, p, f->k ? "Top-1 accuracy" : "Pictures of which all labels are right", train_top1, val_top1, 1);
+    if (f->nclass) put_classes(&t, f);
     if (f->k && f->k <= MATRIX_MOST) put_matrix(&t, f);
     put_pairs(&t, f);
     put_worst(&t, f);
+    put_left_out(&t, f);
     put(&t, "</body></html>\n");
     return t.at;
 }

@@ -5,11 +5,15 @@
 #include "progress.h"
 #include "rundir.h"
 
+typedef struct LeftOut { const char *picture, *why; } LeftOut;
+
 typedef struct RunReport {
     const char *model;                // its path, for the title
     const Dataset *data;
     const Progress *progress;
     bool finished;
+    int nbad;                         // pictures that cannot be read
+    const LeftOut *bad;
 } RunReport;
 
 void report_write(Cx *cx, const RunDir *dir, const RunReport *r);
