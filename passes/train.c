@@ -220,14 +220,22 @@ static Node *total_loss(Train *t) {
     return total;
 }
 
-// Sum over all gradients of f(gradient), in f64.
+// Large ones row by row first, which many can do at once.
+static Node *sum_of(Graph *g, Node *v) {
+    enum { LARGE = 1 << 14 };
+    static int64_t inner[MAXDIM] = {1, 2, 3, 4, 5, 6, 7};
+    if (v->shape.n > 1 && v->shape.d[0] > 1 && numel(v->shape) >= LARGE)
+        v = graph_op(g, OP_ReduceSum, (Attr){.n = v->shape.n - 1, .i = inner}, 1, &v);
+    return node_cast(g, node_reduce_all(g, OP_ReduceSum, v), DT_F64);
+}
+
+// Sum over all gradients of f(gradient), in f64; pair by pair, so that no formula is as deep as there are parameters.
 static Node *over_gradients(Graph *g, Node **d, int n, bool squares) {
-    Node *total = graph_scalar(g, DT_F64, 0);
-    for (int i = 0; i < n; i++) {
-        Node *v = op2(g, Mul, d[i], squares ? d[i] : node_like(g, d[i], 0));
-        total = op2(g, Add, total, node_cast(g, node_reduce_all(g, OP_ReduceSum, v), DT_F64));
-    }
-    return total;
+    Node **sum = NEW(g->cx, Node *, n);
+    for (int i = 0; i < n; i++) sum[i] = sum_of(g, op2(g, Mul, d[i], squares ? d[i] : node_like(g, d[i], 0)));
+    for (int apart = 1; apart < n; apart *= 2)
+        for (int i = 0; i + apart < n; i += 2 * apart) sum[i] = op2(g, Add, sum[i], sum[i + apart]);
+    return sum[0];
 }
 
 // Zero times a number is zero, unless it is no number: one sum finds any NaN or infinity.

@@ -115,8 +115,8 @@ class Small(torch.nn.Module):
         return self.fc(torch.flatten(torch.nn.functional.adaptive_avg_pool2d(y, 1), 1))
 
 
-def steps(folder, out, *more):
-    args = [TOOL, f"{folder}/small.onnx", "12", "2", folder, f"{folder}/{out}", "bn=train", "lr=0.05", "momentum=0.9", *more]
+def steps(folder, out, *more, batch=12):
+    args = [TOOL, f"{folder}/small.onnx", str(batch), "2", folder, f"{folder}/{out}", "bn=train", "lr=0.05", "momentum=0.9", *more]
     r = subprocess.run(args, capture_output=True, text=True, timeout=600)
     check(f"small {out}", r.returncode == 0, f"{r.returncode}: {r.stderr[-2000:]}")
     values, raw, at = {}, open(f"{folder}/{out}", "rb").read(), 0
@@ -126,6 +126,10 @@ def steps(folder, out, *more):
         at = end + 1 + int(size)
         values[name] = np.frombuffer(raw[end + 1:at], {"f32": np.float32, "f64": np.float64}[kind])
     return values
+
+
+OPTIMIZERS = (["optimizer=adam", "amsgrad=1"], ["optimizer=adadelta"], ["optimizer=rmsprop", "centered=1"], ["optimizer=rprop"],
+              ["nesterov=1", "weight_decay=0.01"])
 
 
 def distance(a, b):
@@ -147,6 +151,17 @@ def frozen_prefix(folder):
     print(f"frozen part in bf16 beneath a head in float32: features off by {distance(head[0, 0][what], head[0, 2][what]):.1e}")
 
 
+def judged(what, cpu, gpu, loss, rest):
+    if set(gpu) != set(cpu):
+        check(what, False, "values are missing")
+        return
+    worst = max((distance(cpu[k], gpu[k]), k) for k in cpu if k != "loss")
+    off = float(np.max(np.abs(cpu["loss"] - gpu["loss"]) / np.abs(cpu["loss"])))
+    check(f"{what}: loss", off <= loss, off)
+    check(f"{what}: values", worst[0] <= rest, worst)
+    print(f"{what}: losses off by {off:.1e}, values by at most {worst[0]:.1e} ({worst[1]})", flush=True)
+
+
 def emulate(folder):
     torch.manual_seed(0)
     export(Small(), torch.randn(4, 3, 32, 32), f"{folder}/small.onnx")
@@ -154,16 +169,15 @@ def emulate(folder):
     np.save(f"{folder}/target.npy", np.arange(12) % 10)
     cpu = steps(folder, "cpu")
     frozen_prefix(folder)
+    for more in OPTIMIZERS:
+        what = " ".join(more)
+        judged(what, steps(folder, "cpu_other", *more), steps(folder, "gpu_other", "cuda=1", *more), 1e-5, 5e-3)
+    one = steps(folder, "cpu_one", "lr=0.001", batch=1)
+    for precision, loss, rest in ((0, 1e-6, 1e-5), (2, 5e-3, 0.3)):
+        what = f"batch 1, precision {precision}"
+        judged(what, one, steps(folder, "gpu_one", "lr=0.001", "cuda=1", f"precision={precision}", batch=1), loss, rest)
     for precision, loss, rest in ((0, 1e-6, 1e-5), (1, 2e-3, 0.06), (2, 2e-3, 0.15), (3, 5e-4, 0.05)):
-        gpu = steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}")
-        if set(gpu) != set(cpu):
-            check(f"precision {precision}", False, "values are missing")
-            continue
-        worst = max((distance(cpu[k], gpu[k]), k) for k in cpu if k != "loss")
-        off = float(np.max(np.abs(cpu["loss"] - gpu["loss"]) / np.abs(cpu["loss"])))
-        check(f"precision {precision}: loss", off <= loss, off)
-        check(f"precision {precision}: values", worst[0] <= rest, worst)
-        print(f"precision {precision}: losses off by {off:.1e}, values by at most {worst[0]:.1e} ({worst[1]})", flush=True)
+        judged(f"precision {precision}", cpu, steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}"), loss, rest)
 
 
 with tempfile.TemporaryDirectory() as scratch:
