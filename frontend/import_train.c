@@ -42,8 +42,9 @@ void import_adagrad(Import *im, const DocNode *node) {
 static Node *adam_rate(Graph *g, Node *rate, Node *t, double alpha, double beta) {
     Node *one = node_like(g, rate, 1), *zero = node_like(g, rate, 0);
     Node *second = op1(g, Sqrt, op2(g, Sub, one, op2(g, Pow, node_like(g, rate, beta), t)));
-    Node *first = op2(g, Sub, one, op2(g, Pow, node_like(g, rate, alpha), t));
-    return op3(g, Where, op2(g, Less, zero, t), op2(g, Div, op2(g, Mul, rate, second), first), rate);
+    Node *first = op2(g, Sub, one, op2(g, Pow, node_like(g, rate, alpha), t)), *later = op2(g, Less, zero, t);
+    first = op3(g, Where, later, first, one);                  // not 0, whose quotient would spoil gradients
+    return op3(g, Where, later, op2(g, Div, op2(g, Mul, rate, second), first), rate);
 }
 
 void import_adam(Import *im, const DocNode *node) {

@@ -69,6 +69,13 @@ if(PYTHON3)
   set_tests_properties(grad_models_all PROPERTIES TIMEOUT 7200 LABELS slow)
 endif()
 
+# Gradients of every operator and form that is imported, against central differences.
+add_executable(grad_forms_tool grad_forms_tool.c)
+target_link_libraries(grad_forms_tool PRIVATE tvccore)
+if(PYTHON3)
+  tvc_python_test(grad_forms grad_forms.py $<TARGET_FILE:grad_forms_tool> ${CMAKE_SOURCE_DIR}/frontend/import_rows.h)
+endif()
+
 # Full fine-tuning against a PyTorch script; networks of tvc's own against torchvision's.
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(finetune finetune.py $<TARGET_FILE:tvc> steps)

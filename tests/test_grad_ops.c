@@ -310,6 +310,52 @@ static void test_all(void **state) {
     assert_int_equal(bad, 0);
 }
 
+// ---- rows of a table, of a batch that is not full ----
+
+// The loss is half the sum of squares of the rows taken: each row's gradient is itself, as often as it is taken.
+static void judge_table(Cx *cx, const double *table, const int64_t *taken, int n, const double *got) {
+    for (int k = 0; k < 10; k++) {
+        int times = 0;
+        for (int i = 0; i < n; i++) times += taken[i] == k / 2 || taken[i] == k / 2 - 5;
+        if (!(fabs(got[k] - times * table[k]) <= 1e-12)) fail(cx, E_CHECK, "row %d: %g, not %d times %g", k / 2, got[k], times, table[k]);
+    }
+}
+
+static void take_rows(void *arg) {
+    Cx *cx = arg;
+    int64_t taken[12] = {4, 0, -1, 4, 2, -5, 0, 2, 1, 1, 1, 1};
+    double table[10];
+    for (int k = 0; k < 10; k++) table[k] = wave(k, 2);
+    Graph *g = graph_new(cx, 3);
+    Node *from = graph_input(g, "table", DT_F64, SHAPE(5, 2));
+    Node *which = graph_input(g, "which", DT_I64, (Shape){.n = 2, .batch = 1, .d = {3, 4}});
+    Node *y = graph_op(g, OP_Gather, AXES(0), 2, (Node *[]){from, which}), *d;
+    from->data = table, which->data = taken;
+    Node *loss = node_reduce_all(g, OP_ReduceSum, op2(g, Mul, op2(g, Mul, y, y), node_like(g, y, 0.5)));
+    gradients(g, loss, 1, &from, &d);
+    graph_root(g, "d", d, NULL, 1);
+    void *result[1];
+    graph_eval(g, 2, result, NULL, NULL);
+    judge_table(cx, table, taken, 8, result[0]);
+    Compiled *p = graph_compile(g, NULL);
+    Fault f;
+    Session *s = session_new(p->program, NULL, &f);
+    if (!s || session_set_batch(s, 2, &f)) fail(cx, f.code, "%s", f.text);
+    session_write(s, 0, table), session_write(s, 1, taken);
+    if (session_call(s, 1, &f)) fail(cx, f.code, "%s", f.text);
+    judge_table(cx, table, taken, 8, session_data(s, p->program->nslot - 1));
+    session_free(s);
+}
+
+static void test_table(void **state) {
+    (void)state;
+    Cx *cx = cx_new();
+    bool ok = cx_guard(cx, take_rows, cx);
+    if (!ok) print_error("%s\n", cx->error);
+    cx_free(cx);
+    assert_true(ok);
+}
+
 // Operators that no trained path crosses: of integers and truths, adjoints, what layout makes after differentiation.
 static const Op beside[] = {
     OP_Input, OP_Param, OP_Const, OP_BitAnd, OP_BitOr, OP_BitXor, OP_ShiftLeft, OP_ShiftRight, OP_Equal, OP_Less, OP_LessEqual,
@@ -337,6 +383,6 @@ static void test_complete(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_complete)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_table), cmocka_unit_test(test_complete)};
     return cmocka_run_group_tests_name("grad_ops", tests, NULL, NULL);
 }
