@@ -6,6 +6,7 @@ static const struct { const char *name; Schedule *fn; } schedules[] = {
     {"slices", schedule_slices},
     {"tile", schedule_tile},
     {"dot", schedule_dot},
+    {"shifts", schedule_shifts},
     {"taps", schedule_taps},
     {"lanes", schedule_lanes},
     {"plain", schedule_plain},

@@ -13,6 +13,8 @@ static const Pass algebra[] = {
     {"fold",     fold,        "operators on constants into constants"},
     {"simplify", simplify,    "again, with the new constants"},
     {"scale",    scale,       "per-channel factors into convolution weights"},
+    {"sums",     sums,        "normalisations in as few passes as algebra allows"},
+    {"simplify", simplify,    "what that left"},
     {0},
 }, cpu_passes[] = {
     {"layout",   layout,      "blocked channels around convolutions, pushed outwards"},
@@ -21,8 +23,6 @@ static const Pass algebra[] = {
     {"fuse",     fuse,        "which nodes get a buffer; the rest melt into their user"},
     {0},
 }, gpu_passes[] = {
-    {"sums",     sums,        "normalisations in as few passes as algebra allows"},
-    {"simplify", simplify,    "what that left"},
     {"moves",    moves,       "Reshapes and Transposes that meet cancel"},
     {"channels", keep_images, "weights and images of leaves with their channels last"},
     {"remake",   remake,      "what gradients need of the way forward is made again"},
