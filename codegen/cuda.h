@@ -28,12 +28,14 @@ int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
 bool vars_grow(const Kernel *k, Expr **v, int n);
 const char *size_text(Out *o, int64_t size, bool grows);
 void unflatten(Out *o, Expr **v, int n, const char *flat);    // one number into variables, the last fastest
+void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first);     // into v[first..] only
 int64_t index_at_zero(const Expr *e);                 // an affine index where all variables are 0
 bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n);  // n neighbours along v begin at a multiple of n
 bool touches(const Expr *e, const Expr *v);           // does value or index e depend on v?
 
 // ---- n elements side by side along v (cuda_neighbours.c) ----
 bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // is e made of whole vectors of at most so many bytes?
+bool vector_fits(DType t, int n, int bytes);          // is there a type of n such elements? Beyond 16 bytes of f32 only
 void load_neighbours(Out *o, Expr *e, Expr *v, int n);        // reads what e needs; element [e] of each is named
 void store_neighbours(Out *o, Expr *v, int n);                // computes and stores all results
 

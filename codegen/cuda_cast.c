@@ -173,20 +173,22 @@ static void round_up_k(Tile *t) {
 
 static void choose_sizes(Tile *t) {
     t->bm = t->m.size > 64 ? 128 : 64, t->bn = t->n.size > 64 ? 128 : 64;
-    t->wm = t->bm == 128 && t->bn == 128 ? 64 : 32, t->wn = 32;
+    t->wm = t->bm == 128 && t->bn == 128 ? 64 : 32, t->wn = WN;
     t->threads = t->bm / t->wm * (t->bn / t->wn) * 32;
     t->a.tile = t->bm, t->b.tile = t->bn;
 }
 
-static bool can_pair(Out *o, Tile *t) {
+static int neighbours_out(Out *o, Tile *t) {          // as many results as can be computed side by side
     Kernel *k = o->k;
     Expr *along = last(&t->n);
-    if (var_is_open(k, along) || extent(o, along) % 2 || !contiguous(k, ix_view(k, k->out, k->axis), along, 2))
-        return false;
+    int n = var_is_open(k, along) ? 1 : 8;
     t->sum->as = "sum";
-    bool pair = neighbours(o, k->body, along, 2, 16);
+    for (; n > 1; n /= 2)
+        if (extent(o, along) % n == 0 && contiguous(k, ix_view(k, k->out, k->axis), along, n) &&
+            vector_fits(k->out->type, n, 32) && neighbours(o, k->body, along, n, 32))
+            break;
     t->sum->as = NULL;
-    return pair;
+    return n;
 }
 
 bool tile_cast(Out *o, Tile *t) {
@@ -200,6 +202,6 @@ bool tile_cast(Out *o, Tile *t) {
     choose_staging(o, t, &t->a), choose_staging(o, t, &t->b);
     round_up_k(t);
     choose_sizes(t);
-    t->pair = can_pair(o, t);
+    t->vec = neighbours_out(o, t);
     return (t->n.size + t->bn - 1) / t->bn <= UINT16_MAX;
 }

@@ -1,11 +1,13 @@
 // cuda_neighbours.c -- elements that lie side by side, read, computed and written as one.
 #include "cuda.h"
 
+bool vector_fits(DType t, int n, int bytes) { return n * dtypes[t].bytes <= (t == DT_F32 ? bytes : 16); }
+
 // Guarded loads and loops stay scalar.
 bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes) {
     if (!e || e->as || !touches(e, v)) return true;
     if (e->is_index || e->op == K_INSIDE || e->op == K_INDEX || e->op == K_RANDOM || expr_is_reduce(e)) return false;
-    if (e->op == K_LOAD) return contiguous(o->k, e->a, v, n) && n * dtypes[e->buf->type].bytes <= bytes;
+    if (e->op == K_LOAD) return contiguous(o->k, e->a, v, n) && vector_fits(e->buf->type, n, bytes);
     return neighbours(o, e->a, v, n, bytes) && neighbours(o, e->b, v, n, bytes) && neighbours(o, e->c, v, n, bytes);
 }
 

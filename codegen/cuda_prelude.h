@@ -13,6 +13,7 @@
 #include "scalar_prelude.h"
 
 #define TVC_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define tvc_syncwarp() __syncwarp()
 #define tvc_shfl_xor(v, m) __shfl_xor_sync(0xffffffffu, v, m)
 
 HELPER f32 f16_to_f32(u16 h) { f32 f; asm("cvt.f32.f16 %0,%1;" : "=f"(f) : "h"(h)); return f; }
@@ -25,31 +26,38 @@ HELPER u32 tvc_bits(f32 f) { return __float_as_uint(f); }
 HELPER u32 tvc_tf32(u32 u) { u32 r; asm("cvt.rna.tf32.f32 %0,%1;" : "=r"(r) : "f"(tvc_float(u))); return r; }
 
 // ---- tensor cores ----
-HELPER u32 tvc_shared(const void *p) {
+typedef u32 Shared;                   // an address in shared memory
+HELPER Shared tvc_shared(const void *p) {
     u32 r;
     asm("{.reg .u64 t; cvta.to.shared.u64 t,%1; cvt.u32.u64 %0,t;}" : "=r"(r) : "l"(p));
     return r;
 }
 #define LDMATRIX(name, how)                                                                                   \
-    HELPER void name(u32 *r, const void *p) {                                                                 \
+    HELPER void name(u32 *r, Shared p) {                                                                      \
         asm volatile("ldmatrix.sync.aligned.m8n8.x4" how ".shared.b16 {%0,%1,%2,%3},[%4];"                    \
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(tvc_shared(p)) : "memory");       \
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(p) : "memory");                   \
     }
 LDMATRIX(tvc_ldmatrix, "") LDMATRIX(tvc_ldmatrix_trans, ".trans")
-#define MMA(name, shape)                                                                                      \
-    HELPER void name(f32 *d, const u32 *a, const u32 *b) {                                                    \
-        asm volatile("mma.sync.aligned." shape " {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"          \
-                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                         \
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                     \
+// 16 rows by four times 8 columns: a is A's fragment, b two times two of B's.
+#define ONE(how, d, a, b0, b1) "mma.sync.aligned." how " {" d "},{" a "},{" b0 "," b1 "},{" d "};\n"
+#define A4 "%16,%17,%18,%19"
+#define SUMS(d) "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+#define FOUR(x) "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+#define MMA(name, how)                                                                                        \
+    HELPER void name(f32 (*d)[4], const u32 *a, const u32 (*b)[4]) {                                          \
+        asm volatile(ONE(how, "%0,%1,%2,%3", A4, "%20", "%21") ONE(how, "%4,%5,%6,%7", A4, "%22", "%23")      \
+                     ONE(how, "%8,%9,%10,%11", A4, "%24", "%25") ONE(how, "%12,%13,%14,%15", A4, "%26", "%27") \
+                     : SUMS(d[0]), SUMS(d[1]), SUMS(d[2]), SUMS(d[3])                                         \
+                     : FOUR(a), FOUR(b[0]), FOUR(b[1]));                                                      \
     }
 MMA(tvc_mma_f16, "m16n8k16.row.col.f32.f16.f16.f32") MMA(tvc_mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 MMA(tvc_mma_8, "m16n8k8.row.col.f32.tf32.tf32.f32")
 
 // ---- copies to shared memory: `size` bytes, the first `bytes` of them from memory, the rest zero ----
 #define COPY(size, how)                                                                                       \
-    HELPER void tvc_copy_##size(void *to, const void *from, int bytes) {                                      \
+    HELPER void tvc_copy_##size(Shared to, const void *from, int bytes) {                                     \
         asm volatile("cp.async." how ".shared.global [%0],[%1]," #size ",%2;"                                 \
-                     :: "r"(tvc_shared(to)), "l"(from), "r"(bytes) : "memory");                               \
+                     :: "r"(to), "l"(from), "r"(bytes) : "memory");                                           \
     }
 COPY(16, "cg") COPY(8, "ca") COPY(4, "ca")
 #define tvc_commit() asm volatile("cp.async.commit_group;" ::: "memory")

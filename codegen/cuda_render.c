@@ -40,17 +40,19 @@ int cuda_axes(Out *o, Expr **v) {
     return n;
 }
 
-void unflatten(Out *o, Expr **v, int n, const char *flat) {
-    for (int i = n - 1; i >= 0; i--) {
+void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first) {
+    for (int i = n - 1; i >= first; i--) {
         int x = (int)v[i]->i;
         long long e = o->k->extent[x];
         if (i == 0) { line(o, "const %s v%d = (%s)%s;", o->index, x, o->index, flat); return; }
         const char *rest = cx_fmt(o->cx, "r%d", o->nname++);
         line(o, "const %s v%d = (%s)((unsigned %s)%s %% %lldu);", o->index, x, o->index, o->index, flat, e);
-        line(o, "const unsigned %s %s = (unsigned %s)%s / %lldu;", o->index, rest, o->index, flat, e);
+        if (i > first) line(o, "const unsigned %s %s = (unsigned %s)%s / %lldu;", o->index, rest, o->index, flat, e);
         flat = rest;
     }
 }
+
+void unflatten(Out *o, Expr **v, int n, const char *flat) { unflatten_from(o, v, n, flat, 0); }
 
 // ---- indices ----
 

@@ -11,7 +11,7 @@
 #define TVC_CUDA_TILE_H
 #include "cuda.h"
 
-enum { STAGES = 3, ROW = 64, MAXGUARD = 8 };          // ROW: bytes of k in a tile
+enum { STAGES = 3, ROW = 64, WN = 32, MAXGUARD = 8 };  // ROW: bytes of k in a tile; WN: columns of a warp
 
 typedef struct Group {                // one flat index over variables, the last one fastest
     Expr *v[MAXDIM * 2];
@@ -45,10 +45,17 @@ typedef struct Tile {
     DType type;
     int per, bk;                      // elements in 16 bytes; of k in a tile
     int bm, bn, wm, wn, threads;      // of a block, of a warp
-    bool pair;                        // the epilogue can work on two neighbours at once
+    int vec;                          // neighbours that the epilogue works on at once
 } Tile;
 
 bool tile_cast(Out *o, Tile *t);      // false: the formula has another form
+void tile_epilogue(Out *o, Tile *t);
+
+// ---- what both print ----
+const char *tile_bound(Out *o, Group *g);             // the group's size, as it is at run time
+void tile_variables(Out *o, Group *g, const char *flat);
+void tile_variables_of(Out *o, Group *g, const char *flat, const Expr *of, const Expr *known); // those in `of`, outside `known`
+void tile_unrolled(Out *o, const char *index, int n); // begins a loop
 
 // cuda_product.c: in o->product, where the whole kernel is what a library computes, too (runtime/program.h).
 void tile_product(Out *o, const Tile *t, const CudaOptions *options);

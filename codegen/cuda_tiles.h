@@ -8,16 +8,19 @@ HELPER int tvc_at(int row, int col, int cols, int per) {
 }
 
 // Products of f32: rounded to 11 bits; or as three products of what 11 bits hold and what is left.
-HELPER void tvc_mma_tf32(f32 *d, const u32 *a, const u32 *b) {
-    const u32 x[4] = {tvc_tf32(a[0]), tvc_tf32(a[1]), tvc_tf32(a[2]), tvc_tf32(a[3])};
-    const u32 y[2] = {tvc_tf32(b[0]), tvc_tf32(b[1])};
+#define CONVERTED(x, how) {how(x[0]), how(x[1]), how(x[2]), how(x[3])}
+HELPER void tvc_mma_tf32(f32 (*d)[4], const u32 *a, const u32 (*b)[4]) {
+    const u32 x[4] = CONVERTED(a, tvc_tf32), y[2][4] = {CONVERTED(b[0], tvc_tf32), CONVERTED(b[1], tvc_tf32)};
     tvc_mma_8(d, x, y);
 }
 HELPER u32 tvc_left(u32 x) { return tvc_tf32(tvc_bits(tvc_float(x) - tvc_float(tvc_tf32(x)))); }
-HELPER void tvc_mma_f32(f32 *d, const u32 *a, const u32 *b) {
-    const u32 x[4] = {tvc_left(a[0]), tvc_left(a[1]), tvc_left(a[2]), tvc_left(a[3])};
-    const u32 y[2] = {tvc_left(b[0]), tvc_left(b[1])};
+HELPER void tvc_mma_f32(f32 (*d)[4], const u32 *a, const u32 (*b)[4]) {
+    const u32 x[4] = CONVERTED(a, tvc_left), y[2][4] = {CONVERTED(b[0], tvc_left), CONVERTED(b[1], tvc_left)};
     tvc_mma_tf32(d, x, b);
     tvc_mma_tf32(d, a, y);
     tvc_mma_tf32(d, a, b);
 }
+
+// Element (row, col) of 16 by 32 sums that a warp passes on to its threads: pieces of 16 bytes are permuted, so that
+// neither writing them as they come out of the products nor reading them in rows meets a bank twice.
+HELPER int tvc_own(int row, int col) { return row * 32 + ((col >> 2) ^ (row & 3) << 1 ^ (row & 1)) * 4 + (col & 3); }

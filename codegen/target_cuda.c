@@ -145,7 +145,7 @@ typedef struct Crew {
     const char *options[4];
     int noption, nwork;
     bool ptx;                         // not for a real architecture: text for the driver to translate
-    Work *work;
+    Work *work, **largest;            // in the order in which they are begun: the largest first
     atomic_int next;
 } Crew;
 
@@ -166,8 +166,13 @@ static void compile(const Crew *c, Work *w) {
 static void *help(void *arg) {
     Crew *c = arg;
     for (int i; (i = atomic_fetch_add(&c->next, 1)) < c->nwork;)
-        if (!c->work[i].cached) compile(c, &c->work[i]);
+        if (!c->largest[i]->cached) compile(c, c->largest[i]);
     return NULL;
+}
+
+static int by_size(const void *a, const void *b) {
+    size_t x = strlen((*(Work *const *)a)->text), y = strlen((*(Work *const *)b)->text);
+    return (x < y) - (x > y);
 }
 
 static void compile_all(Crew *c) {
@@ -277,7 +282,7 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
                 .options = {cx_fmt(cx, "--gpu-architecture=%s", arch), "--ptxas-options=-v", "--disable-warnings"},
                 .noption = 3,
                 .ptx = !strncmp(arch, "compute_", 8)};
-    c->work = NEW(cx, Work, b.npart), c->nwork = b.npart;
+    c->work = NEW(cx, Work, b.npart), c->largest = NEW(cx, Work *, b.npart), c->nwork = b.npart;
     cx_defer(cx, work_free, c);
     for (int i = 0; i < b.npart; i++) {
         Work *w = &c->work[i];
@@ -286,7 +291,9 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
         w->path = folder ? cache_path(cx, c, w, version, folder) : NULL;
         cache_read(w);
         b.ncached += w->cached;
+        c->largest[i] = w;
     }
+    qsort(c->largest, (size_t)b.npart, sizeof *c->largest, by_size);
     compile_all(c);
     b.part = NEW(cx, CudaPart, b.npart);
     for (int i = 0; i < b.npart; i++) {

@@ -109,6 +109,7 @@ static uint64_t (*exchange(const void *mine, size_t n, const char *what))[4] {
 }
 
 static void shuffle(void *v, size_t n, int m) { memcpy(v, exchange(v, n, "shuffle")[(self->lane ^ m) & 31], n); }
+static void tvc_syncwarp(void) { meet("__syncwarp"); }
 #define tvc_shfl_xor(v, m) ({ __typeof__(v) v_ = (v); shuffle(&v_, sizeof v_, m); v_; })
 
 HELPER f32 tvc_float(u32 u) { f32 f; memcpy(&f, &u, 4); return f; }
@@ -127,19 +128,22 @@ static void count_banks(uint64_t (*s)[4]) {
     }
 }
 
-static uint64_t (*rows(const void *p, const char *what))[4] {
-    uint64_t a = (uint64_t)(uintptr_t)p, (*s)[4] = exchange(&a, 8, what);
+typedef uint64_t Shared;
+#define tvc_shared(p) ((Shared)(uintptr_t)(p))
+
+static uint64_t (*rows(Shared a, const char *what))[4] {
+    uint64_t (*s)[4] = exchange(&a, 8, what);
     if (a & 15) wrong("ldmatrix: an address is no multiple of 16");
     count_banks(s);
     return s;
 }
 
-HELPER void tvc_ldmatrix(u32 *r, const void *p) {
+HELPER void tvc_ldmatrix(u32 *r, Shared p) {
     uint64_t (*s)[4] = rows(p, "ldmatrix");
     for (int m = 0; m < 4; m++) memcpy(&r[m], (const u32 *)(uintptr_t)s[m * 8 + self->lane / 4][0] + self->lane % 4, 4);
 }
 
-HELPER void tvc_ldmatrix_trans(u32 *r, const void *p) {
+HELPER void tvc_ldmatrix_trans(u32 *r, Shared p) {
     uint64_t (*s)[4] = rows(p, "ldmatrix.trans");
     for (int m = 0; m < 4; m++) {
         const u16 *x = (const u16 *)(uintptr_t)s[m * 8 + self->lane % 4 * 2][0],
@@ -162,7 +166,7 @@ __attribute__((constructor)) static void make_halves(void) {
 
 // m16n8k16: element (row, k) of A is in lane row % 8 * 4 + k % 8 / 2, register row / 8 + k / 8 * 2
 #define MMA_16(T)                                                                                             \
-    HELPER void tvc_mma_##T(f32 *d, const u32 *a, const u32 *b) {                                             \
+    static void mma_##T(f32 *d, const u32 *a, const u32 *b) {                                                 \
         uint64_t (*s)[4] = fragments(a, b);                                                                   \
         for (int i = 0; i < 4; i++) {                                                                         \
             int row = (self->lane >> 2) + (i >> 1) * 8, col = (self->lane & 3) * 2 + (i & 1);                 \
@@ -176,7 +180,7 @@ __attribute__((constructor)) static void make_halves(void) {
 MMA_16(f16) MMA_16(bf16)
 
 // m16n8k8: element (row, k) of A is in lane row % 8 * 4 + k % 4, register row / 8 + k / 4 * 2
-static void tvc_mma_8(f32 *d, const u32 *a, const u32 *b) {
+static void mma_8(f32 *d, const u32 *a, const u32 *b) {
     uint64_t (*s)[4] = fragments(a, b);
     for (int i = 0; i < 4; i++) {
         int row = (self->lane >> 2) + (i >> 1) * 8, col = (self->lane & 3) * 2 + (i & 1);
@@ -188,9 +192,16 @@ static void tvc_mma_8(f32 *d, const u32 *a, const u32 *b) {
     }
 }
 
+#define MMA(T)                                                                                                \
+    HELPER void tvc_mma_##T(f32 (*d)[4], const u32 *a, const u32 (*b)[4]) {                                   \
+        for (int j = 0; j < 4; j++) mma_##T(d[j], a, &b[j / 2][j % 2 * 2]);                                   \
+    }
+MMA(f16) MMA(bf16) MMA(8)
+
 // ---- asynchronous copies: they happen when they are waited for; until then there is NaN ----
 
-static void copy(void *to, const void *from, int size, int bytes) {
+static void copy(Shared at, const void *from, int size, int bytes) {
+    void *to = (void *)(uintptr_t)at;
     if (((uintptr_t)to | (uintptr_t)from) & (uintptr_t)(size - 1)) wrong("cp.async: an address is misaligned");
     if (bytes < 0 || bytes > size) wrong("cp.async: bytes out of range");
     if (self->ncopy == COPIES) wrong("too many asynchronous copies");

@@ -16,7 +16,10 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"conv3x3", "< 9u", "< 99u", false},                                               // a guard
     {"conv3x3_bf16", "k < 360", "k < 9999", false},
     {"conv3x3", "(lane & 15)", "(lane & 14)", false},
-    {"conv3x3", "tvc_mma_f16(acc[i][j], a[i], &b[j / 2][j % 2 * 2])", "tvc_mma_f16(acc[i][j], a[i], b[j / 2])", false},
+    {"conv3x3", "tvc_mma_f16(acc[i], a[i], b)", "tvc_mma_f16(acc[i], a[0], b)", false},
+    {"conv3x3", "a_s ^ ks", "a_s + ks", false},                                        // the permutation
+    {"conv3x3", "put ^ 8", "put ^ 16", false},
+    {"conv3x3", "tvc_syncwarp();", "", false},
     {"conv3x3_c13_pad", "left < 16 ? left : 16", "16", false},                         // what pads the channels is NaN
     {"conv3x3_c20", "tvc_copy_8(", "tvc_copy_16(", false},
     {"conv_dw", "ctx->batch", "3", false},
@@ -25,7 +28,7 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"bn_relu_conv", "tvc_wait(1);", "", false},
     {"matmul", "tvc_ldmatrix_trans(b", "tvc_ldmatrix(b", false},
     {"matmul_odd", "a_in[u] = m < 33", "a_in[u] = 1", false},
-    {"matmul_odd", "if (n >= 70) continue;", "", false},
+    {"matmul_odd", "&& n < 70", "", false},
     {"matmul_f32", "(q & 1) * 4", "(q >> 1) * 4", false},
     {"matmul_k4", "__syncthreads();", "", false},
     {"statistics", "__syncthreads();", "", false},
