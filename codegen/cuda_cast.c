@@ -148,8 +148,8 @@ static bool cast_axes(Out *o, Tile *t) {
         bool a = touches(t->a.f, v), b = touches(t->b.f, v);
         join(o, a == b ? &t->z : a ? &t->m : &t->n, v);
     }
-    if (!within(&t->n, along) || t->m.size < 8 || t->n.size < 8 || t->k.size < 8 || t->z.size > UINT16_MAX)
-        return false;
+    bool too_many = t->z.size > UINT16_MAX || t->n.size / 128 >= UINT16_MAX;      // blocks, which only the first axis has more of
+    if (!within(&t->n, along) || t->m.size < 8 || t->n.size < 8 || t->k.size < 8 || too_many) return false;
     to_back(o, &t->n, along);
     return true;
 }

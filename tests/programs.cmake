@@ -169,3 +169,33 @@ if(PYTHON3)
   set_tests_properties(cuda_count nvrtc_models PROPERTIES TIMEOUT 1200)
   set_tests_properties(nvrtc_models_all PROPERTIES TIMEOUT 28800 LABELS slow)
 endif()
+
+# What tvc says of NVIDIA's libraries against the toolkit's headers, where those are installed.
+if(PYTHON3)
+  tvc_python_test(cuda_header cuda_header.py ${CMAKE_C_COMPILER})
+endif()
+
+# The same program as `cmake --preset static` makes, linked here of what is built anyway.
+set(ARCHIVES)
+foreach(name xxhash protobuf-c jansson turbojpeg png webp sharpyuv z)
+  find_library(${name}_ARCHIVE lib${name}.a)
+  if(${name}_ARCHIVE)
+    list(APPEND ARCHIVES ${${name}_ARCHIVE})
+  elseif(NOT name STREQUAL sharpyuv)                                  # part of libwebp since 1.3
+    set(ARCHIVES_MISSING TRUE)
+  endif()
+endforeach()
+if(PYTHON3 AND TARGET tvc AND NOT TVC_SANITIZE AND NOT ARCHIVES_MISSING)
+  add_executable(tvc_carried $<TARGET_OBJECTS:tvc>)
+  set_target_properties(tvc_carried PROPERTIES LINKER_LANGUAGE C)
+  add_dependencies(tvc_carried tvctools tvccore onnx-pb tvcrt)
+  target_link_libraries(tvc_carried PRIVATE $<TARGET_FILE:tvctools> $<TARGET_FILE:tvccore> $<TARGET_FILE:onnx-pb> $<TARGET_FILE:tvcrt>
+                                            ${ARCHIVES} m Threads::Threads ${CMAKE_DL_LIBS})
+  tvc_python_test(carried carried.py $<TARGET_FILE:tvc_carried> $<TARGET_FILE:standin_driver> $<TARGET_FILE:standin_nvrtc>)
+endif()
+
+# Gradients of every operator on the stand-in of a GPU.
+add_test(NAME grad_ops_cuda COMMAND test_grad_ops)
+tvc_test_defaults(grad_ops_cuda program)
+set_property(TEST grad_ops_cuda APPEND PROPERTY ENVIRONMENT
+  "TVC_GRAD_TARGET=cuda:sm_90;TVC_CUDA=$<TARGET_FILE:standin_driver>;TVC_NVRTC=$<TARGET_FILE:standin_nvrtc>")

@@ -1,4 +1,5 @@
-// Every gradient against central differences in double precision, by the evaluator and compiled.
+// Every gradient against central differences in double precision, by the evaluator and compiled; with
+// TVC_GRAD_TARGET=cuda:sm_90 and the like, for a GPU.
 #include "codegen/compile.h"
 #include "ir/eval.h"
 #include "ir/grad.h"
@@ -288,13 +289,13 @@ static void judge(void *arg) {
     graph_eval(b.g, 1, result, NULL, NULL);
     compare(cx, c, data, &b, result + 1, "evaluator");
     b = build(cx, c, data, true);
-    Compiled *p = graph_compile(b.g, NULL);
+    Compiled *p = graph_compile(b.g, &(CompileOptions){.isa = -1, .target = getenv("TVC_GRAD_TARGET")});
     Fault f;
     Session *s = session_new(p->program, NULL, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
     for (int i = 0; i < b.n; i++) session_write(s, i, data[i]);
     if (session_call(s, 1, &f)) fail(cx, f.code, "%s", f.text);
-    for (int i = 0; i < b.n; i++) result[i] = session_data(s, p->program->nslot - b.n + i);
+    for (int i = 0; i < b.n; i++) result[i] = (void *)(uintptr_t)session_view(s, p->program->nslot - b.n + i);
     compare(cx, c, data, &b, result, "compiled");
     session_free(s);
 }

@@ -5,9 +5,9 @@
 // IN holds x.npy and target.npy, as many samples as there are, taken in turn. OUT gets, for the loss of
 // every step ("loss"), the last step's scores ("scores") and every trained parameter, statistic and
 // optimizer state in the end, a line "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
-// prints times and kernels, profile=2 times alone. cuda=1 runs on a GPU, precision=2 there with bf16 (compile.h), what is
-// frozen before the first trained parameter with frozen=2. only=fc trains parameters called fc... alone; OUT then has
-// the last batch's features, too. scale=1024: of the loss on the way back.
+// prints times and kernels, profile=2 times alone. cuda=90 runs on a GPU of sm_90 (as does 1), precision=2 there with bf16
+// (compile.h), what is frozen before the first trained parameter with frozen=2. only=fc trains parameters called fc...
+// alone; OUT then has the last batch's features, too. scale=1024: of the loss on the way back.
 #include "codegen/compile.h"
 #include "frontend/import.h"
 #include "frontend/npy.h"
@@ -133,7 +133,7 @@ static void work(void *arg) {
     t->train.ngroup = 1, t->train.group = group_of, t->train.user = t;
     train_graph(g, &t->train);
     Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0,
-                                                  .target = t->cuda != 0 ? "cuda:sm_90" : NULL, .precision = (Precision)t->precision,
+                                                  .target = t->cuda != 0 ? cx_fmt(cx, "cuda:sm_%d", t->cuda > 1 ? (int)t->cuda : 90) : NULL, .precision = (Precision)t->precision,
                                                   .frozen = t->frozen < 0 ? NULL : &frozen})->program;
     Fault f;
     Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);

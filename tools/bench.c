@@ -10,7 +10,7 @@ typedef struct Bench {
     const Args *a;
     Engine *e;
     Feeds feeds;
-    double *ms;
+    double *ms, opened;               // of each inference; seconds until there was an engine, compiling included
     int n;
 } Bench;
 
@@ -122,6 +122,7 @@ static void print_result(const Bench *b) {
     json_put(o, "images_per_second", json_real(rate));
     json_put(o, "batch", json_integer(images(b)));
     json_put(o, "iterations", json_integer(b->n));
+    json_put(o, "open_seconds", json_real(b->opened));
     json_put(o, "cublas_kernels", json_integer(b->e->session ? session_in_library(b->e->session) : 0));
     if (arg_given(b->a, OPT_PROFILE)) json_put(o, "profile", profile_json(b));
     json_print(o);
@@ -133,7 +134,9 @@ Err run_bench(const Args *a) {
     int warmup = (int)arg_int(a, OPT_WARMUP, 5, 0, 1 << 20);
     int iterations = (int)arg_int(a, OPT_ITERATIONS, 50, 1, 1 << 20);
     b.feeds = feeds_read(a);
+    double start = now_ms();
     b.e = open_engine(&b);
+    b.opened = 1e-3 * (now_ms() - start);
     b.feeds = feeds_with_ramps(&b.feeds, b.e);
     if (arg_given(a, OPT_SERVE)) {
         serve(&b);

@@ -67,7 +67,7 @@ COMMAND(compare, "compare", "MODEL [MODEL]", "the same input through two models 
 COMMAND(bench, "bench", "MODEL|PACKAGE", "time a model",
         "With --serve it waits for lines on stdin: for each `run` one inference is made and its milliseconds are "
         "printed; `quit` ends it. JSON: median_ms, min_ms, p90_ms, p99_ms, images_per_second, batch, iterations, "
-        "cublas_kernels (how many are left to cuBLASLt), profile.",
+        "open_seconds (compiling and loading), cublas_kernels (how many are left to cuBLASLt), profile.",
         "tvc bench resnet50.onnx --threads 2\n"
         "tvc bench resnet50.onnx --batch 8 --profile\n"
         "tvc bench resnet50.onnx --device cuda --batch 256 --precision bf16 --cublas always\n")

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, BAD_PTX = 222, NOT_FOUND = 500, NOT_READY = 600, STICKY = 700, CAPTURE = 900, ARG_MAX_ = 4096 };
+       NO_BINARY = 209, BAD_PTX = 222, NOT_FOUND = 500, NOT_READY = 600, STICKY = 700, CAPTURE = 900, ARG_MAX_ = 4096, MOST_ARGUMENT_BYTES = 32764 };
 
 static long long number(const char *name, long long otherwise) {
     const char *s = getenv(name);
@@ -470,7 +470,7 @@ int cuLaunchKernel(Function *f, unsigned x, unsigned y, unsigned z, unsigned tx,
                    Stream *s, void **arg, void **extra) {
     ENTER_IN_CONTEXT
     if (!x || !y || !z || y > 65535 || z > 65535 || shared || extra || ty != 1 || tz != 1) return INVALID_VALUE;
-    if (tx != (unsigned)f->threads || f->buffers > ARG_MAX_) return INVALID_VALUE;
+    if (tx != (unsigned)f->threads || (size_t)f->buffers * sizeof *arg + sizeof(RunCtx) > MOST_ARGUMENT_BYTES) return INVALID_VALUE;
     Op o = {.kind = KERNEL, .f = f, .grid = {x, y, z}};
     for (int i = 0; i < f->buffers; i++) o.arg[i] = *(void **)arg[i];
     memcpy(&o.ctx, arg[f->buffers], sizeof o.ctx);
