@@ -20,7 +20,7 @@ typedef struct Shifts {
     int level;                                        // of red[]: from here on, sums are in registers
 } Shifts;
 
-typedef struct Product { int64_t at; int sum, step; } Product;      // A's place; of which result, with which step's B
+typedef struct Term { int64_t at; int sum, step; } Term;      // A's place; of which result, with which step's B
 
 static bool is_tap(Out *o, const Shifts *t, Expr *v) {
     int64_t a = ix_coef(t->f.a->a, v);
@@ -72,12 +72,12 @@ static bool analyse(Out *o, Shifts *t) {
 }
 
 static int by_place(const void *a, const void *b) {
-    const Product *x = a, *y = b;
+    const Term *x = a, *y = b;
     return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : x->sum - y->sum;
 }
 
 // What a run of steps adds to which sum, in the order of A's places.
-static int list_products(Out *o, Shifts *t, Product *p) {
+static int list_products(Out *o, Shifts *t, Term *p) {
     int n = 0;
     for (int i = 0; i < t->sums; i++) {
         int64_t at = 0;
@@ -85,14 +85,14 @@ static int list_products(Out *o, Shifts *t, Product *p) {
             int size = (int)var_extent(o->k, t->tap[d]);
             at += rest % size * ix_coef(t->f.a->a, t->tap[d]), rest /= size;
         }
-        for (int s = 0; s < t->run; s++) p[n++] = (Product){at + s * ix_coef(t->f.a->a, t->step), i, s};
+        for (int s = 0; s < t->run; s++) p[n++] = (Term){at + s * ix_coef(t->f.a->a, t->step), i, s};
     }
     qsort(p, (size_t)n, sizeof *p, by_place);
     return n;
 }
 
 static void products(Out *o, Shifts *t) {
-    Product p[MOST_TAPS * MOST_RUN];
+    Term p[MOST_TAPS * MOST_RUN];
     int n = list_products(o, t, p), loads = 0;
     long long next = (long long)ix_coef(t->f.b->a, t->step);
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, t->f.a->buf), index_text(o->cx, t->f.a->a),
