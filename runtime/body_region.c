@@ -170,8 +170,8 @@ static void bin_range(int64_t from, int64_t to, int64_t p, int64_t count, int64_
     *hi = limited(from + (int64_t)ceil((double)(p + 1) * bin), size);
 }
 
-// The first of the greatest pixels of bin i, counted over all regions and channels: its number in *m, the channel it lies
-// in, or -1 if the bin is empty. *n: the image.
+// The first of the greatest pixels of bin i, counted over all regions and channels: its number in *m, the channel it
+// lies in, or -1 if the bin is empty. *n: the image.
 static int64_t greatest_pixel(const BodyArgs *a, int64_t i, Image *m, int64_t *n) {
     int64_t h = a->attr[0], w = a->attr[1], channels = a->desc[1].dim[1], corner[4], y0, y1, x0, x1, best = -1;
     int64_t r = i / (channels * h * w);

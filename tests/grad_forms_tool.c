@@ -2,10 +2,11 @@
 //
 //   grad_forms_tool FOLDER...
 //
-// A folder holds model.onnx and input_K.pb for each input. The loss is a weighted sum of all outputs of floats. Prints a
-// line for each folder: "FOLDER ok COMPARED LARGEST" (elements compared, largest derivative), "FOLDER input K TEXT" for
-// an input whose gradient is wrong, "FOLDER error TEXT" for one that does not import or differentiate. At most SAMPLES
-// elements of an input are moved. One whose differences to the left and to the right disagree lies on a kink: left out.
+// A folder holds model.onnx and input_K.pb for each input. The loss is a weighted sum of all outputs of floats. Prints
+// a line for each folder: "FOLDER ok COMPARED LARGEST" (elements compared, largest derivative), "FOLDER input K TEXT"
+// for an input whose gradient is wrong, "FOLDER error TEXT" for one that does not import or differentiate. At most
+// SAMPLES elements of an input are moved. One whose differences to the left and to the right disagree lies on a kink:
+// left out.
 #include "frontend/import.h"
 #include "ir/eval.h"
 #include "passes/autodiff.h"
@@ -79,7 +80,8 @@ static void compare_input(Form *f, Graph *g, int i, const double *got, double lo
     double *x = (double *)(uintptr_t)g->input[i]->data, want;
     for (int64_t k = 0; k < n; k += step) {
         if (compare(f, g, &x[k], got[k], loss, &want)) continue;
-        printf("%s input %d element %lld: %.10g, central differences say %.10g\n", f->folder, i, (long long)k, got[k], want);
+        printf("%s input %d element %lld: %.10g, central differences say %.10g\n", f->folder, i, (long long)k, got[k],
+               want);
         return;
     }
 }

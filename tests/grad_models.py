@@ -43,7 +43,7 @@ def plain_head(net, features):
 
 
 def small_inception():
-    """Of a small picture 2x2 values reach the auxiliary head's 5x5 convolution, which is made to stand beyond their edge."""
+    """Of a small picture 2x2 values reach the auxiliary head's 5x5 convolution, which stands beyond their edge."""
     net = zoo.inception_v3(num_classes=CLASSES, aux_logits=True, init_weights=False)
     net.AuxLogits.conv1 = zoo.inception.BasicConv2d(128, 768, kernel_size=5, padding=2)
     return net
@@ -67,7 +67,7 @@ NETS = {                                               # size of pictures, how m
 }
 STORED = ["resnet20_cifar10", "densenet_bc_40_12_cifar10"]
 AUX = {"inception_v3": 0.4, "googlenet": 0.3}              # of auxiliary losses
-FEW = STORED + ["alexnet", "squeezenet1_1", "mobilenet_v3_small"]
+FEW = STORED + ["alexnet", "resnet18", "squeezenet1_1", "mobilenet_v3_small"]
 
 
 class Wrong(Exception):
@@ -117,7 +117,8 @@ class Step:
         self.loss, self.scores = float(loss), scores.detach().numpy()
         self.grads = {onnx_torch.name_of(k): p.grad.numpy().copy() for k, p in trained.items()}
         opt.step()
-        self.after = {onnx_torch.name_of(k): v.numpy().copy() for k, v in net.state_dict().items() if v.is_floating_point()}
+        floats = {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
+        self.after = {onnx_torch.name_of(k): v.numpy().copy() for k, v in floats.items()}
         net.load_state_dict(before)
 
 
@@ -151,7 +152,7 @@ def draw_again(net, state, rows):
 
 
 def away_from_kinks(what, net, size, batch):
-    """Data and a state of the network (both representable in float32) that keep SAFE. Filters near a kink are drawn again."""
+    """Data and a state of the network, both float32, that keep SAFE. Filters near a kink are drawn again."""
     first, x = {k: v.clone() for k, v in net.float().state_dict().items()}, torch.randn(batch, 3, size, size)
     for _ in range(DRAWS):
         state = {k: v.float() if v.is_floating_point() else v for k, v in only_shifts(net, first, x.double()).items()}
@@ -188,17 +189,21 @@ def compare64(what, got, exact):
 
 def distances(ours, theirs, exact):
     """Squared: ours, theirs, from what is exact."""
-    return np.array([norm(ours.reshape(exact.shape) - exact), max(norm(theirs - exact), FLOOR * norm(exact), 1e-30)]) ** 2
+    least = max(FLOOR * norm(exact), 1e-30)
+    return np.array([norm(ours.reshape(exact.shape) - exact), max(norm(theirs - exact), least)]) ** 2
 
 
 def compare32(what, got, theirs, exact, squares):
     """Adds this batch's squared distances to squares; how many times as far the worst is by all of them."""
-    moved = norm(theirs.scores - exact.scores) / len(exact.scores) ** 0.5      # as far as the loss may have come from them
-    if not abs(got["loss"][0] - exact.loss) <= FACTOR * max(abs(theirs.loss - exact.loss), moved, FLOOR * abs(exact.loss)):
+    moved = norm(theirs.scores - exact.scores) / len(exact.scores) ** 0.5      # as far as the loss may come from them
+    least = max(abs(theirs.loss - exact.loss), moved, FLOOR * abs(exact.loss))
+    if not abs(got["loss"][0] - exact.loss) <= FACTOR * least:
         raise Wrong(f"{what}: loss {got['loss'][0]}, PyTorch's {theirs.loss}, exactly {exact.loss}")
     now = {"scores": distances(got["scores"], theirs.scores, exact.scores)}
-    now.update({"gradient of " + k: distances(found(got, k, g), theirs.grads[k], g) for k, g in counted(exact.grads).items()})
-    now.update({k + " after the step": distances(got[k], theirs.after[k], w) for k, w in exact.after.items() if k in got})
+    for k, g in counted(exact.grads).items():
+        now["gradient of " + k] = distances(found(got, k, g), theirs.grads[k], g)
+    for k in exact.after.keys() & got.keys():
+        now[k + " after the step"] = distances(got[k], theirs.after[k], exact.after[k])
     for k, v in now.items():
         squares[k] = squares.get(k, 0) + v
     return max((float(np.sqrt(v[0] / v[1])), k) for k, v in squares.items())

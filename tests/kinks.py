@@ -1,4 +1,4 @@
-"""Keeps a comparison of float32 gradients away from kinks: the points where an activation's slope jumps, and ties of MaxPool.
+"""Keeps a comparison of float32 gradients away from kinks: points where an activation's slope jumps, ties of MaxPool.
 
 A value within rounding of a kink falls on either side of it, and its gradient comes or goes: PyTorch's own float32
 gradient then is 1e-3 and more away from its float64 one. What is compared must be the arithmetic, so
@@ -25,11 +25,15 @@ def kinks_of(name):
     return KINKS.get(name.rstrip("_"))
 
 
+def pair(n):
+    """Of what may be one number for both axes."""
+    return [n] * 2 if isinstance(n, int) else list(n) * (2 // len(n))
+
+
 def pool_gaps(x, kernel, stride=(), padding=0, dilation=1, ceil=False):
     """[N, C, windows]: by how much the largest value exceeds the second. Equal ones, infinity: zeros behind a ReLU, or
     one number that an earlier pool gave to two places; whichever is chosen, the same element gets the gradient."""
-    kernel, stride, padding = ([n] * 2 if isinstance(n, int) else list(n) * (2 // max(len(n), 1)) for n in (kernel, stride, padding))
-    stride = stride or kernel
+    kernel, stride, padding = map(pair, (kernel, stride or kernel, padding))
     more = [s - 1 if ceil else 0 for s in stride]
     x = F.pad(x, [padding[1], padding[1] + more[1], padding[0], padding[0] + more[0]], value=-1e30)
     windows = F.unfold(x.flatten(0, 1)[:, None], kernel, stride=stride, dilation=dilation)

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -217,6 +218,57 @@ static void max_roi_pool(void **state) {
     assert_int_equal(pool_regions("MaxRoiPool", y, x, wild, 5, NULL, (int64_t[]){2, 3, 0, 0, 0}, 1), 1);
 }
 
+static int32_t regions_back(const char *name, float *dx, const float *x, const float *roi, int nroi,
+                            const int64_t *image, const float *dy, const int64_t *attr) {
+    int n = 3;
+    const void *from[] = {dx, x, roi, image, NULL};
+    TensorDesc whole = {.type = DT_F32, .rank = 4, .dim = {2, 2, H, W}};
+    TensorDesc desc[] = {whole, whole, {.type = DT_F32, .rank = 2, .dim = {REGIONS, nroi}},
+                         {.type = DT_I64, .rank = 1, .dim = {REGIONS}}, {0}};
+    n += image != NULL;
+    from[n] = dy, desc[n] = (TensorDesc){.type = DT_F32, .rank = 4, .dim = {REGIONS, 2, attr[0], attr[1]}};
+    int32_t error = 0;
+    KernelCtx ctx = {.batch = 1, .error = &error};
+    void *buf[5];
+    memcpy(buf, from, sizeof buf);
+    body_find(name)(&(BodyArgs){
+        .buf = buf, .desc = desc, .nbuf = n + 1, .nattr = 5, .attr = attr, .f = 1, .ctx = &ctx});
+    return error;
+}
+
+// Each value is a weighted sum of pixels, and what flows back takes the same weights: y . dy = x . dx.
+static void check_regions_back(const char *name, const float *roi, int nroi, const int64_t *image,
+                               const int64_t *attr) {
+    float x[4 * H * W], dx[4 * H * W], y[REGIONS * 2 * 6], dy[REGIONS * 2 * 6];
+    char back[32];
+    double there = 0, here = 0;
+    snprintf(back, sizeof back, "%sDx", name);
+    for (int i = 0; i < 4 * H * W; i++) x[i] = (float)(1 + roll(1000) * 1e-3), dx[i] = NAN;
+    for (int i = 0; i < REGIONS * 2 * 6; i++) dy[i] = (float)(roll(1000) * 1e-3 - 0.5);
+    int32_t error = pool_regions(name, y, x, roi, nroi, image, attr, 1);
+    assert_int_equal(regions_back(back, dx, x, roi, nroi, image, dy, attr), error);
+    for (int i = 0; i < REGIONS * 2 * 6; i++) there += (double)(y[i] * dy[i]);
+    for (int i = 0; i < 4 * H * W; i++) here += (double)(x[i] * dx[i]);
+    assert_true(fabs(there - here) < 1e-4);
+}
+
+static void region_adjoints(void **state) {
+    static const float align[REGIONS * 4] = {1, 1, 6.5f, 5, 2, 3, 4, 8, -3, 1, 30, 5};
+    static const float wild[REGIONS * 4] = {-1e30f, 0, 1e30f, NAN, 0, 0, 1, 1, 0, 0, 1, 1};
+    static const float pool[REGIONS * 5] = {0, 1, 2, 6, 5, 1, 0, 0, 10, 8, 1, 20, 20, 30, 30};
+    static const float lost[REGIONS * 5] = {7, 0, 0, 1, 1, 0, 0, 0, 1, 1, NAN, INFINITY, -INFINITY, 1e30f, 0};
+    static const int64_t image[REGIONS] = {1, 0, 1}, none[REGIONS] = {0, 2, -1};
+    (void)state;
+    for (int how = 0; how < 12; how++) {
+        int64_t attr[] = {2, 3, how % 2, how / 2 % 3, how / 6};
+        check_regions_back("RoiAlign", align, 4, image, attr);
+        check_regions_back("RoiAlign", align, 4, none, attr);
+        check_regions_back("RoiAlign", wild, 4, image, attr);
+        check_regions_back("MaxRoiPool", pool, 5, NULL, attr);
+        check_regions_back("MaxRoiPool", lost, 5, NULL, attr);
+    }
+}
+
 static void nothing_to_do(void **state) {
     (void)state;
     int64_t attr[] = {1, 0, 1, 1};
@@ -234,6 +286,7 @@ int main(void) {
         cmocka_unit_test(eliminate),
         cmocka_unit_test(roi_align),
         cmocka_unit_test(max_roi_pool),
+        cmocka_unit_test(region_adjoints),
         cmocka_unit_test(nothing_to_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,15 +55,22 @@ ATTR(TopKSmallest, TopKValues, 0, 1, 0, 1)
 ATTR(CumSumBack, CumSum, 0, 1, 1)
 
 static Node *b_Concat(Graph *g, Node **x) { return graph_op(g, OP_Concat, AXES(1), 2, x); }
-static Node *b_Where(Graph *g, Node **x) { return op3(g, Where, op2(g, Less, x[0], x[1]), op2(g, Mul, x[0], x[0]), x[1]); }
-static Node *b_Cast(Graph *g, Node **x) { return node_cast(g, node_cast(g, x[0], DT_F32), DT_F64); }       // differences wider than what it rounds
+static Node *b_Where(Graph *g, Node **x) {
+    return op3(g, Where, op2(g, Less, x[0], x[1]), op2(g, Mul, x[0], x[0]), x[1]);
+}
+// Its differences are wider than what it rounds.
+static Node *b_Cast(Graph *g, Node **x) { return node_cast(g, node_cast(g, x[0], DT_F32), DT_F64); }
 static Node *indices(Graph *g, Shape s, int64_t most) {
     int64_t *i = NEW(g->cx, int64_t, numel(s));
     for (int64_t k = 0; k < numel(s); k++) i[k] = (k * 5 + 2) % most - (k & 1 ? most : 0);
     return graph_const(g, DT_I64, s, i);
 }
-static Node *b_Gather(Graph *g, Node **x) { return graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x[0], indices(g, SHAPE(2, 5), 3)}); }
-static Node *b_GatherElements(Graph *g, Node **x) { return graph_op(g, OP_GatherElements, AXES(1), 2, (Node *[]){x[0], indices(g, SHAPE(2, 4), 3)}); }
+static Node *b_Gather(Graph *g, Node **x) {
+    return graph_op(g, OP_Gather, AXES(1), 2, (Node *[]){x[0], indices(g, SHAPE(2, 5), 3)});
+}
+static Node *b_GatherElements(Graph *g, Node **x) {
+    return graph_op(g, OP_GatherElements, AXES(1), 2, (Node *[]){x[0], indices(g, SHAPE(2, 4), 3)});
+}
 static Node *scatter(Graph *g, Node **x, int64_t how) {
     static const int64_t at[] = {2, 0, 1, -1};
     Node *i = graph_const(g, DT_I64, SHAPE(2, 2), at);
@@ -75,9 +82,15 @@ static Node *places(Graph *g) {
     static const int64_t at[] = {2, 0, 1, 3};
     return graph_const(g, DT_I64, SHAPE(2, 2), at);
 }
-static Node *b_GatherND(Graph *g, Node **x) { return graph_op(g, OP_GatherND, AXES(0), 2, (Node *[]){x[0], places(g)}); }
-static Node *b_ScatterND(Graph *g, Node **x) { return graph_op(g, OP_ScatterND, AXES(0), 3, (Node *[]){x[0], places(g), x[1]}); }
-static Node *b_ScatterNDAdd(Graph *g, Node **x) { return graph_op(g, OP_ScatterND, AXES(1), 3, (Node *[]){x[0], places(g), x[1]}); }
+static Node *b_GatherND(Graph *g, Node **x) {
+    return graph_op(g, OP_GatherND, AXES(0), 2, (Node *[]){x[0], places(g)});
+}
+static Node *b_ScatterND(Graph *g, Node **x) {
+    return graph_op(g, OP_ScatterND, AXES(0), 3, (Node *[]){x[0], places(g), x[1]});
+}
+static Node *b_ScatterNDAdd(Graph *g, Node **x) {
+    return graph_op(g, OP_ScatterND, AXES(1), 3, (Node *[]){x[0], places(g), x[1]});
+}
 static Node *scatter_by(Graph *g, Node **x, Op op, int64_t how) {      // some places are named twice
     static const int64_t rows[] = {0, 0, 2, 2, 2, 2, 1, 0, 1}, points[] = {2, 1, 0, 0, 2, 1};
     bool nd = op == OP_ScatterND;
@@ -137,7 +150,9 @@ static Node *b_Steps(Graph *g, Node **x) {
     sum = op2(g, Add, sum, op2(g, Mul, x[0], op1(g, Round, x[0])));
     return op2(g, Mul, op2(g, Add, sum, op1(g, Trunc, x[0])), op1(g, Sign, x[0]));
 }
-static Node *b_Nothing(Graph *g, Node **x) { return graph_op(g, OP_Dropout, (Attr){.f = 0.5}, 1, (Node *[]){op1(g, Keep, x[0])}); }
+static Node *b_Nothing(Graph *g, Node **x) {
+    return graph_op(g, OP_Dropout, (Attr){.f = 0.5}, 1, (Node *[]){op1(g, Keep, x[0])});
+}
 static Node *b_BatchNorm(Graph *g, Node **x) {
     Node *c = op2(g, Mul, x[1], x[1]);
     return graph_op(g, OP_BatchNorm, (Attr){.f = 0.1}, 5, (Node *[]){x[0], x[1], x[2], x[2], c});
@@ -148,7 +163,8 @@ static Node *window(Graph *g, Op op, int nin, Node **x, Window w, double f) {
     a.f = f;
     return graph_op(g, op, a, nin, x);
 }
-#define WIN(name, op, nin, f, ...) static Node *b_##name(Graph *g, Node **x) { return window(g, OP_##op, nin, x, (Window)__VA_ARGS__, f); }
+#define WIN(name, op, nin, f, ...) \
+    static Node *b_##name(Graph *g, Node **x) { return window(g, OP_##op, nin, x, (Window)__VA_ARGS__, f); }
 WIN(Conv, Conv, 2, 0, {.rank = 2, .group = 1, .axis = {{3, 1, 1, 1, 1}, {2, 1, 1, 0, 1}}})
 WIN(ConvStride, Conv, 2, 0, {.rank = 2, .group = 1, .axis = {{3, 2, 1, 1, 1}, {2, 3, 1, 0, 0}}})
 WIN(ConvDilated, Conv, 2, 0, {.rank = 2, .group = 1, .axis = {{3, 1, 2, 2, 1}, {2, 2, 2, 1, 1}}})
@@ -169,44 +185,54 @@ WIN(AveragePoolAll, AveragePool, 1, 1, {.rank = 2, .group = 1, .axis = {{3, 2, 1
 #define C1(op, from, to) {#op, b_##op, S(2, 3), from, to}
 #define C2(op, from, to) {#op, b_##op, S2((2, 3), (3)), from, to}
 static const Case cases[] = {
-    C1(Neg, -1, 1), C1(Abs, -1, 1), C1(Sqrt, .1, 2), C1(Exp, -1, 1), C1(Log, .1, 2), C1(Log1p, -.5, 2), C1(Sin, -2, 2), C1(Cos, -2, 2),
-    C1(Tan, -1, 1), C1(Asin, -.9, .9), C1(Acos, -.9, .9), C1(Atan, -2, 2), C1(Sinh, -1, 1), C1(Cosh, -1, 1), C1(Tanh, -1, 1),
-    C1(Asinh, -2, 2), C1(Acosh, 1.1, 3), C1(Atanh, -.9, .9), C1(Erf, -2, 2), C1(Relu, -1, 1), C1(Sigmoid, -3, 3),
-    {"Cast", b_Cast, S(2, 3), -1, 1}, {"steps", b_Steps, S(4, 5), -2.4, 2.4}, {"Keep, Dropout", b_Nothing, S(2, 3), -1, 1},
-    C2(Add, -1, 1), C2(Sub, -1, 1), C2(Mul, -1, 1), C2(Div, .3, 2), C2(Pow, .3, 2), C2(Max, -1, 1), C2(Min, -1, 1), C2(Mod, .3, 2),
-    C2(FMod, .3, 2), C2(Where, -1, 1),
+    C1(Neg, -1, 1), C1(Abs, -1, 1), C1(Sqrt, .1, 2), C1(Exp, -1, 1), C1(Log, .1, 2), C1(Log1p, -.5, 2), C1(Sin, -2, 2),
+    C1(Cos, -2, 2), C1(Tan, -1, 1), C1(Asin, -.9, .9), C1(Acos, -.9, .9), C1(Atan, -2, 2), C1(Sinh, -1, 1),
+    C1(Cosh, -1, 1), C1(Tanh, -1, 1), C1(Asinh, -2, 2), C1(Acosh, 1.1, 3), C1(Atanh, -.9, .9), C1(Erf, -2, 2),
+    C1(Relu, -1, 1), C1(Sigmoid, -3, 3), {"Cast", b_Cast, S(2, 3), -1, 1}, {"steps", b_Steps, S(4, 5), -2.4, 2.4},
+    {"Keep, Dropout", b_Nothing, S(2, 3), -1, 1}, C2(Add, -1, 1), C2(Sub, -1, 1), C2(Mul, -1, 1), C2(Div, .3, 2),
+    C2(Pow, .3, 2), C2(Max, -1, 1), C2(Min, -1, 1), C2(Mod, .3, 2), C2(FMod, .3, 2), C2(Where, -1, 1),
     {"MatMul", b_MatMul, S2((4, 3), (3, 5)), -1, 1}, {"MatMul batched", b_MatMul, S2((2, 4, 3), (2, 3, 5)), -1, 1},
-    {"MatMul shared", b_MatMul, S2((2, 4, 3), (3, 5)), -1, 1}, {"MatMul broadcast", b_MatMul, S2((4, 3), (2, 3, 5)), -1, 1},
-    {"Transpose", b_Transpose, S(2, 3, 4), -1, 1}, {"Reshape", b_Reshape, S(2, 3, 4), -1, 1}, {"Expand", b_Expand, S(3, 1), -1, 1},
-    {"Slice", b_Slice, S(3, 4), -1, 1}, {"Slice flip", b_SliceFlip, S(3, 4), -1, 1}, {"Pad", b_Pad, S(3, 4), -1, 1},
+    {"MatMul shared", b_MatMul, S2((2, 4, 3), (3, 5)), -1, 1},
+    {"MatMul broadcast", b_MatMul, S2((4, 3), (2, 3, 5)), -1, 1}, {"Transpose", b_Transpose, S(2, 3, 4), -1, 1},
+    {"Reshape", b_Reshape, S(2, 3, 4), -1, 1}, {"Expand", b_Expand, S(3, 1), -1, 1}, {"Slice", b_Slice, S(3, 4), -1, 1},
+    {"Slice flip", b_SliceFlip, S(3, 4), -1, 1}, {"Pad", b_Pad, S(3, 4), -1, 1},
     {"Pad spread", b_PadSpread, S(3, 4), -1, 1}, {"Concat", b_Concat, S2((2, 3), (2, 2)), -1, 1},
-    {"ReduceSum", b_ReduceSum, S(2, 3, 4), -1, 1}, {"ReduceProd", b_ReduceProd, S(2, 3), .3, 2}, {"ReduceMax", b_ReduceMax, S(2, 5), -1, 1},
-    {"ReduceMin", b_ReduceMin, S(2, 5), -1, 1}, {"ReduceMean", b_ReduceMean, S(2, 3, 4), -1, 1}, {"Softmax", b_Softmax, S(2, 5), -2, 2},
-    {"LogSoftmax", b_LogSoftmax, S(2, 5), -2, 2}, {"CumSum", b_CumSum, S(2, 5), -1, 1}, {"CumSum back", b_CumSumBack, S(3, 5), -1, 1},
-    {"Gather", b_Gather, S(2, 3, 2), -1, 1}, {"GatherElements", b_GatherElements, S(2, 3), -1, 1},
-    {"ScatterElements", b_Scatter, S2((2, 3), (2, 2)), -1, 1}, {"ScatterElements add", b_ScatterAdd, S2((2, 3), (2, 2)), -1, 1},
-    {"GatherND", b_GatherND, S(3, 4), -1, 1}, {"ScatterND", b_ScatterND, S2((3, 4), (2)), -1, 1},
-    {"ScatterND add", b_ScatterNDAdd, S2((3, 4), (2)), -1, 1}, {"TopKValues", b_TopKValues, S(3, 5), -1, 1},
-    {"TopKValues smallest", b_TopKSmallest, S(4, 3), -1, 1}, {"ReduceProd of zeros", b_ReduceProdZero, S2((3, 3), (3, 3)), .3, 2},
-    {"ScatterElements mul", b_ScatterMul, S2((3, 3), (3, 3)), .3, 2}, {"ScatterND mul", b_ScatterNDMul, S2((3, 4), (3)), .3, 2},
-    {"ScatterElements max", b_ScatterMax, S2((3, 3), (3, 3)), -1, 1}, {"ScatterND max", b_ScatterNDMax, S2((3, 4), (3)), -1, 1},
-    {"ScatterElements min", b_ScatterMin, S2((3, 3), (3, 3)), -1, 1}, {"ScatterND min", b_ScatterNDMin, S2((3, 4), (3)), -1, 1},
+    {"ReduceSum", b_ReduceSum, S(2, 3, 4), -1, 1}, {"ReduceProd", b_ReduceProd, S(2, 3), .3, 2},
+    {"ReduceMax", b_ReduceMax, S(2, 5), -1, 1}, {"ReduceMin", b_ReduceMin, S(2, 5), -1, 1},
+    {"ReduceMean", b_ReduceMean, S(2, 3, 4), -1, 1}, {"Softmax", b_Softmax, S(2, 5), -2, 2},
+    {"LogSoftmax", b_LogSoftmax, S(2, 5), -2, 2}, {"CumSum", b_CumSum, S(2, 5), -1, 1},
+    {"CumSum back", b_CumSumBack, S(3, 5), -1, 1}, {"Gather", b_Gather, S(2, 3, 2), -1, 1},
+    {"GatherElements", b_GatherElements, S(2, 3), -1, 1}, {"ScatterElements", b_Scatter, S2((2, 3), (2, 2)), -1, 1},
+    {"ScatterElements add", b_ScatterAdd, S2((2, 3), (2, 2)), -1, 1}, {"GatherND", b_GatherND, S(3, 4), -1, 1},
+    {"ScatterND", b_ScatterND, S2((3, 4), (2)), -1, 1}, {"ScatterND add", b_ScatterNDAdd, S2((3, 4), (2)), -1, 1},
+    {"TopKValues", b_TopKValues, S(3, 5), -1, 1}, {"TopKValues smallest", b_TopKSmallest, S(4, 3), -1, 1},
+    {"ReduceProd of zeros", b_ReduceProdZero, S2((3, 3), (3, 3)), .3, 2},
+    {"ScatterElements mul", b_ScatterMul, S2((3, 3), (3, 3)), .3, 2},
+    {"ScatterND mul", b_ScatterNDMul, S2((3, 4), (3)), .3, 2},
+    {"ScatterElements max", b_ScatterMax, S2((3, 3), (3, 3)), -1, 1},
+    {"ScatterND max", b_ScatterNDMax, S2((3, 4), (3)), -1, 1},
+    {"ScatterElements min", b_ScatterMin, S2((3, 3), (3, 3)), -1, 1},
+    {"ScatterND min", b_ScatterNDMin, S2((3, 4), (3)), -1, 1},
     {"ScatterElements mul of zeros", b_ScatterMulZero, S3((3, 3), (3, 3), (3, 3)), .3, 2},
     {"GatherND of samples", b_GatherND1, S(2, 3, 4), -1, 1}, {"GatherND of rows", b_GatherND2, S(2, 3, 4, 2, 2), -1, 1},
     {"CumProd", b_CumProd, S(2, 5), .3, 2}, {"CumProd exclusive", b_CumProdExclusive, S(2, 5), -1, 1},
-    {"CumProd back", b_CumProdBack, S(3, 2, 2), -1, 1}, {"CumProd back, exclusive", b_CumProdBackExclusive, S(2, 4, 3), -1, 1},
-    {"CumProd of zeros", b_CumProdZero, S2((3, 3), (3, 3)), .3, 2},
-    {"Det", b_Det, S(2, 3, 3), -1, 1}, {"Det of one", b_Det, S(4, 1, 1), -1, 1}, {"Det of four", b_Det, S(4, 4), -1, 1},
-    {"Det singular", b_DetSingular, S(2, 4, 4), -1, 1},
-    {"RoiAlign", b_RoiAlign, S(2, 2, 5, 6), -1, 1}, {"RoiAlign by size", b_RoiAlignSized, S(2, 2, 5, 6), -1, 1},
-    {"RoiAlign max", b_RoiAlignMax, S(2, 2, 5, 6), .2, 1}, {"MaxRoiPool", b_MaxRoiPool, S(2, 2, 5, 6), -1, 1},
-    {"BatchNorm", b_BatchNorm, S3((2, 3, 4), (3), (3)), .3, 1},
-    {"Conv", b_Conv, S2((2, 3, 5, 4), (4, 3, 3, 2)), -1, 1}, {"Conv stride", b_ConvStride, S2((2, 3, 6, 8), (4, 3, 3, 2)), -1, 1},
-    {"Conv dilated", b_ConvDilated, S2((2, 3, 7, 6), (2, 3, 3, 2)), -1, 1}, {"Conv wide", b_ConvWide, S2((1, 2, 4, 4), (2, 2, 3, 2)), -1, 1},
-    {"Conv groups", b_ConvGroups, S2((2, 4, 5, 4), (6, 2, 3, 2)), -1, 1}, {"Conv depthwise", b_ConvDepthwise, S2((2, 4, 5, 4), (4, 1, 3, 3)), -1, 1},
-    {"Conv 1-D", b_Conv1, S2((2, 3, 7), (4, 3, 3)), -1, 1}, {"Conv 3-D", b_Conv3, S2((1, 2, 3, 4, 3), (2, 2, 2, 2, 2)), -1, 1},
-    {"MaxPool", b_MaxPool, S(2, 2, 6, 5), -1, 1}, {"SumPool", b_SumPool, S(2, 2, 6, 5), -1, 1},
-    {"AveragePool", b_AveragePool, S(2, 2, 6, 5), -1, 1}, {"AveragePool all", b_AveragePoolAll, S(2, 2, 6, 5), -1, 1},
+    {"CumProd back", b_CumProdBack, S(3, 2, 2), -1, 1},
+    {"CumProd back, exclusive", b_CumProdBackExclusive, S(2, 4, 3), -1, 1},
+    {"CumProd of zeros", b_CumProdZero, S2((3, 3), (3, 3)), .3, 2}, {"Det", b_Det, S(2, 3, 3), -1, 1},
+    {"Det of one", b_Det, S(4, 1, 1), -1, 1}, {"Det of four", b_Det, S(4, 4), -1, 1},
+    {"Det singular", b_DetSingular, S(2, 4, 4), -1, 1}, {"RoiAlign", b_RoiAlign, S(2, 2, 5, 6), -1, 1},
+    {"RoiAlign by size", b_RoiAlignSized, S(2, 2, 5, 6), -1, 1}, {"RoiAlign max", b_RoiAlignMax, S(2, 2, 5, 6), .2, 1},
+    {"MaxRoiPool", b_MaxRoiPool, S(2, 2, 5, 6), -1, 1}, {"BatchNorm", b_BatchNorm, S3((2, 3, 4), (3), (3)), .3, 1},
+    {"Conv", b_Conv, S2((2, 3, 5, 4), (4, 3, 3, 2)), -1, 1},
+    {"Conv stride", b_ConvStride, S2((2, 3, 6, 8), (4, 3, 3, 2)), -1, 1},
+    {"Conv dilated", b_ConvDilated, S2((2, 3, 7, 6), (2, 3, 3, 2)), -1, 1},
+    {"Conv wide", b_ConvWide, S2((1, 2, 4, 4), (2, 2, 3, 2)), -1, 1},
+    {"Conv groups", b_ConvGroups, S2((2, 4, 5, 4), (6, 2, 3, 2)), -1, 1},
+    {"Conv depthwise", b_ConvDepthwise, S2((2, 4, 5, 4), (4, 1, 3, 3)), -1, 1},
+    {"Conv 1-D", b_Conv1, S2((2, 3, 7), (4, 3, 3)), -1, 1},
+    {"Conv 3-D", b_Conv3, S2((1, 2, 3, 4, 3), (2, 2, 2, 2, 2)), -1, 1}, {"MaxPool", b_MaxPool, S(2, 2, 6, 5), -1, 1},
+    {"SumPool", b_SumPool, S(2, 2, 6, 5), -1, 1}, {"AveragePool", b_AveragePool, S(2, 2, 6, 5), -1, 1},
+    {"AveragePool all", b_AveragePoolAll, S(2, 2, 6, 5), -1, 1},
 };
 
 // ---- the judge ----
@@ -264,7 +290,8 @@ static void compare(Cx *cx, const Case *c, double **data, Built *b, void *const 
             data[i][k] = keep;
             double want = (up - down) / (2 * h), got = ((double *)result[i])[k];
             if (!(fabs(got - want) <= 1e-5 * fabs(want) + 1e-8))
-                fail(cx, E_CHECK, "%s (%s): d loss / d x%d[%lld] is %.12g, central differences say %.12g", c->name, by, i, (long long)k, got, want);
+                fail(cx, E_CHECK, "%s (%s): d loss / d x%d[%lld] is %.12g, central differences say %.12g", c->name,
+                     by, i, (long long)k, got, want);
         }
     }
 }
@@ -305,7 +332,8 @@ static void test_all(void **state) {
     int bad = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Cx *cx = cx_new();
-        if (!cx_guard(cx, judge, (void *[]){cx, (void *)(uintptr_t)&cases[i]})) print_error("%s: %s\n", cases[i].name, cx->error), bad++;
+        if (!cx_guard(cx, judge, (void *[]){cx, (void *)(uintptr_t)&cases[i]}))
+            print_error("%s: %s\n", cases[i].name, cx->error), bad++;
         cx_free(cx);
     }
     assert_int_equal(bad, 0);
@@ -318,7 +346,8 @@ static void judge_table(Cx *cx, const double *table, const int64_t *taken, int n
     for (int k = 0; k < 10; k++) {
         int times = 0;
         for (int i = 0; i < n; i++) times += taken[i] == k / 2 || taken[i] == k / 2 - 5;
-        if (!(fabs(got[k] - times * table[k]) <= 1e-12)) fail(cx, E_CHECK, "row %d: %g, not %d times %g", k / 2, got[k], times, table[k]);
+        if (!(fabs(got[k] - times * table[k]) <= 1e-12))
+            fail(cx, E_CHECK, "row %d: %g, not %d times %g", k / 2, got[k], times, table[k]);
     }
 }
 
@@ -359,9 +388,12 @@ static void test_table(void **state) {
 
 // Operators that no trained path crosses: of integers and truths, adjoints, what layout makes after differentiation.
 static const Op beside[] = {
-    OP_Input, OP_Param, OP_Const, OP_BitAnd, OP_BitOr, OP_BitXor, OP_ShiftLeft, OP_ShiftRight, OP_Equal, OP_Less, OP_LessEqual,
-    OP_And, OP_Or, OP_Xor, OP_Not, OP_IsNaN, OP_IsInf, OP_BitNot, OP_Bits, OP_Iota, OP_BatchSize, OP_Random, OP_TopKIndices, OP_MaxPoolPlace,
-    OP_MaxPoolTap, OP_ConvDx, OP_ConvDw, OP_SumPoolDx, OP_MaxPoolDx, OP_ConvBlk, OP_DepthwiseBlk, OP_ConvDwBlk, OP_DepthwiseDwBlk,
+    OP_Input, OP_Param, OP_Const, OP_BitAnd, OP_BitOr, OP_BitXor, OP_ShiftLeft, OP_ShiftRight, OP_Equal, OP_Less,
+    OP_LessEqual,
+    OP_And, OP_Or, OP_Xor, OP_Not, OP_IsNaN, OP_IsInf, OP_BitNot, OP_Bits, OP_Iota, OP_BatchSize, OP_Random,
+    OP_TopKIndices, OP_MaxPoolPlace,
+    OP_MaxPoolTap, OP_ConvDx, OP_ConvDw, OP_SumPoolDx, OP_MaxPoolDx, OP_ConvBlk, OP_DepthwiseBlk, OP_ConvDwBlk,
+    OP_DepthwiseDwBlk,
     OP_MatMulBlk, OP_Tiles, OP_Mix, OP_Weave, OP_RoiAlignDx, OP_MaxRoiPoolDx,
 };
 
@@ -384,6 +416,8 @@ static void test_complete(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_table), cmocka_unit_test(test_complete)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all), cmocka_unit_test(test_table), cmocka_unit_test(test_complete),
+    };
     return cmocka_run_group_tests_name("grad_ops", tests, NULL, NULL);
 }

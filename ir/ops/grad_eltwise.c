@@ -61,4 +61,6 @@ GRADIENT(max) { extreme(g, n, dy, dx, B(Less, Y, X), B(Less, X, Y)); }
 GRADIENT(min) { extreme(g, n, dy, dx, B(Less, X, Y), B(Less, Y, X)); }
 
 GRADIENT(where) { dx[1] = op3(g, Where, X, dy, NUM(0)), dx[2] = op3(g, Where, X, NUM(0), dy); }
-GRADIENT(cast)  { (void)n, dx[0] = dtype_is_float(X->type) && dtype_is_float(n->type) ? node_cast(g, dy, X->type) : NULL; }
+GRADIENT(cast)  {
+    if (dtype_is_float(X->type) && dtype_is_float(n->type)) dx[0] = node_cast(g, dy, X->type);
+}

@@ -37,7 +37,7 @@ static Node *flat_places(Graph *g, Node *n, Shape rows) {
     Node *flat = graph_scalar_i(g, DT_I64, 0), *index = node_cast(g, INDEX, DT_I64);
     for (int d = 0; d < t.d[t.n - 1]; d++) {
         Node *size = graph_scalar_i(g, DT_I64, x.d[lead + d]);
-        Node *i = op2(g, Mod, node_slice(g, index, t.n - 1, d, 1), size);                // those below 0 count from the end
+        Node *i = op2(g, Mod, node_slice(g, index, t.n - 1, d, 1), size);      // those below 0 count from the end
         flat = op2(g, Add, op2(g, Mul, flat, size), i);
     }
     return node_reshape(g, flat, rows);
@@ -81,7 +81,8 @@ static Node *picked(Graph *g, const Node *n, Node *x) {
 static void multiplied(Graph *g, Node *n, Node *dy, Node **dx) {
     Node *u = UPDATES, *zero = node_like(g, u, 0), *one = node_like(g, u, 1);
     dx[0] = op2(g, Mul, dy, scattered(g, n, node_expand(g, one, X->shape), u, MUL));
-    Node *is_zero = op2(g, Equal, u, zero), *safe = op3(g, Where, is_zero, one, u), *zeros = node_cast(g, is_zero, u->type);
+    Node *is_zero = op2(g, Equal, u, zero), *zeros = node_cast(g, is_zero, u->type);
+    Node *safe = op3(g, Where, is_zero, one, u);
     Node *others = op2(g, Sub, picked(g, n, scattered(g, n, node_zeros(g, X), zeros, ADD)), zeros);
     Node *rest = op2(g, Div, picked(g, n, scattered(g, n, X, safe, MUL)), safe);
     dx[2] = op2(g, Mul, picked(g, n, dy), op3(g, Where, op2(g, Equal, others, zero), rest, zero));
@@ -99,8 +100,8 @@ static void met_extreme(Graph *g, Node *n, Node *dy, Node **dx) {
 static void scatter(Graph *g, Node *n, Node *dy, Node **dx, int64_t how) {
     if (how == MUL) multiplied(g, n, dy, dx);
     else if (how == GREATER || how == LESSER) met_extreme(g, n, dy, dx);
-    else {
-        dx[0] = how == ADD ? dy : scattered(g, n, dy, node_zeros(g, UPDATES), REPLACE);          // what was replaced gets nothing
+    else {                                               // what was replaced gets nothing
+        dx[0] = how == ADD ? dy : scattered(g, n, dy, node_zeros(g, UPDATES), REPLACE);
         dx[2] = picked(g, n, dy);
     }
 }

@@ -23,7 +23,8 @@ GRADIENT(slice) {
         bool back = step < 0;
         turned |= back;
         turn[d] = back ? size - 1 : 0, turn[r + d] = back ? -1 : 1, turn[2 * r + d] = size;
-        pad[d] = back ? start + (size - 1) * step : start, pad[r + d] = back ? -step : step, pad[2 * r + d] = X->shape.d[d];
+        pad[d] = back ? start + (size - 1) * step : start, pad[r + d] = back ? -step : step;
+        pad[2 * r + d] = X->shape.d[d];
     }
     if (turned) dy = graph_op(g, OP_Slice, (Attr){.n = 3 * r, .i = turn}, 1, &dy);
     dx[0] = graph_op(g, OP_Pad, (Attr){.n = 3 * r, .i = pad}, 1, &dy);

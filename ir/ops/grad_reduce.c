@@ -7,10 +7,11 @@ GRADIENT(reduce_sum) { dx[0] = node_expand(g, dy, X->shape); }
 
 // The product of the others: with one zero among them only that one has any, with two none.
 GRADIENT(reduce_prod) {
-    Node *one = node_like(g, X, 1), *is_zero = op2(g, Equal, X, node_like(g, X, 0)), *safe = op3(g, Where, is_zero, one, X);
+    Node *zero = node_like(g, X, 0), *is_zero = op2(g, Equal, X, zero);
+    Node *safe = op3(g, Where, is_zero, node_like(g, X, 1), X);
     Node *zeros = node_cast(g, is_zero, X->type), *product = graph_op(g, OP_ReduceProd, n->attr, 1, &safe);
     Node *others = op2(g, Sub, graph_op(g, OP_ReduceSum, n->attr, 1, &zeros), zeros);
-    Node *rest = op3(g, Where, op2(g, Equal, others, node_like(g, X, 0)), op2(g, Div, product, safe), node_like(g, X, 0));
+    Node *rest = op3(g, Where, op2(g, Equal, others, zero), op2(g, Div, product, safe), zero);
     dx[0] = op2(g, Mul, dy, rest);
 }
 
