@@ -27,12 +27,16 @@ static Node *param_of(Node *n) {
 
 static bool is_statistic(const Node *bn, const Node *x) { return x == param_of(bn->in[3]) || x == param_of(bn->in[4]); }
 
+static bool is_wanted(const Train *t, const Node *p) {
+    return p->op == OP_Param && p->name && dtype_is_float(p->type) && t->o->group(t->o->user, p->name) >= 0;
+}
+
 // How this BatchNorm behaves in a step. Statistics that are no parameters cannot move.
 static BnMode mode_of(const Train *t, const Node *bn) {
     bool moves = param_of(bn->in[3])->op == OP_Param && param_of(bn->in[4])->op == OP_Param;
     if (t->o->bn == BN_TRAIN && !moves) return BN_STATS;
     if (t->o->bn != BN_AUTO) return t->o->bn;
-    return moves && bn->in[1]->train && bn->in[2]->train ? BN_TRAIN : BN_FROZEN;
+    return moves && is_wanted(t, param_of(bn->in[1])) && is_wanted(t, param_of(bn->in[2])) ? BN_TRAIN : BN_FROZEN;
 }
 
 static void mark_params(Train *t) {
@@ -40,15 +44,16 @@ static void mark_params(Train *t) {
     graph_sort(g);
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
-        if (n->op == OP_Param && n->name && dtype_is_float(n->type)) n->train = t->o->group(t->o->user, n->name) >= 0;
+        if (is_wanted(t, n)) n->train = true;
     }
-    for (int i = 0; i < g->norder; i++) {                // statistics are moved, not trained; frozen ones are left alone
-        Node *n = g->order[i];
-        if (n->op != OP_BatchNorm) continue;
-        BnMode mode = mode_of(t, n);
-        for (int k = 1; k < 5; k++) {
-            Node *p = param_of(n->in[k]);
-            if (p->op == OP_Param && (k > 2 || mode == BN_FROZEN)) p->train = mode == BN_TRAIN && k > 2;
+    for (int frozen = 1; frozen >= 0; frozen--) {        // frozen ones are left alone, but for what another one shares and trains
+        for (int i = 0; i < g->norder; i++) {
+            Node *n = g->order[i];
+            BnMode mode = n->op == OP_BatchNorm ? mode_of(t, n) : BN_AUTO;
+            for (int k = 1; k < 5 && mode != BN_AUTO && (mode == BN_FROZEN) == frozen; k++) {
+                Node *p = param_of(n->in[k]);
+                if (p->op == OP_Param) p->train = k > 2 ? mode == BN_TRAIN : mode != BN_FROZEN && is_wanted(t, p);
+            }
         }
     }
 }
