@@ -33,7 +33,31 @@ static Node *kept(Graph *g, Node *x, const bool *prefix) {
     return narrow || (x->shape.n > 3 && image_size(x->shape) > 1) ? op1(g, Keep, x) : x;
 }
 
+bool is_pointwise(const Node *n) {
+    bool point = n->op == OP_Conv && n->shape.n > 3 && n->in[1]->shape.d[1] == n->in[0]->shape.d[1];
+    for (int d = 2; point && d < n->shape.n; d++)
+        point = n->in[1]->shape.d[d] == 1 && n->in[0]->shape.d[d] == n->shape.d[d];
+    return point;
+}
+
+static bool is_frozen_leaf(const Node *n) {
+    while (op_kind(n) == MOVE && n->op != OP_Keep) n = n->in[0];
+    return (n->op == OP_Param && !n->train) || n->op == OP_Const;
+}
+
+// What is added to a product may be wanted in its result's type (precision.c).
+static Node *keep_bias(Graph *g, Node *n, const bool *prefix) {
+    for (int k = 0; k < 2; k++)
+        if (is_pointwise(n->in[1 - k]) && is_frozen_leaf(n->in[k])) {
+            Node *in[] = {n->in[0], n->in[1]};
+            in[k] = kept(g, n->in[k], prefix);
+            return in[k] == n->in[k] ? NULL : graph_op(g, n->op, n->attr, 2, in);
+        }
+    return NULL;
+}
+
 static Node *keep_one(Graph *g, Node *n, void *prefix) {
+    if (n->op == OP_Add) return keep_bias(g, n, prefix);
     if (!is_conv(n) && n->op != OP_MatMul) return NULL;
     Node *in[] = {kept(g, n->in[0], prefix), kept(g, n->in[1], prefix)};
     return in[0] == n->in[0] && in[1] == n->in[1] ? NULL : graph_op(g, n->op, n->attr, 2, in);

@@ -10,6 +10,8 @@
 //     gradients of weights, updates, state        f32
 //     parameters, inputs, outputs                 f32; a product reads a rounded copy
 //     what hand-written bodies read               f32
+//     what init made to be added to 1x1           16 bits: libraries of products have no wider bias for results of 16
+//     convolutions, and nothing else              (runtime/cuda_product.c)
 //
 // Runs after fuse, as it only changes how what has a buffer lies in it. Types of nodes no longer follow from
 // those of their inputs then.
@@ -62,16 +64,33 @@ static bool *samples(Graph *g) {
     return of;
 }
 
+static bool is_addend(const Node *n, int k) {
+    return n->op == OP_Add && !n->in[1 - k]->stored && is_pointwise(n->in[1 - k]);
+}
+
+// By id: made by init, and nothing but added to such convolutions.
+static bool *biases(Graph *g) {
+    bool *of = NEW(g->cx, bool, g->norder);
+    for (int i = 0; i < g->norder; i++) of[i] = g->order[i]->frozen && !op_is_leaf(g->order[i]);
+    for (int i = g->norder - 1; i >= 0; i--) {
+        const Node *n = g->order[i];
+        bool passes_on = op_kind(n) == MOVE && !n->stored && of[i];
+        for (int k = 0; k < n->nin; k++) of[n->in[k]->id] &= passes_on || is_addend(n, k);
+    }
+    return of;
+}
+
 void precision(Graph *g) {
     if (!is_narrow(g->product) && !is_narrow(g->prefix_product)) return;
     bool *narrow = NEW(g->cx, bool, g->norder), *fixed = NEW(g->cx, bool, g->norder);
-    bool *prefix = prefix_alone(g), *sample = samples(g);
+    bool *prefix = prefix_alone(g), *sample = samples(g), *bias = biases(g);
     for (int i = 0; i < g->nroot; i++) fixed[g->root[i].value->id] = true;
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
         fixed[i] |= op_is_leaf(n) || n->type != DT_F32;
         for (int k = 0; k < n->nin && op_kind(n) == BODY; k++) fixed[owner(n->in[k])->id] = true;
-        if (n->stored && sample[i] && is_image(n) && !is_sum(n)) narrow[owner(n)->id] = true;
+        bool image = sample[i] && is_image(n) && !is_sum(n);
+        if (n->stored && (image || bias[i])) narrow[owner(n)->id] = true;
         for (int k = 0; k < n->nin && is_product(n) && n->type == DT_F32; k++) {
             Node *x = behind_moves(n->in[k]);
             if (x->stored) narrow[owner(x)->id] = true;

@@ -7,6 +7,7 @@ usage: cuda_models.py TOOL count|emulate|nvrtc [ARCH ...] [--all]
   emulate  (TOOL: train_tool) steps of a small network on stand-ins for driver and compiler, beside the CPU's
 Networks are exported once into the cache folder $TVC_MODELS (a temporary one without). Skipped (exit 77) without torch.
 """
+import itertools
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ TOOL, WHAT, MORE = sys.argv[1], sys.argv[2], [a for a in sys.argv[3:] if not a.s
 ALL = ["resnet18", "resnet50", "vgg11_bn", "squeezenet1_1", "densenet121", "inception_v3", "mobilenet_v2", "mobilenet_v3_small"]
 MODELS = ALL if "--all" in sys.argv else ["resnet18", "mobilenet_v3_small"]
 BATCH, BF16 = 8, 2
+NEVER, ALWAYS = 1, 2                                 # Cublas of runtime/program.h
 # Launches of ResNet-50. A training step's aim is 300; the nine above are phases of strided data gradients, which
 # are launches of their own but spare three quarters of those products.
 MOST = {"eval": 60, "train": 309}
@@ -176,8 +178,11 @@ def emulate(folder):
     for precision, loss, rest in ((0, 1e-6, 1e-5), (2, 5e-3, 0.3)):
         what = f"batch 1, precision {precision}"
         judged(what, one, steps(folder, "gpu_one", "lr=0.001", "cuda=1", f"precision={precision}", batch=1), loss, rest)
-    for precision, loss, rest in ((0, 1e-6, 1e-5), (1, 2e-3, 0.06), (2, 2e-3, 0.15), (3, 5e-4, 0.05)):
-        judged(f"precision {precision}", cpu, steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}"), loss, rest)
+    bounds = (1e-6, 1e-5), (2e-3, 0.06), (2e-3, 0.15), (5e-4, 0.05)
+    for cublas, precision in itertools.product((NEVER, ALWAYS), range(4)):
+        what = f"precision {precision}{', products through cuBLASLt' if cublas == ALWAYS else ''}"
+        got = steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}", f"cublas={cublas}")
+        judged(what, cpu, got, *bounds[precision])
 
 
 with tempfile.TemporaryDirectory() as scratch:

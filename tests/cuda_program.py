@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""The whole of tvc on a GPU that is none: build/tvc with the stand-ins for NVIDIA's driver and compiler library
+"""The whole of tvc on a GPU that is none: build/tvc with the stand-ins for NVIDIA's driver, compiler library and cuBLASLt
 (tests/standin/), answers compared with the CPU's. One and the same binary then runs without any of them.
 
-usage: cuda_program.py TVC DRIVER NVRTC
+usage: cuda_program.py TVC DRIVER NVRTC CUBLASLT
 """
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-TVC, DRIVER, NVRTC = sys.argv[1:4]
+TVC, DRIVER, NVRTC, CUBLASLT = sys.argv[1:5]
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
 FASHION = ROOT / "examples" / "fashion" / "fashion7.onnx"
-NONE = {"TVC_CUDA": "", "TVC_NVRTC": ""}
+NONE = {"TVC_CUDA": "", "TVC_NVRTC": "", "TVC_CUBLASLT": ""}
 checks = 0
 
 
@@ -29,15 +30,15 @@ def check(what, ok, why=""):
 
 def tvc(*words, code=0, env=None):
     """Run, check the exit code, return what was printed (stdout, stderr)."""
-    around = {**os.environ, "TVC_CUDA": DRIVER, "TVC_NVRTC": NVRTC, **(env or {})}
+    around = {**os.environ, "TVC_CUDA": DRIVER, "TVC_NVRTC": NVRTC, "TVC_CUBLASLT": CUBLASLT, **(env or {})}
     done = subprocess.run([TVC, *map(str, words)], capture_output=True, text=True, timeout=900, env=around)
     check(f"tvc {' '.join(map(str, words))} ends with {code}", done.returncode == code, f"not {done.returncode}: {done.stderr}")
     return done.stdout, done.stderr
 
 
-def picture(path):
+def picture(path, kind=0):
     """A 28x28 PGM."""
-    path.write_bytes(b"P5 28 28 255\n" + bytes((x * y * 7 + x * 3) % 256 for y in range(28) for x in range(28)))
+    path.write_bytes(b"P5 28 28 255\n" + bytes((x * y * (7 + kind) + x * 3) % 256 for y in range(28) for x in range(28)))
     return path
 
 
@@ -52,8 +53,10 @@ def same(a, b, tolerance=1e-4):
 def devices():
     said = json.loads(tvc("devices", "--json")[0])
     check("a GPU is there", said["gpus"][0]["target"] == "cuda:sm_90" and said["gpus_why_none"] is None)
+    check("its libraries are named", said["nvrtc"] and said["cublaslt"] == "13.0" and said["cublaslt_why_none"] is None, said)
     said = json.loads(tvc("devices", "--json", env=NONE)[0])
-    check("none is there", said["gpus"] == [] and "driver" in said["gpus_why_none"] and said["nvrtc_why_none"])
+    check("none is there", said["gpus"] == [] and "driver" in said["gpus_why_none"] and said["nvrtc_why_none"] and
+          "cuBLASLt" in said["cublaslt_why_none"])
     check("a newer GPU", "compute_100" in tvc("devices", env={"STANDIN_ARCH": "103"})[0])
     check("an older driver", "580" in tvc("devices", env={"STANDIN_VERSION": "12040"})[0])
 
@@ -94,6 +97,56 @@ def run(tmp):
     trace.unlink()
     tvc("bench", package, "-n", 3, "--warmup", 2, "--device", "cuda", env={"STANDIN_TRACE": str(trace)})
     check("one launch an inference", trace.read_text().split().count("cuGraphLaunch") == 4, trace.read_text().split().count("cuGraphLaunch"))
+
+
+def products(tmp):
+    """Products of matrices through cuBLASLt, where they are wished for: the same answers, whatever is missing."""
+    model, package, trace, out = tmp / "nine.onnx", tmp / "nine.tvc", tmp / "lt-trace", tmp / "y.npy"
+    tvc("edit", FASHION, "--replace-head", 9, "-o", model)
+    said = json.loads(tvc("compile", model, "--batch", "1..16", "--target", "cuda:sm_90", "-o", package, "--json")[0])
+    listed = [k["product"] for k in said["plan"]["forward"] if "product" in k]
+    check("the product is listed", [(p["m"], p["n"], p["bias"], p["relu"]) for p in listed] == [(16, 9, "f32", False)], listed)
+    words = ["-n", 3, "--warmup", 2, "--device", "cuda", "--batch", 16, "--json", "--dump-output", out]
+    values = {}
+    for name, wish, env in (("own", "never", {}), ("lt", "always", {}), ("package", "always", {}), ("auto", "auto", {}),
+                            ("missing", "always", {"TVC_CUBLASLT": ""}), ("newer", "always", {"STANDIN_CUBLASLT": "140000"})):
+        file = package if name == "package" else model
+        shown, err = tvc("bench", file, *words, "--cublas", wish, env={"STANDIN_TRACE": str(trace), **env})
+        used, calls = json.loads(shown)["cublas_kernels"], trace.read_text().split()
+        check(f"{name}: in the library", used == (name in ("lt", "package")) and ("cublasLtMatmul" in calls) == bool(used), used)
+        check(f"{name}: one launch an inference", calls.count("cuGraphLaunch") == 4, calls.count("cuGraphLaunch"))
+        check(f"{name}: said", ("cuBLASLt" in err) == (name in ("missing", "newer")), err)
+        values[name] = out.read_bytes()
+        trace.unlink()
+    check("without it the bytes are our kernels'", values["own"] == values["missing"] == values["newer"] == values["auto"])
+    check("from a package the same", values["lt"] == values["package"])
+    check("close to ours", close(values["lt"], values["own"]))
+    tvc("bench", model, *words, "--cublas", "sometimes", code=2)
+
+
+def close(a, b):
+    """Two .npy files of f32."""
+    a, b = (struct.unpack(f"<{(len(x) - 128) // 4}f", x[128:]) for x in (a, b))
+    return len(a) == len(b) and all(abs(x - y) <= 1e-5 * max(1, abs(y)) for x, y in zip(a, b))
+
+
+def learn_products(tmp):
+    """A head of nine classes: three products a step, forward and both gradients; the same bytes every time."""
+    for kind in range(9):
+        (tmp / "nine" / "train" / f"k{kind}").mkdir(parents=True), (tmp / "nine" / "val" / f"k{kind}").mkdir(parents=True)
+        for n in range(2):
+            picture(tmp / "nine" / "train" / f"k{kind}" / f"{n}.pgm", kind * 2 + n)
+        picture(tmp / "nine" / "val" / f"k{kind}" / "0.pgm", kind)
+    words, trace = ["--recipe", "full", "--batch", 9, "--epochs", 1, "--augment", "none", "-q", "--json"], tmp / "learn-trace"
+    loss, made = [], []
+    for name, more in (("cpu", ["--device", "cpu"]), ("a", ["--device", "cuda", "--cublas", "always"]),
+                       ("b", ["--device", "cuda", "--cublas", "always"])):
+        said = tvc("train", FASHION, tmp / "nine", *words, *more, "-o", tmp / f"{name}.onnx", env={"STANDIN_TRACE": str(trace)})[0]
+        loss.append(json.loads(said)["best_loss"])
+        made.append((tmp / f"{name}.onnx").read_bytes())
+    check("through the library", "cublasLtMatmul" in trace.read_text())
+    check("it learns as on the CPU", max(loss) - min(loss) <= 1e-4 * max(loss), loss)
+    check("the same bytes every time", made[1] == made[2])
 
 
 def damaged(package, tmp):
@@ -183,6 +236,8 @@ def main():
         os.environ["TVC_CACHE"] = f"{tmp}/cache"
         devices()
         run(Path(tmp))
+        products(Path(tmp))
+        learn_products(Path(tmp))
         verify()
         learn(Path(tmp))
         precisions(Path(tmp))

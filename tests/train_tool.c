@@ -7,7 +7,8 @@
 // optimizer state in the end, a line "BYTES TYPE NAME\n" and its elements. Options: what names[] below lists; profile=1
 // prints times and kernels, profile=2 times alone. cuda=90 runs on a GPU of sm_90 (as does 1), precision=2 there with bf16
 // (compile.h), what is frozen before the first trained parameter with frozen=2. only=fc trains parameters called fc...
-// alone; OUT then has the last batch's features, too. scale=1024: of the loss on the way back.
+// alone; OUT then has the last batch's features, too. scale=1024: of the loss on the way back. cublas=2: all
+// products it takes through cuBLASLt, of which there must be one.
 #include "codegen/compile.h"
 #include "frontend/import.h"
 #include "frontend/npy.h"
@@ -20,7 +21,7 @@ typedef struct Tool {
     char **argv;
     int argc;
     TrainOptions train;
-    double lr, momentum, decay, threads, profile, interpret, aux, cuda, precision, frozen, scale;
+    double lr, momentum, decay, threads, profile, interpret, aux, cuda, precision, frozen, scale, cublas;
     const char *only;
     FILE *out;
 } Tool;
@@ -62,7 +63,7 @@ static void numbers(Tool *t, const char *arg) {
         {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
         {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
         {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"cuda", &t->cuda, NULL}, {"precision", &t->precision, NULL},
-        {"frozen", &t->frozen, NULL}, {"scale", &t->scale, NULL},
+        {"frozen", &t->frozen, NULL}, {"scale", &t->scale, NULL}, {"cublas", &t->cublas, NULL},
     };
     const char *v;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -136,9 +137,11 @@ static void work(void *arg) {
                                                   .target = t->cuda != 0 ? cx_fmt(cx, "cuda:sm_%d", t->cuda > 1 ? (int)t->cuda : 90) : NULL, .precision = (Precision)t->precision,
                                                   .frozen = t->frozen < 0 ? NULL : &frozen})->program;
     Fault f;
-    Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1}, &f);
+    Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1,
+                                                  .cublas = (Cublas)t->cublas}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
     cx_defer(cx, (void (*)(void *))session_free, s);
+    if ((Cublas)t->cublas == CUBLAS_ALWAYS && !session_in_library(s)) fail(cx, E_CHECK, "cuBLASLt: %s", session_note(s));
     model_rest(m);
     const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
     double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps), *cpu = NEW(cx, double, steps);

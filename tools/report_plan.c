@@ -33,7 +33,8 @@ static json_t *product_json(Cx *cx, const Program *p, const Step *s) {
     json_put(o, "count", json_integer(x->size[PRODUCT_COUNT]));
     json_put(o, "factors", text_json(cx, x->tf32 ? "tf32" : dtypes[p->descs[s->ref + x->a.ref].type].name));
     json_put(o, "result", text_json(cx, dtypes[p->descs[s->ref + x->d.ref].type].name));
-    json_put(o, "bias", json_boolean(x->bias.ref >= 0));
+    const char *bias = x->bias.ref < 0 ? NULL : dtypes[p->descs[s->ref + x->bias.ref].type].name;
+    json_put(o, "bias", text_json(cx, bias));
     json_put(o, "residual", json_boolean(x->c.ref >= 0));
     json_put(o, "relu", json_boolean(x->relu));
     return o;
