@@ -13,9 +13,11 @@
 
 usage: train.py TVC SUBJECT [LIBRARY]
 """
+import fnmatch
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -212,17 +214,35 @@ def nodes_of_constants(source, path):
     onnx.save(document, str(path))
 
 
+def frozen_parts(tmp, photos):
+    """Frozen in front, learning behind; BatchNorm in both parts: scale, shift and running statistics of the one stay."""
+    for name, globs in (("resnet20_cifar10", "conv1*,bn1*,layer1*,layer2.0*"), ("densenet_bc_40_12_cifar10", "conv1*,block1*,trans1*")):
+        before, out = initializers(model(name)), tmp / "parts.onnx"
+        held = {k for k in before if any(fnmatch.fnmatchcase(k, g) for g in globs.split(","))}
+        for recipe in ("full", "finetune"):                  # finetune begins with the head alone
+            tvc("train", model(name), photos, "--recipe", recipe, "--freeze", globs, "--epochs", "2", "--batch", "16", "--lr", "0.001", "--augment",
+                "none", "-q", "-o", out)
+            after = initializers(out)
+            moved = {k for k in before if k in after and before[k] != after[k]}
+            statistics = {k for k in held if "running_" in k}
+            assert not moved & held, f"{name} {recipe}: {sorted(moved & held)[:3]} was frozen"
+            rest = {k for k in before if k in after and k not in held and re.search(r"\.(weight|bias|running_\w+)$", k)}
+            assert len(statistics) > 5 and rest <= moved, (name, recipe, sorted(rest - moved)[:3])
+            print(name, recipe, len(held), "frozen,", len(statistics), "of them statistics;", len(moved), "learned")
+
+
 def frozen(tmp):
-    photos = small(tmp / "photos")
-    for name in ("resnet20_cifar10", "densenet_bc_40_12_cifar10", "smallcnn_cifar10_winml"):
-        before = initializers(model(name))
-        out = tmp / f"{name}.onnx"
-        tvc("train", model(name), photos, "--preset", "imagenet", "--epochs", "2", "-q", "-o", out)
+    photos, few = small(tmp / "photos"), small(tmp / "few", 2, 6)
+    for folder in sorted((DATA / "models").iterdir()):
+        name, large = folder.name, "224" in folder.name or "squeezenet" in folder.name
+        before, out = initializers(model(name)), tmp / f"{name}.onnx"
+        tvc("train", model(name), few if large else photos, "--preset", "imagenet", "--epochs", "2", "--lr", "0.001", "-q", "-o", out)
         after = initializers(out)
         changed = [k for k in before if k in after and before[k] != after[k]]
         new = [k for k in after if k not in before]
         print(name, "changed:", changed, "new:", new)
-        assert len(changed) + len(new) <= 3, f"{name}: more than the head changed"
+        assert 0 < len(changed) + len(new) <= 3, f"{name}: more than the head changed, or nothing"
+    frozen_parts(tmp, photos)
     nodes_of_constants(model("resnet20_cifar10"), tmp / "constants.onnx")
     for recipe, freed in (("head", 2), ("full", 200)):
         words = [photos, "--preset", "imagenet", "--epochs", "2", "--recipe", recipe, "--augment", "none", "-q", "-o"]

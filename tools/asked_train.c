@@ -131,8 +131,11 @@ static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
     for (int i = 0; i < job->nphase; i++)                  // what was thawed once stays so
         if (list[i].thaw) thawed = list[i].thaw = cx_fmt(cx, "%s%s%s", thawed, *thawed ? "," : "", list[i].thaw);
     int64_t alone = (int64_t)ceil(c->head_part * (double)job->schedule.epochs);
-    if (alone && job->nphase == 1 && !arg_given(a, OPT_FREEZE) && alone < job->schedule.epochs)
-        *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = alone, .freeze = "none", .by_depth = true};
+    if (alone && job->nphase == 1 && alone < job->schedule.epochs) {
+        const char *always = arg_text(a, OPT_FREEZE, "none");
+        list[0].freeze = strcmp(always, "none") == 0 ? c->freeze : cx_fmt(cx, "%s,%s", c->freeze, always);
+        *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = alone, .freeze = always, .by_depth = true};
+    }
     job->phase = list;
 }
 

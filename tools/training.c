@@ -95,9 +95,12 @@ void training_tell(const Training *t) {
             arg_text(t->a, OPT_RECIPE, "head"), (long long)j->schedule.epochs, j->learner.batch, named(j), j->learner.rates.lr,
             j->learner.rates.momentum, j->learner.rates.decay, arg_text(t->a, OPT_SCHEDULE, "cosine"), j->phase[0].freeze,
             augment_text(cx, &t->augment));
-    for (int i = 1; i < j->nphase; i++)
-        cx_note(cx, "from epoch %lld on %s", (long long)j->phase[i].from + 1,
-                j->phase[i].by_depth ? "everything learns, earlier layers slower" : cx_fmt(cx, "'%s' learns, too", cx_show(cx, j->phase[i].thaw)));
+    for (int i = 1; i < j->nphase; i++) {
+        const Phase *p = &j->phase[i];
+        const char *but = strcmp(p->freeze, "none") == 0 ? "" : cx_fmt(cx, " but '%s'", cx_show(cx, p->freeze));
+        cx_note(cx, "from epoch %lld on %s", (long long)p->from + 1,
+                p->by_depth ? cx_fmt(cx, "everything%s learns, earlier layers slower", but) : cx_fmt(cx, "'%s' learns, too", cx_show(cx, p->thaw)));
+    }
 }
 
 void training_tell_bad(Training *t, const char *picture, const char *why) {
