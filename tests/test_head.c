@@ -154,7 +154,7 @@ static void test_refusals(void **state) {
     (void)state;
     static const struct { void (*edit)(Model *m); Err code; const char *says; } wishes[] = {
         {name_nothing, E_USAGE, "did you mean 'w4x5'"},        {name_an_activation, E_UNSUPPORTED, "cannot be a head"},
-        {cut_nothing, E_USAGE, "no node computes 'aa'"},       {freeze_nothing, E_USAGE, "matches 'v*'"},
+        {cut_nothing, E_USAGE, "no node computes 'aa'"},       {freeze_nothing, E_USAGE, "'v*' matches no"},
         {hide_nothing, E_USAGE, "--replace-head N is missing"},
     };
     Pb p = document("Relu x > a; Gemm a,w4x5 > y");
