@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from onnx_bytes import FLOAT, entry, exit_, floats, init, model, node, save
+
 TVC, DRIVER, NVRTC, CUBLASLT = sys.argv[1:5]
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -99,21 +101,35 @@ def run(tmp):
     check("one launch an inference", trace.read_text().split().count("cuGraphLaunch") == 4, trace.read_text().split().count("cuGraphLaunch"))
 
 
+def small_network(path):
+    """Pictures in sevenths, a 1x1 convolution, nine classes: two products of matrices."""
+    def weights(name, *dims):
+        n = 1
+        for d in dims:
+            n *= d
+        return init(name, FLOAT, dims, floats(*((i * 37 % 101 - 50) / 200 for i in range(n))))
+    names = ("w", 16, 1, 7, 7), ("v", 24, 16, 1, 1), ("b", 24), ("u", 9, 24), ("c", 9)
+    nodes = [node("Conv", ["x", "w"], ["h"], kernel_shape=[7, 7], strides=[7, 7]), node("Relu", ["h"], ["i"]),
+             node("Conv", ["i", "v", "b"], ["j"], kernel_shape=[1, 1]), node("Relu", ["j"], ["k"]),
+             node("GlobalAveragePool", ["k"], ["l"]), node("Flatten", ["l"], ["m"]), node("Gemm", ["m", "u", "c"], ["y"], transB=1)]
+    return save(path, model(*nodes, *(weights(*n) for n in names), entry("x", FLOAT, ("N", 1, 28, 28)), exit_("y", FLOAT, ("N", 9))))
+
+
 def products(tmp):
     """Products of matrices through cuBLASLt, where they are wished for: the same answers, whatever is missing."""
-    model, package, trace, out = tmp / "nine.onnx", tmp / "nine.tvc", tmp / "lt-trace", tmp / "y.npy"
-    tvc("edit", FASHION, "--replace-head", 9, "-o", model)
-    said = json.loads(tvc("compile", model, "--batch", "1..16", "--target", "cuda:sm_90", "-o", package, "--json")[0])
+    network, package, trace, out = small_network(tmp / "nine.onnx"), tmp / "nine.tvc", tmp / "lt-trace", tmp / "y.npy"
+    said = json.loads(tvc("compile", network, "--batch", "1..16", "--target", "cuda:sm_90", "-o", package, "--json")[0])
     listed = [k["product"] for k in said["plan"]["forward"] if "product" in k]
-    check("the product is listed", [(p["m"], p["n"], p["bias"], p["relu"]) for p in listed] == [(16, 9, "f32", False)], listed)
+    check("products are listed", [(p["m"], p["n"], p["k"], p["bias"], p["relu"]) for p in listed] ==
+          [(256, 24, 16, "f32", True), (16, 9, 24, "f32", False)], listed)
     words = ["-n", 3, "--warmup", 2, "--device", "cuda", "--batch", 16, "--json", "--dump-output", out]
     values = {}
     for name, wish, env in (("own", "never", {}), ("lt", "always", {}), ("package", "always", {}), ("auto", "auto", {}),
                             ("missing", "always", {"TVC_CUBLASLT": ""}), ("newer", "always", {"STANDIN_CUBLASLT": "140000"})):
-        file = package if name == "package" else model
+        file = package if name == "package" else network
         shown, err = tvc("bench", file, *words, "--cublas", wish, env={"STANDIN_TRACE": str(trace), **env})
         used, calls = json.loads(shown)["cublas_kernels"], trace.read_text().split()
-        check(f"{name}: in the library", used == (name in ("lt", "package")) and ("cublasLtMatmul" in calls) == bool(used), used)
+        check(f"{name}: in the library", used == 2 * (name in ("lt", "package")) and ("cublasLtMatmul" in calls) == bool(used), used)
         check(f"{name}: one launch an inference", calls.count("cuGraphLaunch") == 4, calls.count("cuGraphLaunch"))
         check(f"{name}: said", ("cuBLASLt" in err) == (name in ("missing", "newer")), err)
         values[name] = out.read_bytes()
@@ -121,7 +137,7 @@ def products(tmp):
     check("without it the bytes are our kernels'", values["own"] == values["missing"] == values["newer"] == values["auto"])
     check("from a package the same", values["lt"] == values["package"])
     check("close to ours", close(values["lt"], values["own"]))
-    tvc("bench", model, *words, "--cublas", "sometimes", code=2)
+    tvc("bench", network, *words, "--cublas", "sometimes", code=2)
 
 
 def close(a, b):
@@ -137,11 +153,12 @@ def learn_products(tmp):
         for n in range(2):
             picture(tmp / "nine" / "train" / f"k{kind}" / f"{n}.pgm", kind * 2 + n)
         picture(tmp / "nine" / "val" / f"k{kind}" / "0.pgm", kind)
-    words, trace = ["--recipe", "full", "--batch", 9, "--epochs", 1, "--augment", "none", "-q", "--json"], tmp / "learn-trace"
+    words, trace = ["--recipe", "full", "--keep-head", "--preset", "imagenet", "--batch", 9, "--epochs", 2], tmp / "learn-trace"
+    words += ["--augment", "none", "-q", "--json"]
     loss, made = [], []
     for name, more in (("cpu", ["--device", "cpu"]), ("a", ["--device", "cuda", "--cublas", "always"]),
                        ("b", ["--device", "cuda", "--cublas", "always"])):
-        said = tvc("train", FASHION, tmp / "nine", *words, *more, "-o", tmp / f"{name}.onnx", env={"STANDIN_TRACE": str(trace)})[0]
+        said = tvc("train", tmp / "nine.onnx", tmp / "nine", *words, *more, "-o", tmp / f"{name}.onnx", env={"STANDIN_TRACE": str(trace)})[0]
         loss.append(json.loads(said)["best_loss"])
         made.append((tmp / f"{name}.onnx").read_bytes())
     check("through the library", "cublasLtMatmul" in trace.read_text())
