@@ -4,7 +4,7 @@
 # with torch for the comparison; tvc may have been built elsewhere (cmake --preset static), the data packed by
 # tests/gpu-pack.sh. With TVC_CUDA and TVC_NVRTC naming the stand-ins (tests/standin/) it runs anywhere, slowly.
 #
-#   tests/gpu.sh devices | ops | models | train | sanitize | bench-N    (N: the batch)
+#   tests/gpu.sh devices | ops | models | train | sanitize | cublas | bench-N    (N: the batch)
 #   TVC        the program (default: build-static/tvc, else build/tvc)
 #   GPU_DATA   models, datasets, onnx_backend (default: gpu-data, else the test data)
 #   GPU_OUT    results (default: build/gpu)
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 TVC=${TVC:-$([ -x build-static/tvc ] && echo build-static/tvc || echo build/tvc)}
 GPU_DATA=${GPU_DATA:-$([ -d gpu-data ] && echo gpu-data || echo "${TVC_TEST_DATA:-../shared/data}")}
 GPU_OUT=${GPU_OUT:-build/gpu} GPU_LIMIT=${GPU_LIMIT:-420}
-stage=${1:?one of: devices ops models train sanitize bench-N}
+stage=${1:?one of: devices ops models train sanitize cublas bench-N}
 mkdir -p "$GPU_OUT"
 export TVC_CACHE=${TVC_CACHE:-$PWD/$GPU_OUT/cache}
 log=$GPU_OUT/$stage.log passed=$GPU_OUT/$stage.passed bad=0
@@ -78,6 +78,30 @@ sanitize() {
     done
 }
 
+# Our own kernels beside cuBLASLt: ResNet-50 at batch 32 without it, by tvc's rule, and wherever it can; milliseconds and
+# kernels left to it. The answers must be the CPU's, and the same bytes twice.
+cublas() {
+    local model=$GPU_OUT/resnet50.onnx precision wish file out=$GPU_OUT/cublas words
+    mkdir -p "$out"
+    step "a network" "$TVC" new resnet50 -o "$model"
+    for wish in auto always; do
+        step "parity $wish" "$TVC" compare "$model" --device cuda --device cpu --cublas $wish --rtol 1e-3 --atol 1e-3
+    done
+    for precision in fp32 tf32 bf16 fp16; do
+        for wish in never auto always; do
+            file=$out/$precision-$wish
+            words=(bench "$model" --device cuda --batch 32 --precision $precision --cublas $wish --json)
+            for k in 1 2; do
+                step "$precision $wish $k" bash -c '"$@" >"$0"' "$file.json" "$TVC" "${words[@]}" --dump-output "$file.$k.npy"
+            done
+            step "$precision $wish: the same bytes" cmp "$file.1.npy" "$file.2.npy"
+        done
+        for wish in never auto always; do
+            echo "$precision $wish $(grep -E 'median_ms|cublas_kernels' "$out/$precision-$wish.json" | tr -d '",\n')"
+        done
+    done
+}
+
 # Milliseconds of tvc, one line a model, beside the device's name; peers: bench/bench.py.
 bench() {
     local m n=${stage#bench-}
@@ -93,6 +117,7 @@ ops) ops ;;
 models) models ;;
 train) train ;;
 sanitize) sanitize ;;
+cublas) cublas ;;
 bench-[0-9]*) bench ;;
 *) echo "no stage '$stage'" && exit 2 ;;
 esac

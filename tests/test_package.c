@@ -100,8 +100,13 @@ static void same_program_same_bytes(void **state) {
     free(bytes[0]), free(bytes[1]);
 }
 
-// The program as if for a GPU: its kernels are in two binaries, each started on a grid.
-typedef struct GpuFixture { Fixture f; Grid grids[5]; Part parts[2]; char code[192]; } GpuFixture;
+// The program as if for a GPU: its kernels are in two binaries, each started on a grid; `apply` is said to be a product.
+typedef struct GpuFixture { Fixture f; Grid grids[5]; Product product; Part parts[2]; char code[192]; } GpuFixture;
+
+static const Product product = {
+    .size = {BATCH, 2, 2, 1}, .grows = PRODUCT_M, .alpha = 1, .d = {.ref = 0, .step = {4, 1}},
+    .a = {.ref = 1, .step = {4, 0, 1}}, .b = {.ref = 2, .step = {0, 1, 2}}, .c = {.ref = -1}, .bias = {.ref = 3, .step = {0, 1}},
+};
 
 static void make_gpu_program(GpuFixture *g, const char *target) {
     make_program(&g->f);
@@ -112,6 +117,8 @@ static void make_gpu_program(GpuFixture *g, const char *target) {
         for (int d = 0; d < 3; d++) g->grids[i].axis[d] = (GridAxis){.items = BATCH, .per_block = 2, .grows = d == 0};
         g->f.steps[i].grid = i;
     }
+    for (int i = 0; i < 4; i++) g->f.descs[g->f.steps[1].ref + i].type = DT_F32;
+    g->product = product, p->products = &g->product, p->nproduct = g->grids[1].product = 1;
     g->parts[0] = (Part){0, 100}, g->parts[1] = (Part){128, 64};
     p->grids = g->grids, p->ngrid = 5, p->parts = g->parts, p->npart = 2;
     p->code_path = NULL, p->code = g->code, p->code_bytes = sizeof g->code, p->target = at(target);
@@ -191,6 +198,36 @@ static void every_number_is_checked(void **state) {
             memcpy(bytes + i, &old, 4);
         }
     free(bytes);
+}
+
+typedef void Damage(GpuFixture *g);
+#define DAMAGE(name, what) static void name(GpuFixture *g) { what; }
+DAMAGE(no_rows, g->product.size[PRODUCT_M] = 0) DAMAGE(no_such_axis, g->product.grows = PRODUCT_AXES)
+DAMAGE(grows_oddly, g->product.grows = PRODUCT_N) DAMAGE(no_a, g->product.a.ref = -1) DAMAGE(far_b, g->product.b.ref = 4)
+DAMAGE(odd_c, g->product.c.ref = -2) DAMAGE(before_a, g->product.a.at = -1) DAMAGE(behind_a, g->product.a.at = 3)
+DAMAGE(behind_b, g->product.b.step[PRODUCT_K] = 3) DAMAGE(behind_bias, g->product.bias.at = 3)
+DAMAGE(strided_bias, g->product.bias.step[PRODUCT_N] = 2) DAMAGE(backwards, g->product.a.step[PRODUCT_M] = -4)
+DAMAGE(strided_a, g->product.a.step[PRODUCT_K] = 2) DAMAGE(rows_overlap, g->product.d.step[PRODUCT_M] = 1)
+DAMAGE(turned_d, g->product.d.step[PRODUCT_N] = 6; g->product.d.step[PRODUCT_M] = 1)
+DAMAGE(endless, g->product.size[PRODUCT_COUNT] = INT32_MAX; g->product.a.step[PRODUCT_COUNT] = INT64_MAX / 8)
+DAMAGE(writes_a, g->product.d.ref = 1) DAMAGE(other_type, g->f.descs[g->f.steps[1].ref + 1].type = DT_F16)
+DAMAGE(no_type, g->f.descs[g->f.steps[1].ref + 3].type = DT_I32) DAMAGE(no_such_product, g->grids[1].product = 2)
+DAMAGE(odd_product, g->grids[1].product = -1)
+
+static void products_are_checked(void **state) {
+    (void)state;
+    static Damage *const damage[] = {
+        no_rows, no_such_axis, grows_oddly, no_a, far_b, odd_c, before_a, behind_a, behind_b, behind_bias, strided_bias, backwards,
+        strided_a, rows_overlap, turned_d, endless, writes_a, other_type, no_type, no_such_product, odd_product};
+    GpuFixture g;
+    Fault f;
+    make_gpu_program(&g, "cuda:sm_80");
+    assert_int_equal(program_check(&g.f.p, &f), E_OK);
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        make_gpu_program(&g, "cuda:sm_80");
+        damage[i](&g);
+        if (program_check(&g.f.p, &f) != E_MALFORMED || !strstr(f.text, "apply")) fail_msg("product %zu is not refused", i);
+    }
 }
 
 static Err reopen(char *bytes, int64_t n, Fault *why) {
@@ -286,6 +323,7 @@ int main(void) {
         cmocka_unit_test(every_byte_counts),
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(every_number_is_checked),
+        cmocka_unit_test(products_are_checked),
         cmocka_unit_test(other_machines),
         cmocka_unit_test(several_targets),
         cmocka_unit_test(files_that_are_none),
