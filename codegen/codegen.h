@@ -25,6 +25,7 @@ typedef struct Out {
     int64_t units;                    // what lo..hi counts, at maximum batch
     bool per_batch;                   // the slowest part of a unit's number is the batch axis
     int64_t flat;                     // CUDA: the text says `size` for this number; 0: it does not
+    int pool;                         // CUDA: bytes of shared memory that the text has as `pool`, 128-byte aligned
     Product product;                  // CUDA: what the kernel is for a library (cuda_product.c); size 0: nothing
 } Out;
 

@@ -106,7 +106,8 @@ static void function_units(Order *o, int fn) {
         if (!o->last[i] && !o->after[i]) add_unit(o, g->order[i]);
     if (g->gpu) {
         for (int i = 0; i < g->norder; i++) add_unit(o, g->order[i]);
-        o->n = first + group_units(g->cx, *o->units + first, o->n - first);
+        CudaOptions options = cuda_options(g, fn);
+        o->n = first + group_units(g->cx, *o->units + first, o->n - first, &options);
         return;
     }
     if (fn > 1) order_units(g->cx, *o->units + first, o->n - first);       // inference is a chain as it is

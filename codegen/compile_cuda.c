@@ -9,9 +9,14 @@ const char *cuda_arch(const CompileOptions *o) {
     return is ? o->target + sizeof prefix - 1 : NULL;
 }
 
+CudaOptions cuda_options(const Graph *g, int fn) {
+    bool frozen = g->prefix && fn == g->prefix;
+    return (CudaOptions){.tf32 = frozen ? g->prefix_tf32 : g->tf32};
+}
+
 static Text print_cuda(Graph *g, Unit *u) {
-    bool frozen = g->prefix && u->fn == g->prefix;
-    return render_cuda(g->cx, u->k, &(CudaOptions){.tf32 = frozen ? g->prefix_tf32 : g->tf32});
+    CudaOptions o = cuda_options(g, u->fn);
+    return render_cuda(g->cx, u->k, &o);
 }
 
 static int by_name(const void *a, const void *b) {

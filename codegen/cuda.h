@@ -12,6 +12,13 @@ typedef struct CudaOptions {
 // Parameters of the kernel: k's buffers in order, then a Ctx by value (cuda_prelude.h).
 Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
 
+typedef struct CudaForm {             // what a kernel would be beside others in one launch (Kernel.part)
+    uint64_t text;                    // a hash: equal ones share their text there
+    int threads;
+    bool tile, library;               // products on tensor cores; a library may compute it, too
+} CudaForm;
+CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options);
+
 // ---- rewriting (merge.c, split.c) ----
 Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
 

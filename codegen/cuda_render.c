@@ -1,5 +1,6 @@
 // cuda_render.c -- which schedule prints a kernel for a grid, and what schedules share.
 #include "cuda.h"
+#include <xxhash.h>
 
 static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
     {"tile", cuda_tile},
@@ -115,7 +116,7 @@ static void forget_names(Kernel *k) {
     for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
 }
 
-typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; Grid grid; Product product; } Printed;
+typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; int pool; Grid grid; Product product; } Printed;
 
 static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
     Out o = {0};
@@ -131,7 +132,7 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
         line(&o, "const Ctx *const ctx = &run;");
         if (schedules[i].fn(&o, &l, options)) break;
     }
-    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, l, o.product};
+    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product};
 }
 
 // ---- several in one launch: blocks find their part, and its pointers, by their number ----
@@ -140,6 +141,26 @@ typedef struct LaunchPart {
     Printed p;
     int buffer, result, blocks, first;  // where its buffers and results begin in the launch; its blocks
 } LaunchPart;
+
+// As a part: its blocks have one number. Of a batch smaller than the greatest some have nothing to do.
+static Printed print_part(Cx *cx, Kernel *k, const CudaOptions *options) {
+    static const char *const name[] = {"block", "block_y", "block_z"};
+    Printed p = print_kernel(cx, k, options, false);
+    const char *s = "";
+    long long before = 1;
+    for (int d = 0; d < 3; d++) {
+        GridAxis a = p.grid.axis[d];
+        long long n = (long long)grid_blocks(&p.grid, d, 1, 1);
+        if (d && a.items == 1) continue;
+        s = cx_fmt(cx, "%s    const unsigned %s = number / %lldu %% %lldu;\n", s, name[d], before, n);
+        if (a.grows)
+            s = cx_fmt(cx, "%s    if (%s * %lldull >= %lldull * run.batch) return;\n", s, name[d], (long long)a.per_block,
+                       (long long)(a.items / k->max_batch));
+        before *= n;
+    }
+    p.body = cx_fmt(cx, "%s%s", s, p.body);
+    return p;
+}
 
 static bool same_text(const LaunchPart *a, const LaunchPart *b) {
     return !strcmp(a->p.body, b->p.body) && !strcmp(a->p.parameters, b->p.parameters);
@@ -165,26 +186,33 @@ static void select_part(Out *o, const Kernel *k, const LaunchPart *x, int n) {
     line(o, "%s", s);
 }
 
+static const char *pool_parameter(const LaunchPart *x) { return x->p.pool ? "char *const pool, " : ""; }
+
 static void print_class(Out *o, const Kernel *k, const LaunchPart *x, int n, int class) {
     begin(o, "if (block < %du) {", x[n - 1].first + x[n - 1].blocks);
     line(o, "unsigned first; long size;");
     for (int b = 0; b < k->nbuf; b++) line(o, "%s%s *p%d;", b < k->nout ? "" : "const ", memory_type(k->buf[b]->type), b);
     select_part(o, k, x, n);
-    const char *s = cx_fmt(o->cx, "$_%d(block - first, size, ", class);
+    const char *s = cx_fmt(o->cx, "$_%d(block - first, size, %s", class, x->p.pool ? "pool, " : "");
     for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%sp%d, ", s, b);
     line(o, "%srun);", s);
     line(o, "return;");
     end(o);
 }
 
+static const char *pool_text(Cx *cx, int bytes) {
+    return bytes ? cx_fmt(cx, "    __shared__ __align__(128) char pool[%d];\n", bytes) : "";
+}
+
 static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
     LaunchPart *x = NEW(cx, LaunchPart, k->npart), *sorted = NEW(cx, LaunchPart, k->npart);
     Kernel **kernel = NEW(cx, Kernel *, k->npart);
     bool *taken = NEW(cx, bool, k->npart);
-    int result = 0, buffer = k->nout, n = 0, first = 0, class = 0;
+    int result = 0, buffer = k->nout, n = 0, first = 0, class = 0, pool = 0;
+    bool tiles = true;
     for (int i = 0; i < k->npart; i++) {
-        x[i] = (LaunchPart){.p = print_kernel(cx, k->part[i], options, false), .result = result, .buffer = buffer};
-        x[i].blocks = (int)grid_blocks(&x[i].p.grid, 0, 1, 1);
+        x[i] = (LaunchPart){.p = print_part(cx, k->part[i], options), .result = result, .buffer = buffer, .blocks = 1};
+        for (int d = 0; d < 3; d++) x[i].blocks *= (int)grid_blocks(&x[i].p.grid, d, 1, 1);
         result += k->part[i]->nout, buffer += k->part[i]->nbuf - k->part[i]->nout;
     }
     Out o = {.cx = cx, .k = k, .index = "int", .before = "", .text = "", .depth = 1};
@@ -196,23 +224,37 @@ static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
             if (!taken[j] && same_text(&x[i], &x[j]))
                 taken[j] = true, kernel[n] = k->part[j], sorted[n] = x[j], sorted[n].first = first, first += x[j].blocks, n++;
         if (from == n) continue;
-        functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned block, const long size, %s) {\n%s}\n", functions, class,
-                           x[i].p.parameters, x[i].p.body);
+        functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned number, const long size, %s%s) {\n%s}\n", functions, class,
+                           pool_parameter(&x[i]), x[i].p.parameters, x[i].p.body);
         print_class(&o, kernel[from], sorted + from, n - from, class++);
-        l.shared += x[i].p.grid.shared;
+        l.shared += x[i].p.grid.shared - x[i].p.pool;
+        pool = x[i].p.pool > pool ? x[i].p.pool : pool, tiles &= x[i].p.pool > 0;
         assert(x[i].p.grid.threads == l.threads);
     }
-    l.axis[0].items = first;
-    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s}\n", functions, l.threads,
-                           parameters(k, false), o.text);
-    return (Text){.s = s, .units = 1, .schedule = "parts", .grid = l};
+    l.axis[0].items = first, l.shared += pool;
+    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", functions, l.threads,
+                           parameters(k, false), pool_text(cx, pool), o.text);
+    return (Text){.s = s, .units = 1, .schedule = tiles ? "tiles" : "parts", .grid = l};
+}
+
+CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options) {
+    Kernel before = *k;
+    CxMark mark = cx_mark(cx);
+    Printed p = print_part(cx, k, options);
+    XXH64_hash_t body = XXH3_64bits(p.body, strlen(p.body));
+    CudaForm f = {.text = XXH3_64bits_withSeed(p.parameters, strlen(p.parameters), body), .threads = p.grid.threads,
+                  .tile = p.pool > 0, .library = p.product.size[PRODUCT_M] > 0};
+    cx_release(cx, mark);
+    *k = before;
+    return f;
 }
 
 Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     if (k->npart) return render_parts(cx, k, options);
     Printed p = print_kernel(cx, k, options, true);
     const char *size = p.flat ? cx_fmt(cx, "    const long size = %lld;\n", (long long)p.flat) : "";
-    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", p.grid.threads,
-                           p.parameters, size, p.body);
+    const char *rest = p.grid.axis[1].items > 1 || p.grid.axis[2].items > 1 ? ", block_y = blockIdx.y, block_z = blockIdx.z" : "";
+    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x%s;\n%s%s%s}\n", p.grid.threads,
+                           p.parameters, rest, pool_text(cx, p.pool), size, p.body);
     return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid, .product = p.product};
 }

@@ -331,15 +331,14 @@ static void start(Out *o, Tile *t, Grid *l) {
     int per[] = {t->bm, t->bn, 1};
     for (int i = 0; i < 3; i++)
         if (g[i]->n) l->axis[i].items = g[i]->size, l->axis[i].per_block = per[i], l->axis[i].grows = g[i]->grows;
-    l->threads = t->threads, l->shared = (na + nb) * dtypes[t->type].bytes;
+    l->threads = t->threads, l->shared = o->pool = (na + nb) * dtypes[t->type].bytes;
     line(o, "// %lld by %lld by %lld; a %s by %d, b %s by %d", LL(t->m.size), LL(t->n.size), LL(t->k.size), how[t->a.how],
          t->a.vec, how[t->b.how], t->b.vec);
-    line(o, "__shared__ __align__(128) %s S[%d];", type, na + nb);
-    line(o, "%s *const Sa = S, *const Sb = S + %d;", type, na);
+    line(o, "%s *const Sa = (%s *)pool, *const Sb = Sa + %d;", type, type, na);
     line(o, "const int lane = (int)(threadIdx.x & 31), warp = (int)(threadIdx.x >> 5);");
     line(o, "const int wm = warp %% %d * %d, wn = warp / %d * %d;", warps, t->wm, warps, t->wn);
-    line(o, "const int m0 = (int)blockIdx.x * %d, n0 = (int)blockIdx.y * %d;", t->bm, t->bn);
-    tile_variables(o, &t->z, "(int)blockIdx.z");
+    line(o, "const int m0 = (int)block * %d, n0 = (int)block_y * %d;", t->bm, t->bn);
+    tile_variables(o, &t->z, "(int)block_z");
     line(o, "f32 acc[%d][%d][4] = {{{0}}};", t->wm / 16, t->wn / 8);
 }
 

@@ -3,21 +3,13 @@
 // Every launch costs microseconds whatever it does, and a training step has hundreds of small kernels before its
 // first product (weights into the type and layout of products) and behind its last (sums over gradients,
 // updates). Those at the beginning that need only each other, and those at the end that only each other need,
-// are put into levels; what stands on one level is one launch. In between, kernels that free memory go first.
-#include "link.h"
+// are put into levels; what stands on one level is one launch. In between, products that may run side by side
+// are one (beside.c), and kernels that free memory go first.
+#include "group.h"
 
 enum { MOSTBUFFERS = 3800 };           // pointers of one launch: parameters end at 32 kB (CUDA 12.1 and later)
 
-typedef struct Plan {
-    Cx *cx;
-    Unit *u;
-    int n;
-    int **next, *nnext, *waits;       // those that need it; how many it needs
-    int *level;                       // of the beginning: >= 0; of the end: likewise, in `late`
-    bool *early, *late, *done;
-} Plan;
-
-static bool is_product(const Unit *u) {
+bool is_product(const Unit *u) {
     const Kernel *k = u->k;
     return k->hand || (k->anchor && op_kind(k->anchor) == CONTRACT);
 }
@@ -98,7 +90,7 @@ static void find_ends(Plan *p) {
 
 // ---- launches of several kernels ----
 
-static Kernel *together(Cx *cx, Unit *const *u, int n) {
+Kernel *together(Cx *cx, Unit *const *u, int n) {
     Kernel *k = NEW(cx, Kernel, 1);
     *k = *u[0]->k;
     k->outs = NULL, k->bodies = NULL, k->buf = NULL, k->nout = k->nbuf = k->npart = 0, k->part = NULL;
@@ -202,12 +194,19 @@ static void emit_middle(Plan *p, Launches *to) {
     }
 }
 
-int group_units(Cx *cx, Unit *u, int n) {
+Plan plan_units(Cx *cx, Unit *u, int n) {
     Plan p = {.cx = cx, .u = u, .n = n, .next = NEW(cx, int *, n), .nnext = NEW(cx, int, n), .waits = NEW(cx, int, n),
               .level = NEW(cx, int, n), .early = NEW(cx, bool, n), .late = NEW(cx, bool, n), .done = NEW(cx, bool, n)};
-    Launches to = {.u = NEW(cx, Unit, n + 1)};
     find_edges(&p);
     find_ends(&p);
+    return p;
+}
+
+int group_units(Cx *cx, Unit *u, int n, const CudaOptions *options) {
+    Plan p = plan_units(cx, u, n);
+    int left = join_products(&p, options);
+    if (left < n) p = plan_units(cx, u, left);
+    Launches to = {.u = NEW(cx, Unit, left + 1)};
     emit_levels(&p, &to, p.early);
     emit_middle(&p, &to);
     emit_levels(&p, &to, p.late);

@@ -199,11 +199,17 @@ static double terms(Expr *e) {                         // of the sums of a formu
     return n;
 }
 
-static double flops_of(const Kernel *k) {
+static double flops_alone(const Kernel *k) {
     if (!k->anchor || !k->body) return k->body ? (double)numel(k->out->shape) : 0;
     Expr *sum = expr_find(k->body, expr_is_reduce);
     double per = sum ? terms(sum) : 1;
     return (op_kind(k->anchor) == CONTRACT ? 2 : 1) * per * (double)numel(k->out->shape);
+}
+
+static double flops_of(const Kernel *k) {
+    double sum = k->npart ? 0 : flops_alone(k);
+    for (int i = 0; i < k->npart; i++) sum += flops_alone(k->part[i]);
+    return sum;
 }
 
 static void add_grid(Link *k, Step *s, const Text *t) {

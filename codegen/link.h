@@ -30,7 +30,7 @@ int64_t plan(Cx *cx, Life *l, int n, int64_t *bound);
 void order_units(Cx *cx, Unit *u, int n);        // order.c: in place, before stores
 
 // group.c: for a GPU, in place: an order that holds, several units in one launch (Kernel.part). How many are left.
-int group_units(Cx *cx, Unit *u, int n);
+int group_units(Cx *cx, Unit *u, int n, const CudaOptions *options);
 
 // target: NULL for the CPU, else as in program.h; then each unit has its grid, the binary that holds it included.
 Program *program_of(Graph *g, Unit *u, int nunit, const char *target);
@@ -44,6 +44,7 @@ const char *find_compiler(Cx *cx);
 // "cuda:ARCH"; c->cuda and counts. Then the binaries go into c->program.
 void compile_cuda(Graph *g, Unit *u, int nunit, const CompileOptions *o, Compiled *c);
 void link_cuda(Cx *cx, Compiled *c);
+CudaOptions cuda_options(const Graph *g, int fn);        // of that function's kernels
 const char *cuda_arch(const CompileOptions *o);  // "sm_90", or NULL: the target is no GPU
 
 double seconds_now(void);                        // compile.c

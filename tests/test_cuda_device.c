@@ -24,6 +24,20 @@ static void mixed(Graph *g) {
     graph_root(g, "noise", graph_op(g, OP_Random, (Attr){.n = 2, .i = (int64_t[]){4, 5}, .f = 1}, 0, NULL), NULL, 1);
 }
 
+static Node *conv(Graph *g, Node *x, const char *name, int64_t out, int64_t stride) {
+    Window w = {.rank = 2, .group = 1, .axis = {{3, stride, 1, 1, 1}, {3, stride, 1, 1, 1}}};
+    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){x, param(g, name, SHAPE(out, x->shape.d[1], 3, 3))});
+}
+
+// Three convolutions of one image, of different sizes, in one launch; what is made of them in another.
+static void siblings(Graph *g) {
+    Node *x = graph_input(g, "x", DT_F32, (Shape){.n = 4, .batch = 1, .d = {MAX, 4, 6, 6}});
+    x = op1(g, Relu, conv(g, x, "first", 16, 1));
+    graph_root(g, "a", op1(g, Tanh, conv(g, x, "a", 24, 1)), NULL, 1);
+    graph_root(g, "b", conv(g, x, "b", 40, 2), NULL, 1);
+    graph_root(g, "c", conv(g, x, "c", 9, 1), NULL, 1);
+}
+
 static void big(Graph *g) {
     Node *x = graph_input(g, "x", DT_F32, SHAPE(3 << 20));
     graph_root(g, "y", op1(g, Neg, x), NULL, 1);
@@ -75,6 +89,28 @@ static void check_batches(void *arg) {
 }
 
 static void batches(void **state) { (void)state, in_all_orders(check_batches); }
+
+// A smaller batch leaves some blocks of each part without work.
+static void check_siblings(void *arg) {
+    static const int64_t sizes[] = {MAX, 1, 7, 13, MAX};
+    Pair r = pair(arg, siblings, (Wishes){0});
+    const Function *f = &r.p[1]->functions[1];
+    int tiles = 0;
+    for (int i = f->from; i < f->to; i++) tiles += strstr(program_text(r.p[1], r.p[1]->steps[i].label), " tiles") != NULL;
+    if (tiles != 1) fail(r.cx, E_CHECK, "%d launches of several products", tiles);
+    float *x = NEW(r.cx, float, MAX * 144);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < MAX * 144; i++) x[i] = wave(i + round * 131);
+        Fault fault;
+        for (int i = 0; i < 2; i++) session_set_batch(r.s[i], sizes[round], &fault);
+        write_both(&r, "x", x);
+        for (int i = 0; i < 2; i++) call(r.cx, r.s[i], 1);
+        compare(&r, "a"), compare(&r, "b"), compare(&r, "c");
+    }
+    close_pair(&r);
+}
+
+static void beside(void **state) { (void)state, in_order(check_siblings, 0); }
 
 static void check_range(void *arg) {
     Cx *cx = arg;
@@ -260,7 +296,7 @@ static void threads(void **state) { (void)state, in_order(check_threads, 2); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches),  cmocka_unit_test(data_out_of_range), cmocka_unit_test(long_copies),
+        cmocka_unit_test(batches),  cmocka_unit_test(beside),  cmocka_unit_test(data_out_of_range), cmocka_unit_test(long_copies),
         cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),      cmocka_unit_test(failures),
         cmocka_unit_test(words),    cmocka_unit_test(threads),
     };
