@@ -52,7 +52,8 @@ static void choose_run(Out *o, Shifts *t) {
     int64_t n = var_extent(o->k, t->step), inner = n;
     for (t->run = var_is_open(o->k, t->step) ? 1 : most_steps(o, t->sums); n % t->run;) t->run--;
     t->level = t->f.nred - 1;
-    while (t->level > 0 && inner * var_extent(o->k, t->f.red[t->level - 1]) <= PART) inner *= var_extent(o->k, t->f.red[--t->level]);
+    while (t->level > 0 && inner * var_extent(o->k, t->f.red[t->level - 1]) <= PART)
+        inner *= var_extent(o->k, t->f.red[--t->level]);
 }
 
 static bool analyse(Out *o, Shifts *t) {
@@ -66,7 +67,8 @@ static bool analyse(Out *o, Shifts *t) {
         t->nouter = 0, cast_axes(o, t);
     }
     int64_t a = ix_coef(t->f.a->a, t->lane), b = ix_coef(t->f.b->a, t->lane);
-    if (t->ntap == 0 || a != 1 || b != 1 || ix_coef(t->f.a->a, t->step) == IX_WILD || ix_coef(t->f.b->a, t->step) == IX_WILD) return false;
+    bool even = ix_coef(t->f.a->a, t->step) != IX_WILD && ix_coef(t->f.b->a, t->step) != IX_WILD;
+    if (t->ntap == 0 || a != 1 || b != 1 || !even) return false;
     choose_run(o, t);
     return true;
 }
@@ -99,7 +101,8 @@ static void products(Out *o, Shifts *t) {
          buf_number(o->k, t->f.b->buf), index_text(o->cx, t->f.b->a));
     for (int s = 0; s < t->run; s++) line(o, "const vf y%d = LD(b + %lldL);", s, s * next);
     for (int i = 0; i < n; i++) {
-        if (i == 0 || p[i].at != p[i - 1].at) line(o, "const vf x%d = LD(a + %lldL);", loads++, (long long)p[i].at);
+        bool again = i && p[i].at == p[i - 1].at;
+        if (!again) line(o, "const vf x%d = LD(a + %lldL);", loads++, (long long)p[i].at);
         line(o, "s%d += x%d * y%d;", p[i].sum, loads - 1, p[i].step);
     }
 }
@@ -110,7 +113,7 @@ static void sum_up(Out *o, Shifts *t) {
         int x = (int)t->f.red[r]->i;
         for (int i = 0; r == t->level && i < t->sums; i++) line(o, "vf s%d = {0};", i);
         if (r < t->f.nred - 1) loop(o, t->f.red[r]);
-        else begin(o, "for (long v%d = 0; v%d < %s; v%d += %lldL) {", x, x, extent_text(o, t->f.red[r]), x, (long long)t->run);
+        else begin(o, "for (long v%d = 0; v%d < %s; v%d += %lldL) {", x, x, extent_text(o, t->step), x, (long long)t->run);
         if (r + 1 < t->level) line(o, "vf all%d[%d] = {0};", r + 1, t->sums);
     }
     products(o, t);
