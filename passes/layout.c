@@ -123,6 +123,20 @@ static Node *cut(Graph *g, Node *w, Shape to) {
     return node_slice(g, node_slice(g, w, 0, 0, to.d[0]), 1, 0, to.d[1]);
 }
 
+// A kernel of one place with strides reads few of the image's pixels, each many times: those alone, side by side.
+static Node *pixels_read(Graph *g, Node *x, const Node *dy, Window *w) {
+    bool all = true;
+    for (int d = 0; d < 2; d++) {
+        if (w->axis[d].kernel > 1 || w->axis[d].before || w->axis[d].after) return x;
+        all &= w->axis[d].stride == 1;
+    }
+    if (all) return x;
+    const int64_t *d = x->shape.d, *y = dy->shape.d;
+    int64_t some[] = {0, 0, 0, 0, 0, 1, 1, w->axis[0].stride, w->axis[1].stride, 1, d[0], d[1], y[2], y[3], d[4]};
+    w->axis[0].stride = w->axis[1].stride = 1;
+    return op1(g, Keep, op1a(g, Slice, x, ((Attr){.n = 15, .i = some})));
+}
+
 static Node *conv_dw(Graph *g, Node *n) {
     Window w = window_of(n);
     Node *x = n->in[0], *dy = n->in[1], *f;
@@ -134,7 +148,8 @@ static Node *conv_dw(Graph *g, Node *n) {
         const int64_t *d = f->shape.d;
         return cut(g, reshape_batch(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])), n->shape);
     }
-    f = graph_op(g, OP_ConvDwBlk, n->attr, 2, (Node *[]){block(g, x, b), block(g, dy, B)});
+    x = pixels_read(g, block(g, x, b), dy, &w);
+    f = graph_op(g, OP_ConvDwBlk, window_attr(g->cx, &w), 2, (Node *[]){x, block(g, dy, B)});
     const int64_t *d = f->shape.d;
     f = reshape_batch(g, op1a(g, Transpose, f, AXES(0, 5, 1, 4, 2, 3)), 0, SHAPE(d[0] * d[5], d[1] * d[4], d[2], d[3]));
     return cut(g, f, n->shape);
