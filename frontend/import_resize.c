@@ -125,7 +125,7 @@ static Node *picked(Import *im, Node *x, int axis, const int64_t *index, int64_t
     int r = x->shape.n;
     int64_t cut[3 * MAXDIM];
     for (int d = 0; d < r; d++) cut[d] = 0, cut[r + d] = 1, cut[2 * r + d] = x->shape.d[d];
-    cut[axis] = index[0], cut[r + axis] = step, cut[2 * r + axis] = n;
+    cut[axis] = n ? index[0] : 0, cut[r + axis] = step, cut[2 * r + axis] = n;
     return op1a(g, Slice, x, ((Attr){.n = 3 * r, .i = cut}));
 }
 

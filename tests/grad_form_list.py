@@ -72,6 +72,7 @@ def resizing():
         for corners in "half_pixel", "align_corners", "asymmetric":
             how = dict(mode=mode, coordinate_transformation_mode=corners)
             yield "Resize", 13, [IMAGE, None, None, ints(2, 4, 4, 8)], how
+    yield "Resize", 13, [IMAGE, None, None, ints(2, 4, 0, 8)], dict(mode="nearest")
 
 
 def indices():
