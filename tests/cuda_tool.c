@@ -4,7 +4,8 @@
 //
 // TARGET is "cuda:sm_90" and the like. Options: train=1 (a training step instead of inference), cache=1 (use
 // it), list=1 (a line for each launch), precision=2 (bf16; compile.h). The last line is JSON; products: the share of FLOPs
-// in kernels whose PTX (TARGET cuda:compute_90) has mma.sync, ldmatrix and cp.async.
+// in kernels whose PTX (TARGET cuda:compute_90) has mma.sync, ldmatrix and cp.async;
+// families: by schedule, the kernels, the most registers, how many kernels spill and how many bytes at worst.
 #include "codegen/compile.h"
 #include "codegen/target_cuda.h"
 #include "frontend/import.h"
@@ -68,6 +69,44 @@ static Sums sums_of(const Program *p, int fn, bool list) {
     return s;
 }
 
+// ---- what a schedule's kernels want of registers, each kernel once ----
+
+typedef struct Family { char name[16]; int kernels, registers, spilled, worst; } Family;
+enum { MAXFAMILIES = 16 };
+
+static bool seen(const Program *p, int i) {
+    for (int j = 0; j < i; j++)
+        if (p->steps[j].kind == STEP_CODE && !strcmp(program_text(p, p->steps[j].entry), program_text(p, p->steps[i].entry)))
+            return true;
+    return false;
+}
+
+static Family *family_of(Family *f, const char *label) {
+    const char *name = strrchr(label, ' ') ? strrchr(label, ' ') + 1 : label;
+    int i = 0;
+    while (i < MAXFAMILIES - 1 && *f[i].name && strcmp(f[i].name, name)) i++;
+    snprintf(f[i].name, sizeof f[i].name, "%s", name);
+    return &f[i];
+}
+
+static void print_families(const Program *p) {
+    Family f[MAXFAMILIES] = {{{0}, 0, 0, 0, 0}};
+    for (int i = 0; i < p->nstep; i++) {
+        const Step *x = &p->steps[i];
+        if (x->kind != STEP_CODE || seen(p, i)) continue;
+        const Grid *g = &p->grids[x->grid];
+        Family *y = family_of(f, program_text(p, x->label));
+        y->kernels++, y->spilled += g->spilled > 0;
+        if (g->registers > y->registers) y->registers = g->registers;
+        if (g->spilled > y->worst) y->worst = g->spilled;
+    }
+    printf("\"families\": {");
+    for (int i = 0; i < MAXFAMILIES && *f[i].name; i++)
+        printf("%s\"%s\": {\"kernels\": %d, \"registers\": %d, \"spilled\": %d, \"worst\": %d}", i ? ", " : "", f[i].name,
+               f[i].kernels, f[i].registers, f[i].spilled, f[i].worst);
+    printf("}}\n");
+}
+
 static void work(void *arg) {
     Tool *t = arg;
     Graph *g = model_import(model_read(t->cx, t->argv[1]), &(ImportOptions){.max_batch = atoll(t->argv[2])});
@@ -80,10 +119,12 @@ static void work(void *arg) {
     getrusage(RUSAGE_SELF, &u);
     printf("{\"launches\": %d, \"bodies\": %d, \"init\": %d, \"distinct\": %d, \"spilled\": %d, \"spilled_launches\": %d, "
            "\"flops\": %.6g, \"tile\": %.4f, \"products\": %.4f, \"arena_mb\": %.1f, \"keep_mb\": %.1f, \"seconds\": %.2f, \"nvrtc_seconds\": %.2f, "
-           "\"cpu_seconds\": %.2f, \"cubin_kb\": %.0f}\n",
+           "\"cpu_seconds\": %.2f, \"cubin_kb\": %.0f, ",
            run.launches, run.bodies, init.launches, c->distinct, c->spilled, run.spilled + init.spilled, run.flops,
            run.flops > 0 ? run.tile / run.flops : 0, run.flops > 0 ? run.products / run.flops : 0, (double)p->arena_bytes * 1e-6, (double)p->keep_bytes * 1e-6, c->seconds,
-           c->cc_seconds, (double)u.ru_utime.tv_sec + 1e-6 * (double)u.ru_utime.tv_usec, (double)p->code_bytes * 1e-3);
+           c->cc_seconds, (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec),
+           (double)p->code_bytes * 1e-3);
+    print_families(p);
 }
 
 int main(int argc, char **argv) {

@@ -165,12 +165,10 @@ endif()
 if(PYTHON3)
   tvc_python_test(cuda_count cuda_models.py $<TARGET_FILE:cuda_tool> count)
   tvc_python_test(nvrtc_models cuda_models.py $<TARGET_FILE:cuda_tool> nvrtc)
-  tvc_python_test(nvrtc_models_all cuda_models.py $<TARGET_FILE:cuda_tool> nvrtc --all sm_80 sm_90 sm_100 sm_120)
   tvc_python_test(cuda_train cuda_models.py $<TARGET_FILE:train_tool> emulate)
   set_property(TEST cuda_train APPEND PROPERTY ENVIRONMENT
     "TVC_NVRTC=$<TARGET_FILE:standin_nvrtc>;TVC_CUDA=$<TARGET_FILE:standin_driver>;TVC_CUBLASLT=$<TARGET_FILE:standin_cublaslt>")
   set_tests_properties(cuda_count nvrtc_models cuda_train PROPERTIES TIMEOUT 1200)
-  set_tests_properties(nvrtc_models_all PROPERTIES TIMEOUT 28800 LABELS slow)
 endif()
 
 # What tvc says of NVIDIA's libraries against the toolkit's headers, where those are installed.
