@@ -7,6 +7,7 @@
 
 typedef struct CudaOptions {
     bool tf32;                        // products of f32 on tensor cores keep 11 bits; else 22 (three products)
+    int parts;                        // blocks that share a sum; 0: as many as its shape wants
 } CudaOptions;
 
 // Parameters of the kernel: k's buffers in order, then a Ctx by value (cuda_prelude.h).
@@ -19,12 +20,13 @@ typedef struct CudaForm {             // what a kernel would be beside others in
 } CudaForm;
 CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options);
 
-// ---- rewriting (merge.c, split.c) ----
+// ---- rewriting (merge.c) ----
 Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
 
-// Split-K: a kernel for the parts of its sum, in a workspace of f32, and one that adds them up in order.
-// False: there is no variable to split. `part`'s result is a new node.
-bool kernel_split(Kernel *k, int64_t parts, Kernel **part, Kernel **finish);
+// ---- several blocks for the same results (cuda_split.c) ----
+int split_parts(int64_t groups, int64_t most);        // how many shall share each of so many groups of results
+// Declares `count` and `parts`: in the workspace, of group `group`, which leaves `pieces` of 16 bytes for each part.
+void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int parts, int64_t pieces);
 
 // ---- what schedules share (cuda_render.c) ----
 typedef bool CudaSchedule(Out *o, Grid *l, const CudaOptions *options);

@@ -6,6 +6,35 @@
 
 enum { ROWS = 16 };                   // of a warp at a time
 
+static int64_t blocks_along(const Group *g, int64_t tile) { return g->n ? (g->size + tile - 1) / tile : 1; }
+
+// Each thread leaves its sums as they lie, 16 bytes beside those of the next thread.
+void tile_join(Out *o, Tile *t, Grid *l) {
+    int64_t m = blocks_along(&t->m, t->bm), n = blocks_along(&t->n, t->bn), z = blocks_along(&t->z, 1);
+    int mt = t->wm / 16, pieces = t->bm * t->bn / 4;
+    if (t->parts == 1) return;
+    const char *at = cx_fmt(o->cx, "(i * 4 + j) * %d + (int)threadIdx.x", t->threads);
+    line(o, "const int group = ((int)block_z / %d * %lld + (int)block_y) * %lld + (int)block;", t->parts,
+         (long long)n, (long long)m);
+    split_workspace(o, l, "group", m * n * z, t->parts, pieces);
+    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4);
+    line(o, "f32x4 x = {{acc[i][j][0], acc[i][j][1], acc[i][j][2], acc[i][j][3]}};");
+    line(o, "parts[block_part * %d + %s] = x;", pieces, at);
+    end(o), end(o);
+    line(o, "__syncthreads();");
+    line(o, "if (!tvc_last(count, %d, (u32 *)pool)) return;", t->parts);
+    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4), tile_unrolled(o, "q", 4);
+    line(o, "acc[i][j][q] = 0;");
+    end(o), end(o), end(o);
+    line(o, "#pragma unroll 1");
+    begin(o, "for (int p = 0; p < %d; p++) {", t->parts);
+    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4);
+    line(o, "const f32x4 x = tvc_fresh_4(&parts[p * %d + %s]);", pieces, at);
+    tile_unrolled(o, "q", 4);
+    line(o, "acc[i][j][q] += x.x[q];");
+    end(o), end(o), end(o), end(o);
+}
+
 // Rows of further pieces are permuted alike.
 static bool is_regular(const Tile *t) { return t->vec >= 4; }
 

@@ -5,7 +5,8 @@
 //     block   the same, and long: all 256 threads for one result
 //     columns the results lie side by side: 32 of them in a block, 8 threads for each
 //
-// Several reductions over the same variables (mean and variance) share the loop.
+// Several reductions over the same variables (mean and variance) share the loop. Where the results are few, several
+// blocks share them (cuda_split.c).
 #include "cuda.h"
 
 enum { WARPS = 8, MAXFOLDS = 8, SHORT = 32, LONG = 4096 };
@@ -19,7 +20,10 @@ typedef struct Fold {
     int nout;
     enum { WARP, BLOCK, COLUMNS } share;
     const char *acc[MAXFOLDS];
+    int parts;                        // blocks for the same results
 } Fold;
+
+enum { MAXSHARED = 4 };               // reductions that blocks can share: what they leave is f32
 
 // All reductions of a formula, unless one must not be computed everywhere.
 static bool collect(Fold *f, Expr *e, bool guarded) {
@@ -101,18 +105,25 @@ static bool analyse(Out *o, Fold *f) {
 
 static const char *type(Expr *e) { return dtypes[e->type].name; }
 
+static const char *const first[] = {[WARP] = "lane", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp"};
+static const int step[] = {[WARP] = 32, [BLOCK] = 32 * WARPS, [COLUMNS] = WARPS};
+
 static void accumulate(Out *o, Fold *f) {
     Kernel *k = o->k;
-    static const char *const first[] = {[WARP] = "lane", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp"};
-    static const int step[] = {[WARP] = 32, [BLOCK] = 32 * WARPS, [COLUMNS] = WARPS};
     for (int i = 0; i < f->nof; i++) {
         f->acc[i] = cx_fmt(o->cx, "a%d", o->nname++);
         line(o, "%s %s = %s;", type(f->of[i]), f->acc[i], neutral_text(o, f->of[i]));
     }
     bool grows = vars_grow(k, f->red, f->nred);
-    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows);
+    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows), *from = cx_fmt(o->cx, "(%s)%s", o->index, first[f->share]);
     if (f->nred == 1 && !grows) o->flat = vars_size(k, f->red, 1), size = "size";
-    begin(o, "for (%s r = (%s)%s; r < %s; r += %d) {", o->index, o->index, first[f->share], size, step[f->share]);
+    if (f->parts > 1) {
+        int whole = f->parts * step[f->share];
+        line(o, "const %s all = %s, share = (all + %d) / %d * %d;", o->index, size, whole - 1, whole, step[f->share]);
+        line(o, "const %s begin = (%s)block_y * share, end = begin + share < all ? begin + share : all;", o->index, o->index);
+        from = cx_fmt(o->cx, "begin + %s", from), size = "end";
+    }
+    begin(o, "for (%s r = %s; r < %s; r += %d) {", o->index, from, size, step[f->share]);
     int mark = open_scope(o);
     unflatten(o, f->red, f->nred, "r");
     for (int i = 0; i < f->nof; i++) {
@@ -134,18 +145,23 @@ static void join_lanes(Out *o, Fold *f) {
     end(o);
 }
 
-// Across warps, through shared memory. `lanes` results of each warp meet.
-static void join_warps(Out *o, Fold *f, Grid *l, int lanes) {
-    const char *lane = lanes == 1 ? "0" : "lane";
+static int lanes_of(const Fold *f) { return f->share == COLUMNS ? 32 : 1; }
+
+static void declare_shared(Out *o, Fold *f, Grid *l) {
     for (int i = 0; i < f->nof; i++) {
-        line(o, "__shared__ %s part%d[%d][%d];", type(f->of[i]), i, WARPS, lanes);
-        l->shared += dtypes[f->of[i]->type].bytes * WARPS * lanes;
+        line(o, "__shared__ %s part%d[%d][%d];", type(f->of[i]), i, WARPS, lanes_of(f));
+        l->shared += dtypes[f->of[i]->type].bytes * WARPS * lanes_of(f);
     }
+}
+
+// Across warps, through shared memory: all have the results then.
+static void join_warps(Out *o, Fold *f) {
+    int lanes = lanes_of(f);
+    const char *lane = lanes == 1 ? "0" : "lane";
     if (lanes == 1) begin(o, "if (lane == 0) {");
     for (int i = 0; i < f->nof; i++) line(o, "part%d[warp][%s] = %s;", i, lane, f->acc[i]);
     if (lanes == 1) end(o);
     line(o, "__syncthreads();");
-    line(o, lanes == 1 ? "if (threadIdx.x) return;" : "if (warp || item >= items) return;");
     for (int i = 0; i < f->nof; i++) line(o, "%s = part%d[0][%s];", f->acc[i], i, lane);
     begin(o, "for (int w = 1; w < %d; w++) {", WARPS);
     for (int i = 0; i < f->nof; i++)
@@ -153,25 +169,62 @@ static void join_warps(Out *o, Fold *f, Grid *l, int lanes) {
     end(o);
 }
 
+// What the blocks of a group leave is joined as the threads' sums were.
+static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
+    int lanes = lanes_of(f), each = f->nof * lanes, pieces = (each + 3) / 4;
+    if (f->parts == 1) return;
+    split_workspace(o, l, "(int)block", groups, f->parts, pieces);
+    line(o, "f32 *const left = (f32 *)parts;");
+    begin(o, lanes == 1 ? "if (threadIdx.x == 0) {" : "if (warp == 0) {");
+    for (int i = 0; i < f->nof; i++)
+        line(o, "left[(int)block_y * %d + %d%s] = %s;", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane", f->acc[i]);
+    end(o);
+    line(o, "__shared__ u32 before;");
+    l->shared += 4;
+    line(o, "if (!tvc_last(count, %d, &before)) return;", f->parts);
+    for (int i = 0; i < f->nof; i++) line(o, "%s = %s;", f->acc[i], neutral_text(o, f->of[i]));
+    begin(o, "for (int p = (int)%s; p < %d; p += %d) {", first[f->share], f->parts, step[f->share]);
+    for (int i = 0; i < f->nof; i++) {
+        const char *x = cx_fmt(o->cx, "tvc_fresh(&left[p * %d + %d%s])", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane");
+        line(o, "%s = %s;", f->acc[i], fold_text(o, f->of[i], f->acc[i], x));
+    }
+    end(o);
+    if (lanes == 1) join_lanes(o, f);
+    join_warps(o, f);
+}
+
+// A thread has at least TERMS terms; what a block leaves is f32.
+static int choose_parts(const Kernel *k, const Fold *f, int64_t groups, const CudaOptions *options) {
+    enum { TERMS = 16 };
+    bool fits = f->share != WARP && f->nof <= MAXSHARED;
+    for (int i = 0; i < f->nof; i++) fits &= f->of[i]->type == DT_F32;
+    if (!fits) return 1;
+    return options->parts ? options->parts : split_parts(groups, vars_size(k, (Expr **)(uintptr_t)f->red, f->nred) / step[f->share] / TERMS);
+}
+
 bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
-    (void)options;
     static const char *const number[] = {
         [WARP] = "block * 8u + warp", [BLOCK] = "block", [COLUMNS] = "block * 32u + lane"};
     static const int per_block[] = {[WARP] = WARPS, [BLOCK] = 1, [COLUMNS] = 32};
     Fold f = {.nof = 0};
     if (!analyse(o, &f)) return false;
-    int64_t size = vars_size(o->k, f.out, f.nout);
+    int64_t size = vars_size(o->k, f.out, f.nout), groups = (size + per_block[f.share] - 1) / per_block[f.share];
     bool grows = vars_grow(o->k, f.out, f.nout);
+    f.parts = choose_parts(o->k, &f, groups, options);
     l->threads = 32 * WARPS;
     l->axis[0].items = size, l->axis[0].per_block = per_block[f.share], l->axis[0].grows = grows;
+    l->axis[1].items = f.parts;
     line(o, "const unsigned lane = threadIdx.x & 31u, warp = threadIdx.x >> 5;");
     line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows),
          o->index, number[f.share]);
     unflatten(o, f.out, f.nout, "at");                // the last block's idle threads repeat the first result
+    if (f.share != WARP) declare_shared(o, &f, l);
     accumulate(o, &f);
     if (f.share != COLUMNS) join_lanes(o, &f);
-    if (f.share == WARP) line(o, "if (lane || item >= items) return;");
-    else join_warps(o, &f, l, f.share == BLOCK ? 1 : 32);
+    if (f.share != WARP) join_warps(o, &f);
+    join_blocks(o, &f, l, groups);
+    static const char *const idle[] = {[WARP] = "lane || item >= items", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp || item >= items"};
+    line(o, "if (%s) return;", idle[f.share]);
     for (int i = 0; i < f.nof; i++) name_expr(o, f.of[i], f.acc[i]);
     for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);
     return true;

@@ -6,7 +6,7 @@
 #define INF_f64 __longlong_as_double(0x7ff0000000000000ll)
 #define NAN_f32 __int_as_float(0x7fc00000)
 #define NAN_f64 __longlong_as_double(0x7ff8000000000000ll)
-#define CTX { i64 batch; i32 *error; const u64 *seed; }
+#define CTX { i64 batch; i32 *error; const u64 *seed; void *work; }
 #define SEED(ctx) (ctx)->seed[0]
 #define STEP(ctx) (ctx)->seed[1]
 #define OWN_HALVES
@@ -64,4 +64,19 @@ COPY(16, "cg") COPY(8, "ca") COPY(4, "ca")
 #define tvc_wait(n) asm volatile("cp.async.wait_group %0;" :: "n"(n) : "memory")
 
 #include "cuda_vectors.h"
+
+// ---- between blocks ----
+#define tvc_fence() __threadfence()
+#define tvc_count(p) atomicAdd(p, 1u)
+HELPER f32 tvc_fresh(const f32 *p) {                  // what other blocks have written: not from this processor's cache
+    f32 v;
+    asm volatile("ld.global.cg.f32 %0,[%1];" : "=f"(v) : "l"(p) : "memory");
+    return v;
+}
+HELPER f32x4 tvc_fresh_4(const f32x4 *p) {
+    f32x4 v;
+    asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3},[%4];"
+                 : "=f"(v.x[0]), "=f"(v.x[1]), "=f"(v.x[2]), "=f"(v.x[3]) : "l"(p) : "memory");
+    return v;
+}
 #include "cuda_tiles.h"

@@ -119,6 +119,8 @@ static void forget_names(Kernel *k) {
 typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; int pool; Grid grid; Product product; } Printed;
 
 static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
+    CudaOptions unshared = *options;
+    unshared.parts = 1;
     Out o = {0};
     Grid l;
     int i = 0;
@@ -130,7 +132,7 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
         o = (Out){.cx = cx, .k = k, .index = index, .before = "", .text = "", .depth = 1};
         l = (Grid){.axis = {{.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}};
         line(&o, "const Ctx *const ctx = &run;");
-        if (schedules[i].fn(&o, &l, options)) break;
+        if (schedules[i].fn(&o, &l, alone ? options : &unshared)) break;
     }
     return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product};
 }

@@ -294,19 +294,24 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
 }
 
 static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
-    line(o, "const int tiles = (%s + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk);
+    if (t->parts == 1) line(o, "const int tiles = (%s + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk);
+    else {
+        line(o, "const int all = (%s + %d) / %d, share = (all + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk, t->parts - 1, t->parts);
+        line(o, "const int first = block_part * share, left = all - first, tiles = left < share ? left : share;");
+    }
+    const char *from = t->parts == 1 ? "" : "first + ";
     begin(o, "for (int kt = %d; kt < tiles; kt++) {", 1 - STAGES);
     if (t->a.how != COMPUTED && t->b.how != COMPUTED)
         line(o, "if (kt >= 0) { tvc_wait(%d); __syncthreads(); }", STAGES - 2);
     else {
         begin(o, "if (kt >= 0) {");
         line(o, "tvc_wait(%d);", STAGES - 2);
-        line(o, "const int k0 = kt * %d, s = kt %% %d;", t->bk, STAGES);
+        line(o, "const int k0 = (%skt) * %d, s = kt %% %d;", from, t->bk, STAGES);
         compute(o, t, &t->a), compute(o, t, &t->b);
         line(o, "__syncthreads();");
         end(o);
     }
-    line(o, "const int k0 = (kt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", STAGES - 1, t->bk,
+    line(o, "const int k0 = (%skt + %d) * %d, s = (kt + %d) %% %d, more = kt + %d < tiles;", from, STAGES - 1, t->bk,
          STAGES - 1, STAGES, STAGES - 1);
     begin(o, "if (more) {");
     stage(o, t, &t->a), stage(o, t, &t->b);
@@ -338,17 +343,22 @@ static void start(Out *o, Tile *t, Grid *l) {
     line(o, "const int lane = (int)(threadIdx.x & 31), warp = (int)(threadIdx.x >> 5);");
     line(o, "const int wm = warp %% %d * %d, wn = warp / %d * %d;", warps, t->wm, warps, t->wn);
     line(o, "const int m0 = (int)block * %d, n0 = (int)block_y * %d;", t->bm, t->bn);
-    tile_variables(o, &t->z, "(int)block_z");
+    if (t->parts > 1) {
+        l->axis[2].items *= t->parts;
+        line(o, "const int block_part = (int)block_z %% %d;", t->parts);
+    }
+    tile_variables(o, &t->z, t->parts == 1 ? "(int)block_z" : cx_fmt(o->cx, "((int)block_z / %d)", t->parts));
     line(o, "f32 acc[%d][%d][4] = {{{0}}};", t->wm / 16, t->wn / 8);
 }
 
 bool cuda_tile(Out *o, Grid *l, const CudaOptions *options) {
     Tile t;
-    if (!tile_cast(o, &t)) return false;
+    if (!tile_cast(o, &t, options)) return false;
     start(o, &t, l);
     prepare(o, &t, &t.a), prepare(o, &t, &t.b);
     fragment_start(o, &t, &t.a), fragment_start(o, &t, &t.b);
     pipeline(o, &t, options);
+    tile_join(o, &t, l);
     tile_epilogue(o, &t);
     tile_product(o, &t, options);
     return true;

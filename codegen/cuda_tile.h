@@ -45,10 +45,12 @@ typedef struct Tile {
     DType type;
     int per, bk;                      // elements in 16 bytes; of k in a tile
     int bm, bn, wm, wn, threads;      // of a block, of a warp
+    int parts;                        // blocks that share the sum over k
     int vec;                          // neighbours that the epilogue works on at once
 } Tile;
 
-bool tile_cast(Out *o, Tile *t);      // false: the formula has another form
+bool tile_cast(Out *o, Tile *t, const CudaOptions *options);  // false: the formula has another form
+void tile_join(Out *o, Tile *t, Grid *l);             // where blocks share a sum: only the last one goes on, with all of it
 void tile_epilogue(Out *o, Tile *t);
 
 // ---- what both print ----

@@ -1,4 +1,4 @@
-// Tiles of products on tensor cores, in terms of the wrappers of cuda_prelude.h.
+// Tiles of products on tensor cores, and blocks that work on the same results, in terms of the wrappers of cuda_prelude.h.
 
 // Element (row, col) of a tile with `cols` columns in shared memory, `per` elements to 16 bytes. Pieces of
 // 16 bytes are permuted, so that the rows a fragment is made of lie in different banks.
@@ -24,3 +24,19 @@ HELPER void tvc_mma_f32(f32 (*d)[4], const u32 *a, const u32 (*b)[4]) {
 // Element (row, col) of 16 by 32 sums that a warp passes on to its threads: pieces of 16 bytes are permuted, so that
 // neither writing them as they come out of the products nor reading them in rows meets a bank twice.
 HELPER int tvc_own(int row, int col) { return row * 32 + ((col >> 2) ^ (row & 3) << 1 ^ (row & 1)) * 4 + (col & 3); }
+
+// Whether this block is the last of `blocks` that have come here, and may read what the others have written before.
+HELPER int tvc_last(u32 *count, u32 blocks, u32 *shared) {
+    tvc_fence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        const u32 before = tvc_count(count);
+        *shared = before;
+        if (before == blocks - 1) *count = 0;
+    }
+    __syncthreads();
+    const int last = *shared == blocks - 1;
+    __syncthreads();
+    tvc_fence();
+    return last;
+}

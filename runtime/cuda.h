@@ -79,7 +79,8 @@ struct Cuda {
     CudaAhead *input;                 // per slot
     CudaLibrary library;
 
-    CuPointer own;                    // device memory: seed and step, then inputs that wait
+    CuPointer own;                    // device memory: seed and step, the workspace, then inputs that wait
+    CuPointer work;                   // the workspace of all kernels
     char *pinned;
     CuPointer flags_on_gpu;
     int32_t *flags;                   // per step

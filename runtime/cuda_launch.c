@@ -8,7 +8,7 @@
 
 typedef struct KernelRun {            // Ctx of codegen/cuda_prelude.h
     int64_t batch;
-    CuPointer error, seed;
+    CuPointer error, seed, work;
 } KernelRun;
 
 static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TVC_ALIGN; }
@@ -18,7 +18,7 @@ static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TV
 static void launch_kernel(Cuda *c, const Step *s, const Launch *l) {
     const Program *p = c->program;
     const Grid *g = &p->grids[s->grid];
-    KernelRun run = {l->ctx.batch, c->flags_on_gpu + sizeof *c->flags * (CuPointer)l->step, c->own};
+    KernelRun run = {l->ctx.batch, c->flags_on_gpu + sizeof *c->flags * (CuPointer)l->step, c->own, c->work};
     unsigned blocks[3];
     for (int d = 0; d < 3; d++) blocks[d] = (unsigned)grid_blocks(g, d, l->ctx.batch, p->max_batch);
     if (!blocks[0] || !blocks[1] || !blocks[2]) return;
@@ -161,9 +161,17 @@ static Err pin(Cuda *c, Fault *f) {
     return e ? cuda_fault(c->api, e, "pinned memory", f) : E_OK;
 }
 
-static Err place_inputs(Cuda *c, Fault *f) {
+// Kernels run one after the other, and leave the counts in it zero: one for all.
+static int64_t workspace_bytes(const Program *p) {
+    int64_t most = 0;
+    for (int i = 0; i < p->ngrid; i++)
+        if (p->grids[i].workspace > most) most = p->grids[i].workspace;
+    return align_up(most);
+}
+
+static Err place_own(Cuda *c, Fault *f) {
     const Program *p = c->program;
-    int64_t end = align_up(2 * sizeof *c->seed);
+    int64_t work = workspace_bytes(p), end = align_up(2 * sizeof *c->seed) + work;
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < p->nslot; i++) {
             if (p->slots[i].role != SLOT_INPUT || p->slots[i].buffer < 0) continue;
@@ -173,8 +181,9 @@ static Err place_inputs(Cuda *c, Fault *f) {
         }
         int e = pass ? 0 : c->api->MemAlloc(&c->own, (size_t)end);
         if (!e && !pass) e = c->api->MemsetAsync(c->own, 0, (size_t)end, c->compute);
-        if (e) return cuda_fault(c->api, e, "device memory for inputs", f);
+        if (e) return cuda_fault(c->api, e, "device memory for inputs and workspace", f);
     }
+    c->work = c->own + (CuPointer)(end - work);
     return E_OK;
 }
 
@@ -192,7 +201,7 @@ Err cuda_load(Device *d, const Program *p, Fault *f) {
     Err e = load_parts(c, f);
     for (int i = 0; i < p->nstep && !e; i++) e = find_kernel(c, i, f);
     if (!e) e = pin(c, f);
-    if (!e) e = place_inputs(c, f);
+    if (!e) e = place_own(c, f);
     if (!e) cuda_products_load(c);
     return e;
 }

@@ -133,7 +133,7 @@ static Err check_grid(const Program *p, int i, Fault *f) {
     static const int64_t most[3] = {INT32_MAX, 65535, 65535};
     const Grid *g = &p->grids[i];
     bool ok = g->threads > 0 && g->threads <= 1024 && g->shared >= 0 && g->shared <= 48 << 10 &&
-              g->part >= 0 && g->part < p->npart;
+              g->part >= 0 && g->part < p->npart && g->workspace >= 0 && g->workspace <= INT32_MAX;
     for (int d = 0; d < 3 && ok; d++) {
         const GridAxis *a = &g->axis[d];
         ok = a->items >= 0 && a->per_block > 0 && (a->grows == 0 || (a->grows == 1 && a->items % p->max_batch == 0)) &&

@@ -94,6 +94,7 @@ typedef struct Grid {
     int32_t part;                     // the binary that holds the kernel
     int32_t registers, spilled;       // per thread; bytes stored for want of registers or on a stack: for reports
     int32_t product;                  // 1 + the number of the Product it computes; 0: it is none
+    int64_t workspace;                // bytes that its blocks leave parts of their results in; see codegen/cuda_split.c
 } Grid;
 
 int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch);    // program.c

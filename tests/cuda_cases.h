@@ -12,7 +12,7 @@ struct Case {
     int64_t n, c, h, w, o, r, stride, pad;
     int64_t pixel;                    // elements from one pixel to the next; 0: as many as channels
     int64_t max, used;                // batches; 0: one, fixed
-    int parts;                        // split-K into so many
+    int parts;                        // blocks that share each sum; 0: by its shape
     bool tf32;
     double tolerance;                 // 0: by the result's type
 };
@@ -311,6 +311,9 @@ static const Case cases[] = {
     {"batch_sum", "fold", batch_sum, DT_F16, 8, 37, .max = 8, .used = 5},
     {"statistics", "fold", statistics, DT_F16, 1, 40, 8, 9, .max = 3, .used = 2},
     {"statistics_planes", "fold", statistics_planes, DT_F32, 1, 5, 40, 41, .max = 3, .used = 2},
+    {"statistics_split4", "fold", statistics, DT_F16, 1, 40, 8, 9, .max = 3, .used = 2, .parts = 4},
+    {"statistics_planes_split3", "fold", statistics_planes, DT_F32, 1, 5, 70, 71, .max = 3, .used = 2, .parts = 3},
+    {"statistics_shared", "fold", statistics, DT_BF16, 1, 40, 18, 19, .max = 2, .used = 2},
     {"batch_norm_dx", "fold", batch_norm_dx, DT_F32, 2, 20, 8, 9},
     {"conv3x3", "tile", conv, DT_F16, 1, 64, 9, 9, 128, 3, 1, 1},
     {"conv3x3_bf16", "tile", conv, DT_BF16, 1, 40, 9, 9, 72, 3, 1, 1},
@@ -337,6 +340,9 @@ static const Case cases[] = {
     {"conv_dw_split_batch", "tile", conv_dw, DT_F16, 1, 32, 9, 9, 40, 1, 2, .max = 4, .used = 3, .parts = 2},
     {"conv_dw_f32", "tile", conv_dw, DT_F32, 1, 12, 7, 7, 24, 3, 1, 1},
     {"conv_split3", "tile", conv, DT_F16, 1, 64, 7, 7, 72, 3, 1, 1, .parts = 3},
+    {"conv_shared", "tile", conv, DT_F16, 1, 64, 5, 5, 72, 3, 1, 1},
+    {"bn_relu_conv_split2", "tile", bn_relu_conv, DT_F16, 1, 32, 9, 9, 64, 3, 1, 1, .parts = 2},
+    {"matmul_split_more", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1, .parts = 5},
     {"matmul", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1},
     {"matmul_odd", "tile", matmul, DT_BF16, 33, 50, 0, 0, 70},
     {"matmul_k1", "tile", matmul, DT_F16, 40, 32, 0, 0, 72},
@@ -358,27 +364,18 @@ static Kernel *case_kernel(Cx *cx, const Case *c) {
     return kernel_of(cx, g, c->build(g, c), "k");
 }
 
-enum { MAXPIECES = 2 };
-
 typedef struct Job {                  // a case on its way
     const Case *c;
     Kernel *k;                        // as written; the judge evaluates this one
-    Kernel *piece[MAXPIECES];         // what is run: k itself, or what it was split into
-    Text text[MAXPIECES];
-    int npiece;
+    Text text;
 } Job;
 
 static Job job_of(Cx *cx, const Case *c) {
-    Job j = {.c = c, .k = case_kernel(cx, c), .npiece = 1};
-    j.piece[0] = j.k;
-    if (c->parts) {
-        if (!kernel_split(j.k, c->parts, &j.piece[0], &j.piece[1])) fail(cx, E_CHECK, "%s cannot be split", c->name);
-        j.npiece = 2;
-    }
-    for (int i = 0; i < j.npiece; i++) j.text[i] = render_cuda(cx, j.piece[i], &(CudaOptions){.tf32 = c->tf32});
+    Job j = {.c = c, .k = case_kernel(cx, c)};
+    j.text = render_cuda(cx, j.k, &(CudaOptions){.tf32 = c->tf32, .parts = c->parts});
     return j;
 }
 
-static const char *piece_name(Cx *cx, const Job *j, int i) { return cx_fmt(cx, "%s_%d", j->c->name, i); }
+static const char *kernel_name(Cx *cx, const Job *j) { return cx_fmt(cx, "k_%s", j->c->name); }
 
 #endif

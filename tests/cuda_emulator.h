@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CTX { i64 batch; i32 *error; const u64 *seed; }
+#define CTX { i64 batch; i32 *error; const u64 *seed; void *work; }
 #define SEED(ctx) (ctx)->seed[0]
 #define STEP(ctx) (ctx)->seed[1]
 #include "scalar_prelude.h"
@@ -222,6 +222,11 @@ static void tvc_wait(int n) {
     }
     self->ncopy = left;
 }
+// Between blocks: they run one after the other, in an order of each schedule's own.
+#define tvc_fence() ((void)0)
+#define tvc_count(p) ((*(p))++)
+#define tvc_fresh(p) (*(p))
+#define tvc_fresh_4(p) (*(p))
 #include "cuda_tiles.h"
 
 // ---- starting a kernel ----
@@ -240,7 +245,9 @@ static void launch(const int64_t *grid, int threads, int mode, void (*body)(void
     E.f = calloc((size_t)threads, sizeof *E.f);
     size_t room = (size_t)threads * STACK;
     char *stack = mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    for (int64_t b = 0; b < grid[0] * grid[1] * grid[2]; b++) {
+    int64_t blocks = grid[0] * grid[1] * grid[2];
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t b = mode == 0 ? i : mode == 1 ? (i + blocks / 2) % blocks : blocks - 1 - i;
         E.block =
             (Place){(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
         memset(E.warp, 0, sizeof E.warp);

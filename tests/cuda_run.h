@@ -19,11 +19,10 @@ static const char *named(Cx *cx, const char *text, const char *name) {
 
 // ---- compiling for the emulator ----
 
-static void write_piece(FILE *f, Cx *cx, const Job *j, int i) {
-    const char *name = piece_name(cx, j, i), *args = "";
-    for (int b = 0; b < j->piece[i]->nbuf; b++) args = cx_fmt(cx, "%sb[%d], ", args, b);
-    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text[i].s, name), name, name,
-            args);
+static void write_job(FILE *f, Cx *cx, const Job *j) {
+    const char *name = kernel_name(cx, j), *args = "";
+    for (int b = 0; b < j->k->nbuf; b++) args = cx_fmt(cx, "%sb[%d], ", args, b);
+    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text.s, name), name, name, args);
     fprintf(f,
             "void run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx) { launch(grid, threads, mode, "
             "call_%s, b, ctx); }\n\n",
@@ -36,8 +35,7 @@ static void *emulate(Cx *cx, const Job *j, int n, const char *folder) {
     FILE *f = fopen(c, "w");
     if (!f) fail(cx, E_IO, "cannot write %s", c);
     fprintf(f, "#include \"%s/tests/cuda_emulator.h\"\n", TVC_SOURCE_DIR);
-    for (int i = 0; i < n; i++)
-        for (int p = 0; p < j[i].npiece; p++) write_piece(f, cx, &j[i], p);
+    for (int i = 0; i < n; i++) write_job(f, cx, &j[i]);
     fclose(f);
     const char *flags =
         "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
@@ -120,21 +118,24 @@ static void *buffer(Memory *m, const Node *n) {
     return m->p[m->n++] = guarded_buffer(node_bytes(n));
 }
 
-typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; } RunCtx;
+typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; void *work; } RunCtx;
 typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
 
-static void run_pieces(Cx *cx, const Job *j, void *lib, Memory *m, int mode) {
+enum { COUNTS = 1 << 14 };            // bytes with which a workspace begins; they must be zero again after each run
+
+static void poison(const Job *j, char *work) {
+    if (work) memset(work + COUNTS, 0xff, (size_t)j->text.grid.workspace - COUNTS);
+}
+
+static void run_job(Cx *cx, const Job *j, void *lib, Memory *m, int mode, void *work) {
     int32_t bad = 0;
     uint64_t seed[2] = {0, 0};
-    for (int i = 0; i < j->npiece; i++) {
-        void *arg[MAXBUF];
-        int64_t grid[3];
-        Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", piece_name(cx, j, i)));
-        for (int b = 0; b < j->piece[i]->nbuf; b++) arg[b] = buffer(m, j->piece[i]->buf[b]);
-        for (int d = 0; d < 3; d++)
-            grid[d] = grid_blocks(&j->text[i].grid, d, batches(j->c->used), batches(j->c->max));
-        run(grid, j->text[i].grid.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed});
-    }
+    void *arg[MAXBUF];
+    int64_t grid[3];
+    Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", kernel_name(cx, j)));
+    for (int b = 0; b < j->k->nbuf; b++) arg[b] = buffer(m, j->k->buf[b]);
+    for (int d = 0; d < 3; d++) grid[d] = grid_blocks(&j->text.grid, d, batches(j->c->used), batches(j->c->max));
+    run(grid, j->text.grid.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed, work});
     if (bad) fail(cx, E_CHECK, "%s: an index or divisor is out of range", j->c->name);
 }
 
@@ -150,14 +151,17 @@ static double judge(Cx *cx, const Job *j, void *lib) {
         else arg[b] = want[b] = guarded_buffer(node_bytes(k->buf[b]));
     }
     if (!kernel_eval(k, arg, batches(j->c->used))) fail(cx, E_CHECK, "%s: the evaluator met bad data", j->c->name);
+    char *work = j->text.grid.workspace ? calloc(1, (size_t)j->text.grid.workspace) : NULL;
     for (int mode = 0; mode < 3; mode++) {
         for (int b = 0; b < k->nout; b++) memset(buffer(&m, k->buf[b]), 0xff, node_bytes(k->buf[b]));
-        run_pieces(cx, j, lib, &m, mode);
+        poison(j, work);
+        run_job(cx, j, lib, &m, mode, work);
         for (int b = 0; b < k->nout; b++) {
             double e = error_of(k->buf[b], buffer(&m, k->buf[b]), want[b]), t = tolerance(j->c, k->buf[b]->type);
             if (!(e <= t)) worst = fmax(worst, t > 0 ? e / t : INFINITY);
         }
     }
+    free(work);
     for (int b = 0; b < k->nout; b++) free_buffer(want[b], node_bytes(k->buf[b]));
     for (int i = 0; i < m.n; i++) free_buffer(m.p[i], node_bytes(m.node[i]));
     return worst;

@@ -14,15 +14,15 @@ static void check(Cx *cx, const Case *c, int ncase) {
     for (int i = 0; i < ncase; i++)
         if (!only || !strcmp(only, c[i].name)) {
             job[n] = job_of(cx, &c[i]);
-            if (strcmp(job[n].text[0].s, job_of(cx, &c[i]).text[0].s)) fail(cx, E_CHECK, "%s prints in two ways", c[i].name);
+            if (strcmp(job[n].text.s, job_of(cx, &c[i]).text.s)) fail(cx, E_CHECK, "%s prints in two ways", c[i].name);
             n++;
         }
     const char *folder = scratch_folder(cx);
     void *lib = emulate(cx, job, n, folder);
     remove_folder(cx, folder);
     for (int i = 0; i < n; i++) {
-        const char *want = job[i].c->schedule, *got = job[i].text[0].schedule;
-        if (only) printf("%s", job[i].text[0].s);
+        const char *want = job[i].c->schedule, *got = job[i].text.schedule;
+        if (only) printf("%s", job[i].text.s);
         double e = judge(cx, &job[i], lib);
         if (e <= 1 && (!want || !strcmp(want, got))) continue;
         print_error("%s: schedule %s, error %g of what is allowed\n", job[i].c->name, got, e);

@@ -32,6 +32,14 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"matmul_f32", "(q & 1) * 4", "(q >> 1) * 4", false},
     {"matmul_k4", "__syncthreads();", "", false},
     {"statistics", "__syncthreads();", "", false},
+    {"conv_split3", "if (!tvc_last(count, 3, (u32 *)pool)) return;", "if (block_part != 2) return;", false},
+    {"conv_split3", "p < 3", "p < 2", false},
+    {"conv_split3", "block_part * share", "0", false},
+    {"conv_split3", "left < share ? left : share", "left", false},
+    {"conv_split3", "tvc_last(count, 3", "tvc_last(count, 2", false},
+    {"matmul_split_more", "(u32 *)ctx->work + group", "(u32 *)ctx->work", false},      // a count for all tiles
+    {"statistics_split4", "tvc_last(count, 4", "tvc_last(count, 3", false},
+    {"statistics_split4", "begin + share < all ? begin + share : all", "all", false},
     {"exp_sum_long", "__syncthreads();", "", false},
     {"exp_sum", "int d = 16", "int d = 8", false},
     {"add_relu_bf16_odd", "if (u >= 910) return;", "", false},
@@ -52,7 +60,7 @@ static Job changed_job(Cx *cx, int i) {
         if (!strcmp(cases[j].name, changes[i].of)) *c = cases[j];
     c->name = cx_fmt(cx, "changed_%d", i);
     Job j = job_of(cx, c);
-    j.text[0].s = replaced(cx, j.text[0].s, changes[i].from, changes[i].to);
+    j.text.s = replaced(cx, j.text.s, changes[i].from, changes[i].to);
     return j;
 }
 

@@ -14,7 +14,7 @@ static int units(Cx *cx, CudaUnit *u) {
     int n = 0;
     for (int i = 0; i < NCASES; i++) {
         Job j = job_of(cx, &cases[i]);
-        for (int p = 0; p < j.npiece; p++) u[n++] = (CudaUnit){.name = piece_name(cx, &j, p), .text = j.text[p].s};
+        u[n++] = (CudaUnit){.name = kernel_name(cx, &j), .text = j.text.s};
     }
     return n;
 }
@@ -24,7 +24,7 @@ static void build(void *arg) {
     CudaUnit *u[MAXARCH];
     int n = 0, bad = 0, narch = 0;
     for (; archs[narch] && narch < MAXARCH; narch++) {
-        u[narch] = NEW(cx, CudaUnit, NCASES * MAXPIECES);
+        u[narch] = NEW(cx, CudaUnit, NCASES);
         n = units(cx, u[narch]);
         CudaBuilt b = build_cuda(cx, archs[narch], u[narch], n, false),
                   again = build_cuda(cx, archs[narch], u[narch], n, false);

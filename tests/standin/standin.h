@@ -16,7 +16,7 @@ typedef struct Image {
     int64_t bytes;
 } Image;
 
-typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; } RunCtx;
+typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; void *work; } RunCtx;
 typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
 
 // What the driver's stand-in does for that of a library (cublaslt.c), which finds it by name: a call is entered as
