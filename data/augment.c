@@ -181,22 +181,29 @@ static Err do_center_crop(Work *w, const Change *s) {
     return windowed(w, center_box(w->now->width, w->now->height, w->p->in.width, w->p->in.height, false));
 }
 
+static Box crop_box(Draw *draw, int width, int height, const ImageInput *in) {
+    int down = height - in->height, across = width - in->width;
+    int top = down > 0 ? (int)draw_below(draw, down + 1) : down / 2;             // too small: black around it
+    int left = across > 0 ? (int)draw_below(draw, across + 1) : across / 2;
+    return (Box){left, top, in->width, in->height};
+}
+
 static Err do_crop(Work *w, const Change *s) {
     (void)s;
-    const ImageInput *in = &w->p->in;
-    int down = w->now->height - in->height, across = w->now->width - in->width;
-    int top = down > 0 ? (int)draw_below(w->draw, down + 1) : down / 2;          // too small: black around it
-    int left = across > 0 ? (int)draw_below(w->draw, across + 1) : across / 2;
-    return windowed(w, (Box){left, top, in->width, in->height});
+    return windowed(w, crop_box(w->draw, w->now->width, w->now->height, &w->p->in));
 }
 
-static Err do_pad(Work *w, const Change *s) {
+static Box pad_box(int width, int height, const Change *s) {
     int n = (int)s->v[0];
-    return windowed(w, (Box){-n, -n, w->now->width + 2 * n, w->now->height + 2 * n});
+    return (Box){-n, -n, width + 2 * n, height + 2 * n};
 }
+
+static Err do_pad(Work *w, const Change *s) { return windowed(w, pad_box(w->now->width, w->now->height, s)); }
+
+static bool flips(Draw *draw, const Change *s) { return draw_between(draw, 0, 1) < s->v[0]; }
 
 static Err flip(Work *w, const Change *s, void (*how)(Image *)) {
-    if (draw_between(w->draw, 0, 1) >= s->v[0]) return E_OK;
+    if (!flips(w->draw, s)) return E_OK;
     Image *im = own(w);
     if (im) how(im);
     return im ? E_OK : w->f->code;
@@ -231,20 +238,70 @@ static Err do_jitter(Work *w, const Change *s) {
     return im ? E_OK : w->f->code;
 }
 
-Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
+Err augment_apply(const Augment *a, int to, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
                   const Image **out, Fault *f) {
     static Err (*const doing[STEP_KINDS])(Work *, const Change *) = {
         [STEP_RESIZED_CROP] = do_resized_crop, [STEP_RESIZE] = do_resize, [STEP_CENTER_CROP] = do_center_crop,
         [STEP_CROP] = do_crop, [STEP_PAD] = do_pad, [STEP_HFLIP] = do_hflip, [STEP_VFLIP] = do_vflip,
         [STEP_ROTATE] = do_rotate, [STEP_JITTER] = do_jitter};
     Work w = {p, draw, s, in, f};
-    for (int i = 0; i < a->n; i++) {
+    for (int i = 0; i < to; i++) {
         Err e = doing[a->step[i].kind](&w, &a->step[i]);
         if (e) return e;
     }
     Err e = w.now->width != p->in.width || w.now->height != p->in.height ? do_crop(&w, NULL) : E_OK;
     *out = w.now;
     return e;
+}
+
+// ---- saying it ----
+
+static bool only_moves(const Change *s) {
+    switch (s->kind) {
+    case STEP_CENTER_CROP: case STEP_CROP: case STEP_PAD: case STEP_HFLIP: case STEP_VFLIP: return true;
+    default: return false;
+    }
+}
+
+int augment_moves(const Augment *a) {
+    bool fits = !a->sizes;                                       // has the image the input's size?
+    int from = fits ? 0 : a->n;
+    for (int i = 0; i < a->n; i++) {
+        const Change *s = &a->step[i];
+        if (s->kind == STEP_RESIZED_CROP || s->kind == STEP_CENTER_CROP || s->kind == STEP_CROP) fits = true;
+        if (s->kind == STEP_RESIZE || (s->kind == STEP_PAD && s->v[0] > 0)) fits = false;
+        if (from > i || !only_moves(s)) from = fits ? i + 1 : a->n;
+    }
+    return from;
+}
+
+typedef struct Moved { Place *down, *across; int width, height; } Moved;
+
+static void window(Moved *m, Box box) {
+    *m->down = place_window(*m->down, box.y, box.height), *m->across = place_window(*m->across, box.x, box.width);
+    m->width = box.width, m->height = box.height;
+}
+
+static void move(Moved *m, const Change *s, const ImageInput *in, Draw *draw) {
+    switch (s->kind) {
+    case STEP_CROP: window(m, crop_box(draw, m->width, m->height, in)); break;
+    case STEP_CENTER_CROP: window(m, center_box(m->width, m->height, in->width, in->height, false)); break;
+    case STEP_PAD: window(m, pad_box(m->width, m->height, s)); break;
+    case STEP_HFLIP:
+        if (flips(draw, s)) *m->across = place_flip(*m->across, m->width);
+        break;
+    case STEP_VFLIP:
+        if (flips(draw, s)) *m->down = place_flip(*m->down, m->height);
+        break;
+    default: assert(false);
+    }
+}
+
+void augment_place(const Augment *a, int from, const ImageInput *in, Draw *draw, Place place[2]) {
+    Moved m = {&place[0], &place[1], in->width, in->height};
+    place[0] = place_whole(in->height), place[1] = place_whole(in->width);
+    for (int i = from; i < a->n; i++) move(&m, &a->step[i], in, draw);
+    if (m.width != in->width || m.height != in->height) window(&m, crop_box(draw, m.width, m.height, in));
 }
 
 void augment_scratch_free(AugmentScratch *s) {

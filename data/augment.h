@@ -15,6 +15,7 @@
 #ifndef TVC_AUGMENT_H
 #define TVC_AUGMENT_H
 #include "draw.h"
+#include "place.h"
 #include "recipe.h"
 
 enum { AUGMENT_STEPS = 16, STEP_NUMBERS = 4 };
@@ -40,10 +41,16 @@ const char *augment_text(Cx *cx, const Augment *a);              // the list wri
 typedef struct AugmentScratch { Image a, b; Resizer resizer; } AugmentScratch;      // one per thread; start with {0}
 void augment_scratch_free(AugmentScratch *s);
 
-// `in` is the decoded image, or for lists that make no sizes the recipe's crop. *out gets an image
-// of the input's size: `in` itself or one of the scratch's, good until the next call.
-Err augment_apply(const Augment *a, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
+// The steps before number `to`; a->n: all of them. `in` is the decoded image, or for lists that make no sizes the
+// recipe's crop. *out gets an image of the input's size: `in` itself or one of the scratch's, good until the next call.
+Err augment_apply(const Augment *a, int to, const Preparer *p, Draw *draw, AugmentScratch *s, const Image *in,
                   const Image **out, Fault *f);
+
+// The last steps of a list may only move pixels of an image that has the input's size already (flips, crops,
+// padding): from which one on; a->n: not even the last one. They need not be applied: augment_place draws what they
+// draw, and says in numbers what they do (down, across), for a device.
+int augment_moves(const Augment *a);
+void augment_place(const Augment *a, int from, const ImageInput *in, Draw *draw, Place place[2]);
 
 // What RandomResizedCrop draws for a picture of this size.
 Box resized_crop_box(Draw *d, const double area[2], const double ratio[2], int width, int height);

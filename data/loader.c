@@ -21,7 +21,8 @@ struct Loader {
     Order order;
     Cache cache;
     int64_t steps;                     // per epoch
-    size_t floats;                     // per example
+    size_t each;                       // bytes of an example's pixels
+    int moves;                         // from this step of the augmentation on, places are said
     Slot *slot;                        // [ring]
     int ring;
     Hand own;                          // the caller's, without workers
@@ -61,15 +62,16 @@ static Err load_image(Loader *l, Hand *h, int sample, Image *cached, const Image
     return e;
 }
 
-static Err fill_pixels(Loader *l, Hand *h, int64_t epoch, int sample, float *out, Fault *f) {
+static Err fill_pixels(Loader *l, Hand *h, int64_t epoch, int sample, void *out, Place *place, Fault *f) {
+    static const Augment none;
+    const Augment *a = l->o.augment ? l->o.augment : &none;
+    Draw d = draw_from(l->o.seed, DRAW_AUGMENT, (uint64_t)epoch, (uint64_t)sample);
     Image cached;
     const Image *im;
     Err e = load_image(l, h, sample, &cached, &im, f);
-    if (!e && l->o.augment) {
-        Draw d = draw_from(l->o.seed, DRAW_AUGMENT, (uint64_t)epoch, (uint64_t)sample);
-        e = augment_apply(l->o.augment, l->o.prepare, &d, &h->augment, im, &im, f);
-    }
+    if (!e && l->o.augment) e = augment_apply(a, l->moves, l->o.prepare, &d, &h->augment, im, &im, f);
     if (!e) prepare_values(l->o.prepare, im, out);
+    if (!e && place) augment_place(a, l->moves, &l->o.prepare->in, &d, place);
     return e;
 }
 
@@ -104,7 +106,8 @@ static void fill_row(Loader *l, Hand *h, Slot *slot, int row) {
     for (int attempt = 0; (sample = candidate(l, b->epoch, position, attempt)) >= 0; attempt++) {
         Fault f = {0};
         if (is_bad(l, sample)) continue;
-        if (!fill_pixels(l, h, b->epoch, sample, b->pixels + (size_t)row * l->floats, &f)) break;
+        char *out = (char *)b->pixels + (size_t)row * l->each;
+        if (!fill_pixels(l, h, b->epoch, sample, out, b->place ? b->place[row] : NULL, &f)) break;
         remember_why(l, sample, f.text);
     }
     b->sample[row] = sample;
@@ -232,7 +235,8 @@ static Err check_share(const Loader *l, Fault *f) {
 
 static void move_row(const Loader *l, Batch *b, int to, int from) {
     size_t t = (size_t)l->o.data->ntarget;
-    memcpy(b->pixels + (size_t)to * l->floats, b->pixels + (size_t)from * l->floats, l->floats * sizeof(float));
+    memcpy((char *)b->pixels + (size_t)to * l->each, (char *)b->pixels + (size_t)from * l->each, l->each);
+    if (b->place) memcpy(b->place[to], b->place[from], sizeof b->place[to]);
     if (b->target) memcpy(b->target + (size_t)to * t, b->target + (size_t)from * t, t * sizeof(float));
     b->label[to] = b->label[from];
     b->sample[to] = b->sample[from];
@@ -308,12 +312,14 @@ static bool slots_new(Loader *l) {
     if (!(l->slot = calloc((size_t)l->ring, sizeof *l->slot))) return false;
     for (int i = 0; i < l->ring; i++) {
         Batch *b = &l->slot[i].batch;
-        b->pixels = aligned(n, l->floats * sizeof(float));
+        b->pixels = aligned(n, l->each);
         b->label = aligned(n, sizeof *b->label);
         b->sample = aligned(n, sizeof *b->sample);
         bool classes = l->o.data->kind == TARGET_CLASS;
         if (!classes) b->target = aligned(n, targets * sizeof *b->target);
-        if (!b->pixels || !b->label || !b->sample || (!classes && !b->target)) return false;
+        if (l->o.place) b->place = aligned(n, sizeof *b->place);
+        if (!b->pixels || !b->label || !b->sample) return false;
+        if ((!classes && !b->target) || (l->o.place && !b->place)) return false;
     }
     return true;
 }
@@ -355,7 +361,8 @@ Err loader_new(const LoaderOptions *o, Loader **out, Fault *f) {
     l->o = *o;
     l->steps = steps;
     l->ring = o->prefetch > 0 ? o->prefetch : DEFAULT_PREFETCH;
-    l->floats = preparer_floats(o->prepare);
+    l->each = preparer_size(o->prepare);
+    l->moves = !o->augment ? 0 : o->place ? augment_moves(o->augment) : o->augment->n;
     init_waiting(l);
     Err e = order_init(&l->order, o->order, o->seed, o->examples, f);
     if (!e && !tables_new(l)) e = fault(f, E_LIMIT, "out of memory for batches of %d", o->batch);
@@ -381,7 +388,7 @@ void loader_free(Loader *l) {
     stop_workers(l);
     for (int i = 0; l->slot && i < l->ring; i++) {
         Batch *b = &l->slot[i].batch;
-        free(b->pixels), free(b->label), free(b->sample), free(b->target);
+        free(b->pixels), free(b->label), free(b->sample), free(b->target), free(b->place);
     }
     for (int i = 0; l->why && i < l->o.examples->n; i++) free(atomic_load(&l->why[i]));
     free(l->slot), free(l->why), free(l->counted), free(l->bad);

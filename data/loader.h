@@ -15,6 +15,7 @@ typedef struct LoaderOptions {         // everything pointed to is borrowed unti
     const Examples *examples;          // &data->train, &data->val
     const Preparer *prepare;
     const Augment *augment;            // NULL: none
+    bool place;                        // what of it only moves pixels is not done, but said in Batch.place
     OrderKind order;
     uint64_t seed;
     int batch;                         // at least 1
@@ -30,7 +31,8 @@ typedef struct LoaderOptions {         // everything pointed to is borrowed unti
 typedef struct Batch {
     int64_t epoch, step;
     int n;                             // examples in it
-    float *pixels;                     // [n,C,H,W] or [n,H,W,C], 64-byte aligned, room for options.batch
+    void *pixels;                      // [n][preparer_size()], 64-byte aligned, room for options.batch
+    Place (*place)[2];                 // [n] down and across, with options.place; else NULL
     int64_t *label;                    // [n] classes (-1 where the dataset has none)
     float *target;                     // [n,ntarget], unless the dataset is TARGET_CLASS: then NULL
     int64_t *sample;                   // [n] numbers in `examples`

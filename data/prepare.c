@@ -9,7 +9,7 @@
 bool is_one_255th(double scale) { return fabs(scale * 255.0 - 1.0) < 1e-6; }
 
 void preparer_init(Preparer *p, const Recipe *r, const ImageInput *in) {
-    *p = (Preparer){*r, *in, {{0}}};
+    *p = (Preparer){.recipe = *r, .in = *in};
     for (int c = 0; c < in->channels; c++) {
         float mean = (float)r->mean[r->nmean == 1 ? 0 : c], std = (float)r->std[r->nstd == 1 ? 0 : c];
         for (int i = 0; i < 256; i++) {
@@ -20,9 +20,11 @@ void preparer_init(Preparer *p, const Recipe *r, const ImageInput *in) {
     }
 }
 
-size_t preparer_floats(const Preparer *p) {
+size_t preparer_numbers(const Preparer *p) {
     return (size_t)p->in.channels * (size_t)p->in.height * (size_t)p->in.width;
 }
+
+size_t preparer_size(const Preparer *p) { return preparer_numbers(p) * (p->bytes ? 1 : sizeof(float)); }
 
 // Where along an axis a crop to `want` begins; negative, with black before, where there is less than that.
 static int center(int have, int want, bool floor_margin) {
@@ -82,9 +84,8 @@ Err prepare_crop(const Preparer *p, Scratch *s, const Image *im, const Image **o
     return image_window(&s->part, (Box){crop.x - part.x, crop.y - part.y, want_w, want_h}, &s->padded, f);
 }
 
-void prepare_values(const Preparer *p, const Image *im, float *out) {
+static void look_up(const Preparer *p, const Image *im, float *out) {
     size_t channels = (size_t)p->in.channels, plane = (size_t)p->in.height * (size_t)p->in.width;
-    assert(im->channels == p->in.channels && im->width == p->in.width && im->height == p->in.height);
     for (size_t c = 0; c < channels; c++) {
         const float *table = p->table[c];
         const uint8_t *s = im->pixel + (p->recipe.bgr && channels == 3 ? 2 - c : c);
@@ -93,14 +94,20 @@ void prepare_values(const Preparer *p, const Image *im, float *out) {
     }
 }
 
-Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f) {
+void prepare_values(const Preparer *p, const Image *im, void *out) {
+    assert(im->channels == p->in.channels && im->width == p->in.width && im->height == p->in.height);
+    if (p->bytes) memcpy(out, im->pixel, preparer_numbers(p));
+    else look_up(p, im, out);
+}
+
+Err prepare_image(const Preparer *p, Scratch *s, const Image *im, void *out, Fault *f) {
     const Image *crop;
     if (prepare_crop(p, s, im, &crop, f)) return f->code;
     prepare_values(p, crop, out);
     return E_OK;
 }
 
-Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float *out, Fault *f) {
+Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, void *out, Fault *f) {
     ImageOptions o = {p->in.channels, p->recipe.ignore_exif};
     Err e = picture_load(picture, &o, &s->image, f);
     return e ? e : prepare_image(p, s, &s->image, out, f);

@@ -78,25 +78,27 @@ const char *numbers_text(Cx *cx, const double *v, int n);        // with commas 
 typedef struct Preparer {              // made once; read only afterwards, may be shared by threads
     Recipe recipe;
     ImageInput in;
+    bool bytes;                        // pictures stay bytes [H,W,C]: the graph makes values of them (pixels.h)
     float table[RECIPE_CHANNELS][256]; // per channel of the input: pixel to value
 } Preparer;
 
 void preparer_init(Preparer *p, const Recipe *completed, const ImageInput *in);
-size_t preparer_floats(const Preparer *p);       // channels * height * width
+size_t preparer_numbers(const Preparer *p);      // of a picture: channels * height * width
+size_t preparer_size(const Preparer *p);         // bytes that they take: a float each, or a byte each
 
 typedef struct Scratch { Image image, part, padded; Resizer resizer; } Scratch;   // one per thread; start with {0}
 void scratch_free(Scratch *s);
 
 // Load a picture and prepare it, or prepare an image already decoded to as many channels as the
-// input has; `out` gets preparer_floats() values, [C,H,W] or [H,W,C]. The reason of a failure does
+// input has; `out` gets preparer_size() bytes: floats [C,H,W] or [H,W,C], or pixels. The reason of a failure does
 // not name the picture.
-Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, float *out, Fault *f);
-Err prepare_image(const Preparer *p, Scratch *s, const Image *im, float *out, Fault *f);
+Err prepare_picture(const Preparer *p, Scratch *s, const Picture *picture, void *out, Fault *f);
+Err prepare_image(const Preparer *p, Scratch *s, const Image *im, void *out, Fault *f);
 
 // The two halves of that: resized and cropped, *out one of the scratch's until the next call; and
 // pixels of the input's size to values.
 Err prepare_crop(const Preparer *p, Scratch *s, const Image *im, const Image **out, Fault *f);
-void prepare_values(const Preparer *p, const Image *im, float *out);
+void prepare_values(const Preparer *p, const Image *im, void *out);
 // What an image becomes before it is cropped, and where the crop from its centre lies.
 Err resized_size(const Recipe *r, const Image *im, int *width, int *height, Fault *f);
 Box center_box(int width, int height, int want_width, int want_height, bool floor_margin);

@@ -175,7 +175,7 @@ static void cut_features(Train *t) {
     for (int i = 0; i < g->norder; i++)
         for (int k = 0; k < g->order[i]->nin; k++) {
             Node *x = g->order[i]->in[k];
-            cut[x->id] |= live[i] && !live[x->id] && !x->frozen && !op_is_leaf(x);
+            cut[x->id] |= live[i] && !live[x->id] && !x->frozen && !op_is_leaf(x) && x != t->o->picture;
         }
     for (int i = 0, count = g->norder; i < count; i++) {
         Node *n = g->order[i];

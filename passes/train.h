@@ -43,6 +43,7 @@ typedef struct TrainOptions {
     int nscores;                      // main scores first, then auxiliary heads
     Node *const *scores;              // of the imported graph: what the loss is taken of, before softmax
     double aux_weight;
+    Node *picture;                    // made of an input, stands for one: no part of the frozen prefix; or NULL
     double clip;                      // > 0: of the norm of all gradients together
     double ema;                       // > 0: an average of each parameter, kept as ema/NAME
     bool accumulate;                  // gradients of several batches make one update

@@ -80,7 +80,8 @@ static void copy_down(Cuda *c, char *to, CuPointer from, int64_t bytes) {
     }
 }
 
-// Inputs that were written ahead take their places, in order with everything else.
+// Inputs that were written ahead take their places, in order with everything else. Until then their places, which may
+// be shared with outputs, hold what the function before left there.
 static void land(Cuda *c) {
     const CudaDriver *a = c->api;
     if (!c->waiting) return;
@@ -98,7 +99,7 @@ static Err copy(Device *d, Copy way, void *to, const void *from, int64_t bytes) 
     Cuda *c = (Cuda *)d;
     if (bytes <= 0) return state(c);
     use(c);
-    land(c);
+    if (way == COPY_UP) land(c);
     CuPointer to_gpu = (CuPointer)(uintptr_t)to, from_gpu = (CuPointer)(uintptr_t)from;
     if (way == COPY_UP) copy_up(c, to_gpu, from, bytes, c->compute);
     else if (way == COPY_DOWN) copy_down(c, to, from_gpu, bytes);

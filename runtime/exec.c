@@ -5,7 +5,6 @@
 #include "exec.h"
 #include "cuda_driver.h"
 #include "device.h"
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -307,6 +306,8 @@ static Err explain(const Session *s, Err e, Fault *f) {
                      program_text(s->p, s->p->steps[d->culprit].label));
     return fault(f, e, "the device '%s' failed%s%s", d->name, *d->trouble ? ": " : "", d->trouble);
 }
+
+bool session_ahead(const Session *s) { return s->device->ahead != NULL; }
 
 Err session_start(Session *s, int function, Fault *f) {
     if (function < 0 || function >= s->p->nfunction) return fault(f, E_USAGE, "there is no function %d", function);

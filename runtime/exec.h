@@ -7,6 +7,7 @@
 #ifndef TVC_EXEC_H
 #define TVC_EXEC_H
 #include "program.h"
+#include <stdbool.h>
 
 typedef struct Session Session;
 
@@ -45,8 +46,10 @@ void session_set_step(Session *s, uint64_t step);         // for random operator
 // data asked for something out of range: outputs are then undefined, and no slot was updated.
 Err session_call(Session *s, int function, Fault *f);
 
-// The same in two halves: in between a device may still be computing, and inputs that lie in KEEP (those
-// of training programs) may be written already for the next call.
+// The same in two halves: in between a device may still be computing. Where session_ahead() says so, inputs may be
+// written there already for the next call, at the same batch: they change when that begins. Elsewhere nothing is won
+// by that, and only inputs that lie in KEEP (those of training programs) may be.
+bool session_ahead(const Session *s);
 Err session_start(Session *s, int function, Fault *f);
 Err session_wait(Session *s, Fault *f);                   // E_OK also where nothing was started
 

@@ -2,7 +2,9 @@
 """The whole of tvc on a GPU that is none: build/tvc with the stand-ins for NVIDIA's driver, compiler library and cuBLASLt
 (tests/standin/), answers compared with the CPU's. One and the same binary then runs without any of them.
 
-usage: cuda_program.py TVC DRIVER NVRTC CUBLASLT
+usage: cuda_program.py TVC DRIVER NVRTC CUBLASLT [pixels]
+
+pixels: of all that, only what goes up: bytes or values, and while what runs.
 """
 import json
 import os
@@ -198,12 +200,16 @@ def train(tmp, *more, device="cuda"):
     return json.loads(tvc("train", FASHION, tmp / "grey", *words)[0]), (tmp / "t.onnx").read_bytes()
 
 
-def precisions(tmp):
+def grey(tmp):
     for k, name in enumerate(("train/a", "train/b", "val/a", "val/b")):
         (tmp / "grey" / name).mkdir(parents=True)
         for i in range(2):
             pixels = bytes((x * (y if k % 2 else 3) * 7 + i * 31) % 256 for y in range(28) for x in range(28))
             (tmp / "grey" / name / f"{i}.pgm").write_bytes(b"P5 28 28 255\n" + pixels)
+
+
+def precisions(tmp):
+    grey(tmp)
     scaled(tmp)
     frozen(tmp)
 
@@ -233,6 +239,51 @@ def frozen(tmp):
                                                                  "--precision", "bf16", "-o", tmp / "c.onnx")[1])
 
 
+def overlaps(trace):
+    """Did anything go up after a function was started and before it was waited for?"""
+    started = False
+    for call in trace.read_text().split() if trace.exists() else []:
+        if started and call.startswith("cuMemcpyHtoD"):
+            return True
+        started = call == "cuGraphLaunch" or (started and call != "cuStreamSynchronize")
+    return False
+
+
+def pixels(tmp):
+    """Bytes or values, the answers are the same; while one batch is computed, the next goes up."""
+    grey(tmp)
+    photos, trace = sorted((tmp / "grey").rglob("*.pgm")), tmp / "trace"
+    for device in ("cpu", "cuda"):
+        words = ["--device", device, "--batch", 2, "--json"]
+        for command in ("run", "predict"):
+            trace.unlink(missing_ok=True)
+            said = [tvc(command, FASHION, *photos, *words, "--pixels", form, env={"STANDIN_TRACE": str(trace)})[0]
+                    for form in ("bytes", "floats")]
+            check(f"{command} on {device}", said[0] == said[1] and len(json.loads(said[0])) == len(photos))
+            check(f"{command} overlaps on a GPU", overlaps(trace) == (device == "cuda"))
+    learned_pixels(tmp, trace)
+
+
+def learned_pixels(tmp, trace):
+    moved = ["--freeze", "none", "--epochs", 2, "--augment", "pad(3),crop,hflip,vflip(0.3)"]
+    for device, usual in (("cpu", "floats"), ("cuda", "bytes")):
+        said, weights = zip(*(train(tmp, *moved, "--pixels", form, device=device) for form in ("bytes", "floats")))
+        check(f"the same is learned on {device}", weights[0] == weights[1] and said[0]["pixels"] == "bytes", said)
+        trace.unlink(missing_ok=True)
+        words = ["--device", device, "--batch", 1, "--json", "-q"]
+        traced = {"STANDIN_TRACE": str(trace)}
+        said = [json.loads(tvc("eval", tmp / "t.onnx", tmp / "grey", *words, *more, env=traced)[0])
+                for more in ([], ["--pixels", "bytes"], ["--pixels", "floats"])]
+        same_loss = said[0]["loss"] == said[1]["loss"] == said[2]["loss"]
+        check(f"eval on {device}", said[0]["pixels"] == usual and same_loss, said)
+        check("eval overlaps on a GPU", overlaps(trace) == (device == "cuda"))
+    trace.unlink(missing_ok=True)
+    os.environ["STANDIN_TRACE"] = str(trace)
+    train(tmp, *moved)
+    del os.environ["STANDIN_TRACE"]
+    check("training overlaps", overlaps(trace))
+
+
 def verify():
     suite = DATA / "onnx_backend" / "node"
     names = [n for n in ("test_relu", "test_softmax_axis_1", "test_matmul_2d", "test_basic_conv_with_padding", "test_cumsum_1d",
@@ -245,19 +296,26 @@ def verify():
         print("skipped the cases of the standard: no", suite)
 
 
+def everything(tmp):
+    devices()
+    run(tmp)
+    products(tmp)
+    learn_products(tmp)
+    verify()
+    learn(tmp)
+    precisions(tmp)
+
+
 def main():
     if os.uname().machine != "x86_64":
         print("skipped: the emulator switches threads in x86-64's own way")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as tmp:
         os.environ["TVC_CACHE"] = f"{tmp}/cache"
-        devices()
-        run(Path(tmp))
-        products(Path(tmp))
-        learn_products(Path(tmp))
-        verify()
-        learn(Path(tmp))
-        precisions(Path(tmp))
+        if "pixels" in sys.argv[5:]:
+            pixels(Path(tmp))
+        else:
+            everything(Path(tmp))
     print(checks, "checks")
 
 

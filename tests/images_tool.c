@@ -64,7 +64,7 @@ static Err do_prepare(void *tool, char *args, Fault *f) {
     Err e = cx_guard(j.cx, complete, &j) ? E_OK : fault(f, j.cx->code, "%s", j.cx->error);
     cx_free(j.cx);
     if (e) return e;
-    size_t bytes = preparer_floats(&j.prepared) * sizeof(float);
+    size_t bytes = preparer_size(&j.prepared);
     float *out = malloc(bytes);
     e = prepare_picture(&j.prepared, &t->scratch, &(Picture){.path = close + 2}, out, f);
     if (!e) answer(j.in.width, j.in.height, j.in.channels, out, bytes);

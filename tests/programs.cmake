@@ -130,10 +130,12 @@ if(CUBLASLT_INCLUDE)
   target_include_directories(test_cublaslt SYSTEM PRIVATE ${CUBLASLT_INCLUDE})
   target_compile_definitions(test_cublaslt PRIVATE HAVE_CUBLASLT_H)
 endif()
+add_dependencies(test_pixels standin_driver standin_nvrtc standin_cublaslt)
 if(PYTHON3 AND TARGET tvc)
-  tvc_python_test(cuda_program cuda_program.py $<TARGET_FILE:tvc> $<TARGET_FILE:standin_driver> $<TARGET_FILE:standin_nvrtc>
-                  $<TARGET_FILE:standin_cublaslt>)
-  set_tests_properties(cuda_program PROPERTIES TIMEOUT 900)
+  set(standins $<TARGET_FILE:standin_driver> $<TARGET_FILE:standin_nvrtc> $<TARGET_FILE:standin_cublaslt>)
+  tvc_python_test(cuda_program cuda_program.py $<TARGET_FILE:tvc> ${standins})
+  tvc_python_test(cuda_pixels cuda_program.py $<TARGET_FILE:tvc> ${standins} pixels)
+  set_tests_properties(cuda_program cuda_pixels PROPERTIES TIMEOUT 900)
 endif()
 
 # Heads trained on frozen features, replayed by PyTorch: schedules, losses, groups of batches, rates tried.

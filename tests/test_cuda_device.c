@@ -57,20 +57,30 @@ static void learning(Graph *g) {
     train_graph(g, &o);
 }
 
-static void feed(Pair *r, int64_t batch, int round) {
+static void feed_one(Session *s, int round) {
     float x[MAX * 40];
     int64_t at[MAX * 3];
-    Fault f;
     for (int i = 0; i < MAX * 40; i++) x[i] = wave(i + round * 131);
     for (int i = 0; i < MAX * 3; i++) at[i] = (i + round) % 7;
-    for (int i = 0; i < 2; i++) session_set_batch(r->s[i], batch, &f), session_set_step(r->s[i], (uint64_t)round);
-    write_both(r, "x", x), write_both(r, "at", at);
+    session_write(s, session_slot(s, "x"), x), session_write(s, session_slot(s, "at"), at);
+}
+
+static void feed(Pair *r, int64_t batch, int round) {
+    Fault f;
+    for (int i = 0; i < 2; i++) {
+        session_set_batch(r->s[i], batch, &f), session_set_step(r->s[i], (uint64_t)round);
+        feed_one(r->s[i], round);
+    }
+}
+
+static void compare_all(Pair *r) {
+    static const char *const names[] = {"sums", "best", "where", "table", "noise"};
+    for (int i = 0; i < 5; i++) compare(r, names[i]);
 }
 
 static void run_and_compare(Pair *r) {
-    static const char *const names[] = {"sums", "best", "where", "table", "noise"};
     for (int i = 0; i < 2; i++) call(r->cx, r->s[i], 1);
-    for (int i = 0; i < 5; i++) compare(r, names[i]);
+    compare_all(r);
 }
 
 // Eager, recorded, replayed, pushed out of the table and recorded again, with other data, batches and steps each time.
@@ -175,6 +185,30 @@ static void check_ahead(void *arg) {
 }
 
 static void inputs_ahead(void **state) { (void)state, in_all_orders(check_ahead); }
+
+// Inferences whose inputs, which share memory with outputs, are written while the one before runs, and read before the
+// next begins.
+static void check_stream(void *arg) {
+    Cx *cx = arg;
+    Pair r = pair(cx, mixed, (Wishes){0});
+    Fault f;
+    if (session_ahead(r.s[0]) || !session_ahead(r.s[1])) fail(cx, E_CHECK, "who computes on its own?");
+    for (int64_t batch = MAX; batch > MAX - 2; batch--) {
+        feed(&r, batch, 0);
+        for (int round = 0; round < 5; round++) {
+            for (int i = 0; i < 2; i++)
+                if (session_start(r.s[i], 1, &f)) fail(cx, f.code, "%s", f.text);
+            feed_one(r.s[1], round + 1);
+            for (int i = 0; i < 2; i++)
+                if (session_wait(r.s[i], &f)) fail(cx, f.code, "%s", f.text);
+            compare_all(&r);
+            feed_one(r.s[0], round + 1);
+        }
+    }
+    close_pair(&r);
+}
+
+static void streams(void **state) { (void)state, in_all_orders(check_stream); }
 
 static void check_profile(void *arg) {
     Pair r = pair(arg, mixed, (Wishes){.profile = true});
@@ -298,7 +332,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches),  cmocka_unit_test(beside),  cmocka_unit_test(data_out_of_range), cmocka_unit_test(long_copies),
         cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),      cmocka_unit_test(failures),
-        cmocka_unit_test(words),    cmocka_unit_test(threads),
+        cmocka_unit_test(words),    cmocka_unit_test(threads),           cmocka_unit_test(streams),
     };
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");

@@ -60,6 +60,9 @@ static LoaderOptions options(const World *w, int workers) {
                            .workers = workers};
 }
 
+// The first of a picture's.
+static float pixel(const Batch *b, int i) { return ((const float *)b->pixels)[i * SIDE * SIDE]; }
+
 static Loader *started(const LoaderOptions *o) {
     Loader *l;
     Fault f = {0};
@@ -136,7 +139,7 @@ static void labels_fit(void **state) {
             assert_int_equal(b->n, step < 6 ? 10 : 4);
             assert_true((uintptr_t)b->pixels % 64 == 0);
             for (int i = 0; i < b->n; i++) {
-                int id = (int)b->pixels[i * SIDE * SIDE];
+                int id = (int)pixel(b, i);
                 assert_int_equal(id, b->sample[i]);
                 assert_int_equal(b->label[i], id < A ? 0 : id < A + B ? 1 : 2);
                 seen[id]++;
@@ -223,7 +226,7 @@ static void gives_targets(void **state) {
     b = next(l);
     assert_int_equal(b->n, 2);
     assert_true(b->target[0] == 0.5f && b->target[1] == -1 && b->target[3] == 3);
-    assert_true(b->pixels[0] == 5 && b->pixels[SIDE * SIDE] == 41 && b->label[0] == -1);
+    assert_true(pixel(b, 0) == 5 && pixel(b, 1) == 41 && b->label[0] == -1);
     loader_free(l);
     cx_free(w.cx);
 }
@@ -238,7 +241,7 @@ static void replaces_bad(void **state) {
     int seen = 0;
     for (const Batch *b; (b = next(l));) {
         for (int i = 0; i < b->n; i++) {
-            int id = (int)b->pixels[i * SIDE * SIDE];
+            int id = (int)pixel(b, i);
             assert_int_equal(id, b->sample[i]);
             assert_int_equal(b->label[i], id < A ? 0 : id < A + B ? 1 : 2);
             assert_true(id != 3 && id != 50 && id != 62);
@@ -263,7 +266,7 @@ static void replaces_bad(void **state) {
         for (int i = 0; i < b->n; i++, expect++) {
             while (expect == 3 || expect == 50 || expect == 62) expect++;
             assert_int_equal(b->sample[i], expect);
-            assert_int_equal((int)b->pixels[i * SIDE * SIDE], expect);
+            assert_int_equal((int)pixel(b, i), expect);
             assert_int_equal(b->label[i], expect < A ? 0 : expect < A + B ? 1 : 2);
         }
     assert_int_equal(expect, A + B + C);

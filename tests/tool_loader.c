@@ -32,7 +32,7 @@ static Err run_epoch(Loader *l, int64_t epoch, Fault *f) {
         const Batch *batch;
         Err e = loader_next(l, &batch, f);
         if (e) return e;
-        sum += batch->pixels[0];
+        sum += *(const float *)batch->pixels;
         n += batch->n;
     }
     printf("%.6f %lld %g\n", seconds() - start, (long long)n, sum);

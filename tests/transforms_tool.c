@@ -74,7 +74,7 @@ static Err do_augment(void *tool, char *args, Fault *f) {
     if (!e) e = load(t, j.in.channels, args + at, f);
     if (!e && !j.a.sizes) e = prepare_crop(&j.p, &t->scratch, &t->in, &im, f);
     Draw d = draw_from(seed, DRAW_AUGMENT, epoch, sample);
-    if (!e) e = augment_apply(&j.a, &j.p, &d, &t->augment, im, &im, f);
+    if (!e) e = augment_apply(&j.a, j.a.n, &j.p, &d, &t->augment, im, &im, f);
     if (!e) answer_image(im);
     return e;
 }

@@ -115,14 +115,29 @@ void engine_write(Engine *e, int i, const void *data) {
     else session_write(e->session, e->slot[i], data);
 }
 
-void engine_run(Engine *e) {
+void engine_start(Engine *e) {
     Fault f;
     const char *before = e->cx->doing;
     e->cx->doing = e->file;
     if (e->graph) graph_eval(e->graph, e->batch, e->result, NULL, NULL);
-    else if (session_call(e->session, 1, &f)) fail(e->cx, f.code, "%s", f.text);
+    else if (session_start(e->session, 1, &f)) fail(e->cx, f.code, "%s", f.text);
     e->cx->doing = before;
 }
+
+void engine_wait(Engine *e) {
+    Fault f;
+    const char *before = e->cx->doing;
+    e->cx->doing = e->file;
+    if (e->session && session_wait(e->session, &f)) fail(e->cx, f.code, "%s", f.text);
+    e->cx->doing = before;
+}
+
+void engine_run(Engine *e) {
+    engine_start(e);
+    engine_wait(e);
+}
+
+bool engine_ahead(const Engine *e) { return e->session && session_ahead(e->session); }
 
 const void *engine_read(const Engine *e, int i) {
     if (e->graph) return e->result[i];

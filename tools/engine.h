@@ -38,6 +38,11 @@ TensorDesc engine_output(const Engine *e, int i);
 void engine_set_batch(Engine *e, int64_t n);
 void engine_write(Engine *e, int i, const void *data);            // before every run
 void engine_run(Engine *e);
+// The same in two halves, between which a device may be computing; engine_ahead: inputs may be written there already
+// for the next run, of the same batch.
+void engine_start(Engine *e);
+void engine_wait(Engine *e);
+bool engine_ahead(const Engine *e);
 const void *engine_read(const Engine *e, int i);                  // until the next run
 
 bool is_package(const char *path);                                // does the file begin like one?

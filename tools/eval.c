@@ -38,7 +38,7 @@ static json_t *class_json(Cx *cx, const Dataset *d, int i, const PerClass *c) {
 }
 
 // Of numbers there are no hits; several labels have no order of which five would be the first.
-static void print_json(Cx *cx, const Dataset *d, const Evaluation *e, const PerClass *c) {
+static void print_json(Cx *cx, const Dataset *d, const Evaluation *e, const PerClass *c, bool bytes) {
     const Tally *t = &e->judged.tally;
     json_t *o = json_start(cx), *list = json_array();
     json_put(o, "loss", json_real(tally_loss(t)));
@@ -46,6 +46,7 @@ static void print_json(Cx *cx, const Dataset *d, const Evaluation *e, const PerC
     json_put(o, "top5", d->kind == TARGET_CLASS ? json_real(tally_top5(t)) : json_null());
     json_put(o, "count", json_integer(t->count));
     json_put(o, "unreadable", json_integer(e->nbad));
+    json_put(o, "pixels", json_string(bytes ? "bytes" : "floats"));
     for (int i = 0; i < d->ntarget && d->kind != TARGET_NUMBERS; i++)
         if (c[i].count) json_array_append_new(list, class_json(cx, d, i, &c[i]));
     json_put(o, "per_class", list);
@@ -88,13 +89,13 @@ Err run_eval(const Args *a) {
     Line line = line_new(a);
     EvaluateOptions e = {.data = &d, .loss = asked_loss(a, &d), .import = asked_import(a), .compile = engine.compile, .session = engine.session,
                          .batch = (int)arg_int(a, OPT_BATCH, BATCH, 1, 65536), .workers = asked_workers(a), .looking = {&line, on_looked}};
-    PicturePlan plan = pictures_choose(a, &said, v, &e.import);
+    PicturePlan plan = pictures_choose(a, &said, v, e.compile.target, &e.import);
     e.prepare = &plan.prepare;
     Evaluation r = evaluate(m, &e);
     line_clear(&line);
     for (int i = 0; i < r.nbad; i++) cx_note(cx, "left out: %s: %s", cx_show(cx, d.val.at[r.bad[i].sample].picture.name), r.bad[i].why);
     const PerClass *c = per_class(cx, &d, &r.judged);
-    if (arg_given(a, OPT_JSON)) print_json(cx, &d, &r, c);
+    if (arg_given(a, OPT_JSON)) print_json(cx, &d, &r, c, plan.prepare.bytes);
     else print_text(cx, &d, &r, c);
     return E_OK;
 }

@@ -1,5 +1,6 @@
 // pictures.c -- see pictures.h.
 #include "pictures.h"
+#include "../data/pixels.h"
 #include "print.h"
 
 PicturePlan pictures_plan(const Args *a, const Recipe *recipe, const ValueInfo *v) {
@@ -24,10 +25,22 @@ static ValueInfo with_choice(Cx *cx, const ValueInfo *v, const ImportOptions *o)
     return r;
 }
 
+static bool as_bytes(const Args *a, const ValueInfo *v, const char *target) {
+    const char *asked = arg_text(a, OPT_PIXELS, "auto");
+    bool can = pixels_possible(v->type, v->rank), want = strcmp(asked, "bytes") == 0;
+    if (want && !can)
+        fail(a->cx, E_USAGE, "--pixels bytes: input '%s' is %s of rank %d; it must take floats, in batches",
+             cx_show(a->cx, v->name), dtypes[v->type].name, v->rank);
+    return want || (can && target && strcmp(asked, "auto") == 0);
+}
+
 // Where the model leaves height and width open, they are the recipe's.
-PicturePlan pictures_choose(const Args *a, const Recipe *recipe, const ValueInfo *v, ImportOptions *o) {
+PicturePlan pictures_choose(const Args *a, const Recipe *recipe, const ValueInfo *v, const char *target,
+                            ImportOptions *o) {
     ValueInfo known = with_choice(a->cx, v, o);
     PicturePlan p = pictures_plan(a, recipe, &known);
+    p.prepare.bytes = as_bytes(a, &known, target);
+    print_more("pictures: sent to the device as %s", p.prepare.bytes ? "bytes, prepared there" : "prepared values");
     int first = known.rank - 3, h = first + (p.in.nhwc ? 0 : 1);
     ShapeChoice *c = NEW(a->cx, ShapeChoice, o->nshape + 1);
     for (int i = 0; i < o->nshape; i++) c[i] = o->shape[i];

@@ -1,10 +1,11 @@
 // predict.c -- tvc predict: what pictures show, one line each.
-#include "../data/gather.h"
+#include "../data/pixels.h"
 #include "asked.h"
 #include "commands.h"
 #include "pictures.h"
 #include "print.h"
 #include "scores.h"
+#include "stream.h"
 
 typedef struct Predict {
     const Args *a;
@@ -13,10 +14,9 @@ typedef struct Predict {
     RunMeta meta;
     PicturePlan plan;
     json_t *list;
+    Pictures pictures;
     int64_t classes, left_out;
 } Predict;
-
-static void free_scratch(void *s) { scratch_free(s); }
 
 // ---- text ----
 
@@ -114,61 +114,39 @@ static void open_model(Predict *p) {
     if (!v || m->noutput == 0) fail(p->cx, E_USAGE, "%s has no input or no output", cx_show(p->cx, a->pos[0]));
     p->meta = meta_of_model(p->cx, m);
     if (arg_given(a, OPT_LABELS)) p->meta.labels = asked_labels(a, m);
-    p->plan = pictures_choose(a, &p->meta.recipe, v, &import);
+    p->plan = pictures_choose(a, &p->meta.recipe, v, o.compile.target, &import);
     if (!import.max_batch) import.max_batch = BATCH;
-    p->e = engine_of_graph(model_import(m, &import), &o);
+    Graph *g = model_import(m, &import);
+    if (p->plan.prepare.bytes) pixels_input(g, &p->plan.prepare, false);
+    p->e = engine_of_graph(g, &o);
     TensorDesc out = engine_output(p->e, 0);
     p->classes = desc_elements(&out) / p->e->max_batch;
     if (out.batch != 1 && p->e->max_batch > 1) fail(p->cx, E_UNSUPPORTED, "the first output is not one row of scores a picture");
 }
 
-// Pictures that cannot be read are left out, with a note.
-static int fill(Predict *p, Scratch *s, const Picture *picture, int n, float *x, const char **file) {
-    size_t each = preparer_floats(&p->plan.prepare);
-    int good = 0;
-    for (int i = 0; i < n; i++) {
-        Fault f;
-        if (prepare_picture(&p->plan.prepare, s, &picture[i], x + (size_t)good * each, &f)) {
-            cx_note(p->cx, "left out: %s: %s", cx_show(p->cx, picture[i].name), f.text);
-            p->left_out++;
-        } else {
-            file[good++] = picture[i].name;
-        }
-    }
-    return good;
+static void take(void *predict, int n, const int *picture, const char *rows) {
+    Predict *p = predict;
+    DType t = engine_output(p->e, 0).type;
+    for (int i = 0; i < n; i++, rows += p->classes * dtypes[t].bytes) tell(p, p->pictures.at[picture[i]].name, t, rows);
 }
 
-static void run_all(Predict *p, const Pictures *pictures) {
-    Cx *cx = p->cx;
-    int most = (int)p->e->max_batch;
-    TensorDesc in = engine_input(p->e, 0), out = engine_output(p->e, 0);
-    int64_t each = (int64_t)preparer_floats(&p->plan.prepare), size = dtypes[in.type].bytes;
-    Scratch *scratch = NEW(cx, Scratch, 1);
-    cx_defer(cx, free_scratch, scratch);
-    float *x = NEW(cx, float, each * most);
-    char *typed = NEW(cx, char, each * most * size);
-    const char **file = NEW(cx, const char *, most);
-    for (int at = 0; at < pictures->n; at += most) {
-        int n = fill(p, scratch, &pictures->at[at], pictures->n - at < most ? pictures->n - at : most, x, file);
-        if (n == 0) continue;
-        for (int64_t i = 0; i < n * each; i++) dtype_set_f(in.type, typed + i * size, (double)x[i]);
-        engine_set_batch(p->e, n);
-        engine_write(p->e, 0, typed);
-        engine_run(p->e);
-        const char *scores = engine_read(p->e, 0);
-        for (int i = 0; i < n; i++) tell(p, file[i], out.type, scores + i * p->classes * dtypes[out.type].bytes);
-    }
+// Pictures that cannot be read are left out, with a note.
+static void leave_out(void *predict, int picture, const char *why) {
+    Predict *p = predict;
+    cx_note(p->cx, "left out: %s: %s", cx_show(p->cx, p->pictures.at[picture].name), why);
+    p->left_out++;
 }
 
 Err run_predict(const Args *a) {
     arg_count(a, 2, -1);
     Predict p = {.a = a, .cx = a->cx, .list = json_array()};
     json_put(json_start(a->cx), "answers", p.list);
-    Pictures pictures = gather_pictures(a->cx, a->npos - 1, a->pos + 1);
+    p.pictures = gather_pictures(a->cx, a->npos - 1, a->pos + 1);
     open_model(&p);
     if (arg_given(a, OPT_CSV)) csv_head(&p);
-    run_all(&p, &pictures);
+    Stream s = {.e = p.e, .prepare = &p.plan.prepare, .user = &p, .take = take, .bad = leave_out};
+    stream_run(&s, &p.pictures);
     if (arg_given(a, OPT_JSON)) json_print(p.list);
-    if (p.left_out == pictures.n) fail(a->cx, E_DATASET, "none of the %d pictures can be read", pictures.n);
+    if (p.left_out == p.pictures.n) fail(a->cx, E_DATASET, "none of the %d pictures can be read", p.pictures.n);
     return E_OK;
 }

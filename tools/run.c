@@ -1,5 +1,5 @@
 // run.c -- tvc run: pictures or arrays through a model.
-#include "../data/gather.h"
+#include "../data/pixels.h"
 #include "../frontend/npy.h"
 #include "asked.h"
 #include "commands.h"
@@ -7,6 +7,7 @@
 #include "pictures.h"
 #include "print.h"
 #include "scores.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -21,7 +22,7 @@ typedef struct Run {
     Pictures pictures;
     Preparer prepare;
     json_t *answers;
-    int64_t top;
+    int64_t top, classes;
 } Run;
 
 // ---- set-up ----
@@ -46,11 +47,15 @@ static void open_model(Run *r, const char *path, const EngineOptions *o) {
     feeds_shape(r->cx, &r->feeds, m, &import);
     const ValueInfo *v = picture_input(m);
     if (r->pictures.n && !v) fail(r->cx, E_USAGE, "%s has no input", cx_show(r->cx, path));
-    if (r->pictures.n) r->prepare = pictures_choose(a, &r->meta.recipe, v, &import).prepare;
-    r->e = engine_of_graph(model_import(m, &import), o);
+    if (r->pictures.n) r->prepare = pictures_choose(a, &r->meta.recipe, v, o->compile.target, &import).prepare;
+    Graph *g = model_import(m, &import);
+    if (r->prepare.bytes) pixels_input(g, &r->prepare, false);
+    r->e = engine_of_graph(g, o);
 }
 
 static void open_package(Run *r, const Package *p, const char *path, const EngineOptions *o) {
+    if (strcmp(arg_text(r->a, OPT_PIXELS, "auto"), "bytes") == 0)
+        fail(r->cx, E_USAGE, "--pixels bytes: a package takes prepared values; run the ONNX file");
     if (arg_given(r->a, OPT_VALUES)) fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
     r->meta = meta_of_package(r->cx, p, path);
     r->e = engine_of_package(r->cx, p, path, o);
@@ -122,41 +127,24 @@ static void dump(const Run *r) {
 }
 
 // ---- running ----
-static void fill_picture(Run *r, Scratch *s, const Picture *p, float *to) {
-    Fault f;
-    Err bad = prepare_picture(&r->prepare, s, p, to, &f);
-    if (bad) fail(r->cx, bad, "image '%s': %s", cx_show(r->cx, p->name), f.text);
+static void feed(void *run) {
+    Run *r = run;
+    feeds_write(&r->feeds, r->e, 0);
 }
 
-static void free_scratch(void *s) { scratch_free(s); }
-
-static void convert(DType t, const float *from, void *to, int64_t n) {
-    for (int64_t i = 0; i < n; i++) dtype_set_f(t, (char *)to + i * dtypes[t].bytes, (double)from[i]);
+static void take(void *run, int n, const int *picture, const char *rows) {
+    Run *r = run;
+    TensorDesc out = engine_output(r->e, 0);
+    int64_t each = r->classes * dtypes[out.type].bytes;
+    for (int i = 0; i < n; i++) answer(r, r->pictures.at[picture[i]].name, out.type, rows + i * each, r->classes);
+    if (picture[0] == 0) dump(r);
 }
 
 static void run_pictures(Run *r) {
-    Cx *cx = r->cx;
-    TensorDesc d = engine_input(r->e, 0), out = engine_output(r->e, 0);
-    int64_t each = (int64_t)preparer_floats(&r->prepare), most = desc_elements(&d) / each;
-    Scratch *scratch = NEW(cx, Scratch, 1);
-    cx_defer(cx, free_scratch, scratch);
-    float *x = NEW(cx, float, desc_elements(&d));
-    void *typed = d.type == DT_F32 ? x : cx_alloc(cx, (size_t)desc_bytes(&d));
-    int64_t classes = desc_elements(&out) / most;
-    if (desc_elements(&out) % most) fail(cx, E_UNSUPPORTED, "the first output is not one row of scores a picture");
-    for (int at = 0; at < r->pictures.n; at += (int)most) {
-        int n = r->pictures.n - at < most ? r->pictures.n - at : (int)most;
-        for (int i = 0; i < n; i++) fill_picture(r, scratch, &r->pictures.at[at + i], x + i * each);
-        if (d.type != DT_F32) convert(d.type, x, typed, n * each);
-        if (d.batch) engine_set_batch(r->e, n * r->e->max_batch / most);
-        engine_write(r->e, 0, typed);
-        feeds_write(&r->feeds, r->e, 0);
-        engine_run(r->e);
-        const char *scores = engine_read(r->e, 0);
-        for (int i = 0; i < n; i++)
-            answer(r, r->pictures.at[at + i].name, out.type, scores + i * classes * dtypes[out.type].bytes, classes);
-        if (at == 0) dump(r);
-    }
+    TensorDesc out = engine_output(r->e, 0);
+    Stream s = {.e = r->e, .prepare = &r->prepare, .user = r, .feed = feed, .take = take};
+    r->classes = desc_elements(&out) / stream_batch(&s);
+    stream_run(&s, &r->pictures);
 }
 
 static void run_arrays(Run *r) {

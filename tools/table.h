@@ -222,6 +222,9 @@ OPTION(ORDER, "order", 0, "rgb|bgr", PICTURES, C_PHOTOS, "order of the colour ch
 OPTION(SCALE, "scale", 0, "X", PICTURES, C_PHOTOS, "value = (pixel x scale - mean) / std (default 1/255)")
 OPTION(MEAN, "mean", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
 OPTION(STD, "std", 0, "X,...", PICTURES, C_PHOTOS, "one, or one per channel")
+OPTION(PIXELS, "pixels", 0, "auto|bytes|floats", PICTURES, C_run | C_LEARN | C_eval | C_predict,
+       "what goes to the device: bytes, that it prepares and flips itself (default for a GPU), or prepared values; "
+       "results are the same")
 OPTION(EXIF, "exif", 0, "apply|ignore", PICTURES, C_PHOTOS, "orientation noted by the camera (default apply)")
 
 OPTION(VAL_SPLIT, "val-split", 0, "X", DATA, C_data | C_LEARN | C_eval,

@@ -127,6 +127,7 @@ static void print_result(Train *t, const TrainResult *r) {
         json_put(o, "unreadable", json_integer(r->nbad));
         json_put(o, "loss_scale", json_real(p->scaler.scale));
         json_put(o, "skipped_steps", json_integer(p->scaler.skipped));
+        json_put(o, "pixels", json_string(t->of.plan.prepare.bytes ? "bytes" : "floats"));
         json_print(o);
     } else if (best && !r->stopped) {
         if (p->scaler.skipped) printf("%lld steps were skipped until the loss had its scale, %g\n", (long long)p->scaler.skipped, p->scaler.scale);

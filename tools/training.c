@@ -62,7 +62,7 @@ void training_open(Training *t) {
     choose_head(t, a->pos[1]);
     start_from(t, arg_text(a, OPT_INIT, NULL));
     job->learner.import = asked_import(a);
-    t->plan = pictures_choose(a, &said, v, &job->learner.import);
+    t->plan = pictures_choose(a, &said, v, job->learner.compile.target, &job->learner.import);
     const char *recipe = arg_text(a, OPT_RECIPE, "head");
     t->augment = augment_parse(t->cx, arg_text(a, OPT_AUGMENT, strcmp(recipe, "head") == 0 ? "none" : "basic"), &t->plan.in);
     t->origin = weights_of_model(t->m);

@@ -3,6 +3,7 @@
 #define TVC_EVALUATE_H
 #include "../codegen/compile.h"
 #include "../data/loader.h"
+#include "../data/pixels.h"
 #include "../frontend/import.h"
 #include "../runtime/exec.h"
 #include "looking.h"

@@ -98,7 +98,7 @@ static char *place(const Features *f, int view, int64_t sample) {
     return f->at + ((size_t)view * (size_t)f->n + (size_t)sample) * f->each;
 }
 
-static void keep(Features *f, Learner *l, const Missing *m, int view, const Batch *b) {
+static void keep(Features *f, Learner *l, const Missing *m, int view, const Portion *b) {
     CxMark mark = cx_mark(l->cx);
     size_t from = 0;
     for (int i = 0; i < l->nfeature; i++) {
@@ -126,20 +126,39 @@ void features_load(const Features *f, Learner *l, int view, int n, const int64_t
 
 // ---- computing ----
 
-typedef struct Sweep { Features *f; Learner *l; Loader *loader; const Missing *m; Looking looking; Looked k; double began; } Sweep;
+typedef struct Sweep {
+    Features *f;
+    Learner *l;
+    Loader *loader;
+    const Missing *m;
+    Portion now;                      // whose features are being made
+    Looking looking;
+    Looked k;
+    double began;
+} Sweep;
+
+static const Batch *next(Sweep *s, int view) {
+    Fault f;
+    const Batch *b;
+    if (loader_next(s->loader, &b, &f)) fail(s->l->cx, f.code, "%s", f.text);
+    return b && b->epoch == view ? b : NULL;
+}
 
 // One pass over the missing examples: epoch `view`, in order.
-static void sweep(Sweep *s, int view) {
-    Fault fault_;
-    const Batch *b;
+static void sweep(Sweep *s, const Dataset *d, int view) {
+    Learner *l = s->l;
     loader_start(s->loader, view, 0);
-    for (;;) {
-        if (loader_next(s->loader, &b, &fault_)) fail(s->l->cx, fault_.code, "%s", fault_.text);
-        if (!b || b->epoch != view) return;
-        learner_batch(s->l, b->n);
-        learner_pixels(s->l, b->pixels);
-        keep(s->f, s->l, s->m, view, b);
-        looked(&s->looking, &s->k, s->began, b->n);
+    bool sent = false;                // the batch lies in the device
+    for (const Batch *b = next(s, view); b;) {
+        if (!sent) learner_batch(l, b->n), learner_pixels(l, b->pixels, b->place);
+        learner_features(l);
+        portion_take(&s->now, b, d);
+        b = next(s, view);
+        sent = b && b->n == s->now.n && learner_ahead(l);
+        if (sent) learner_pixels(l, b->pixels, b->place);
+        learner_wait(l);
+        keep(s->f, l, s->m, view, &s->now);
+        looked(&s->looking, &s->k, s->began, s->now.n);
     }
 }
 
@@ -162,9 +181,10 @@ static void compute(Features *f, Learner *l, const LoaderOptions *o, const Missi
     mine.examples = &part, mine.among = o->examples->n;
     cx_defer(l->cx, free_loader, loader);
     if (loader_new(&mine, loader, &e)) fail(l->cx, e.code, "%s", e.text);
-    Sweep s = {f, l, *loader, m, looking, {.set = part.name, .all = (int64_t)m->n * f->views}, seconds_now()};
+    Portion now = portion_new(l->cx, l->o.batch, o->data);
+    Sweep s = {f, l, *loader, m, now, looking, {.set = part.name, .all = (int64_t)m->n * f->views}, seconds_now()};
     looked(&looking, &s.k, s.began, 0);
-    for (int view = 0; view < f->views; view++) sweep(&s, view);
+    for (int view = 0; view < f->views; view++) sweep(&s, o->data, view);
     take_bad(f, l->cx, *loader, m);
     loader_free(*loader);
     *loader = NULL;

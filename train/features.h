@@ -9,6 +9,7 @@
 #include "../data/loader.h"
 #include "learner.h"
 #include "looking.h"
+#include "portion.h"
 #include "store.h"
 
 typedef struct FeatureOptions {

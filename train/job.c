@@ -13,6 +13,9 @@ LearnerOptions job_options(const TrainJob *job, int phase) {
     const Phase *p = &job->phase[phase];
     o.freeze = p->freeze, o.thaw = p->thaw, o.by_depth = p->by_depth;
     o.session.seed = job->seed, o.accumulate = job->accumulate > 1;
+    o.pixels = job->prepare && job->prepare->bytes ? job->prepare : NULL;
+    bool moves = job->augment && augment_moves(job->augment) < job->augment->n;
+    o.place = o.pixels && moves && pixels_placeable(o.pixels);
     return o;
 }
 
@@ -75,7 +78,7 @@ Source *job_source(const TrainJob *job, Learner *l, bool training, const atomic_
     const Examples *examples = training ? &job->data->train : &job->data->val;
     OrderKind kind = !training ? ORDER_SEQUENTIAL : job->balance ? ORDER_BALANCED : ORDER_SHUFFLED;
     LoaderOptions o = {.data = job->data, .examples = examples, .prepare = job->prepare, .augment = training ? job->augment : NULL,
-                       .order = kind, .seed = job->seed, .batch = job->learner.batch,
+                       .place = l->o.place, .order = kind, .seed = job->seed, .batch = job->learner.batch,
                        .epochs = training ? job->schedule.epochs : 1, .workers = job->workers, .stop = stop};
     return source_open(l, &(SourceOptions){o, features_of(job, l, &o, room)});
 }

@@ -19,10 +19,17 @@ const void *slot_peek(Learner *l, int slot) {
     return copy;
 }
 
-static void call(Learner *l, int fn) {
+static void start(Learner *l, int fn) {
     Fault f;
-    if (session_call(l->session, fn, &f)) fail(l->cx, f.code, "%s", f.text);
+    if (session_start(l->session, fn, &f)) fail(l->cx, f.code, "%s", f.text);
 }
+
+void learner_wait(Learner *l) {
+    Fault f;
+    if (session_wait(l->session, &f)) fail(l->cx, f.code, "%s", f.text);
+}
+
+bool learner_ahead(const Learner *l) { return session_ahead(l->session); }
 
 void learner_batch(Learner *l, int n) {
     Fault f;
@@ -41,9 +48,14 @@ static void write_floats(Learner *l, int slot, const float *from) {
     session_write(l->session, slot, l->typed);
 }
 
-void learner_pixels(Learner *l, const float *pixels) {
-    write_floats(l, l->input, pixels);
-    if (l->nfeature) call(l, FN_FEATURES);
+void learner_pixels(Learner *l, const void *pixels, Place (*place)[2]) {
+    if (l->o.pixels) session_write(l->session, l->input, pixels);
+    else write_floats(l, l->input, pixels);
+    if (l->place >= 0) session_write(l->session, l->place, place);
+}
+
+void learner_features(Learner *l) {
+    if (l->nfeature) start(l, FN_FEATURES);
 }
 
 void learner_labels(Learner *l, const int64_t *label, const float *target) {
@@ -78,34 +90,41 @@ static void write_pace(Learner *l, const Pace *p) {
     }
 }
 
-static StepResult call_step(Learner *l, int64_t number) {
+static void start_step(Learner *l, int64_t number) {
     session_set_step(l->session, (uint64_t)number);
     if (l->o.scale.on) write_number(l, l->scale, l->loss_scale);
-    call(l, FN_TRAIN_STEP);
+    start(l, FN_TRAIN_STEP);
+}
+
+StepResult learner_result(Learner *l) {
+    learner_wait(l);
     StepResult r = {.loss = read_number(l, l->loss), .finite = read_number(l, l->finite) != 0};
     r.scores = read_scores(l, l->scores);
     return r;
 }
 
-StepResult learner_step(Learner *l, int64_t number, const Pace *pace) {
+void learner_step(Learner *l, int64_t number, const Pace *pace) {
     write_pace(l, pace);
-    return call_step(l, number);
+    start_step(l, number);
 }
 
-StepResult learner_gather(Learner *l, int64_t number, double weight, bool first) {
+void learner_gather(Learner *l, int64_t number, double weight, bool first) {
     write_number(l, l->keep, first ? 0 : 1);
     write_number(l, l->weight, weight);
-    return call_step(l, number);
+    start_step(l, number);
 }
 
 void learner_apply(Learner *l, double total, const Pace *pace) {
     write_pace(l, pace);
     write_number(l, l->total, total);
-    call(l, FN_APPLY);
+    start(l, FN_APPLY);
+    learner_wait(l);
 }
 
+void learner_infer(Learner *l) { start(l, FN_FORWARD); }
+
 const double *learner_scores(Learner *l) {
-    call(l, FN_FORWARD);
+    learner_wait(l);
     return read_scores(l, l->eval);
 }
 

@@ -4,6 +4,7 @@
 #ifndef TVC_LEARNER_H
 #define TVC_LEARNER_H
 #include "../codegen/compile.h"
+#include "../data/pixels.h"
 #include "../frontend/import.h"
 #include "../passes/surgery.h"
 #include "../passes/train.h"
@@ -31,6 +32,8 @@ typedef struct LearnerOptions {
     bool accumulate;                  // batches in groups: learner_gather and learner_apply instead of learner_step
     ScaleOptions scale;               // of the loss
     double aux_weight;                // negative: 0.4 for one auxiliary head, 0.3 for more
+    const Preparer *pixels;           // pictures are put in as bytes, which this prepares; NULL: as values
+    bool place;                       // with the bytes, where they go: of each picture a Place down and one across
     ImportOptions import;
     CompileOptions compile;
     SessionOptions session;
@@ -48,6 +51,7 @@ typedef struct Learner {
     int ngroup;
     ParamGroup *group;                // the rates of every group of the program
     int input, target, step, loss, finite, scores, eval;          // slots
+    int place;                        // slot; -1: none
     int keep, weight, total;          // slots, with accumulation
     int scale;                        // slot, where the loss is scaled
     double loss_scale;                // of the steps to come; the caller's to change
@@ -73,19 +77,26 @@ void learner_close(Learner *l);                           // the session; the re
 
 // One batch: pictures (or features, where there is a frozen prefix) have been put in before.
 void learner_batch(Learner *l, int n);
-void learner_pixels(Learner *l, const float *pixels);     // and their features
+bool learner_ahead(const Learner *l);                     // may the next, of that size, be put in during a step?
+void learner_pixels(Learner *l, const void *pixels, Place (*place)[2]);       // as the preparer leaves them
+// Started, and waited for: in between a device computes. Of the pictures; nothing where there is no frozen prefix.
+void learner_features(Learner *l);
+void learner_wait(Learner *l);
 void learner_labels(Learner *l, const int64_t *label, const float *target);   // target: for losses of numbers
 typedef struct StepResult { double loss; bool finite; const double *scores; } StepResult;
 typedef struct Pace {
     int64_t update;                   // its number, 1 for the first
     double lr_factor, momentum;       // times every group's own rate; instead of its own, negative: leave it
 } Pace;
-// `number`: of the batch, for random numbers.
-StepResult learner_step(Learner *l, int64_t number, const Pace *pace);
+// Started, and its result waited for: in between a device computes. `number`: of the batch, for random numbers.
+void learner_step(Learner *l, int64_t number, const Pace *pace);
+StepResult learner_result(Learner *l);
 // A group of batches as if it were one: each weighs as much as its loss's divisor, `total` is their sum.
-StepResult learner_gather(Learner *l, int64_t number, double weight, bool first);
+void learner_gather(Learner *l, int64_t number, double weight, bool first);       // learner_result() then
 void learner_apply(Learner *l, double total, const Pace *pace);
-const double *learner_scores(Learner *l);                 // of the batch, as inference gives them
+// The same of inference.
+void learner_infer(Learner *l);
+const double *learner_scores(Learner *l);                 // of the batch
 const char *learner_blame(Learner *l);                    // after a step that was not finite: what is not
 
 // Averages take the place of weights, and back again.

@@ -154,31 +154,37 @@ static void judge_step(Run *r, const StepResult *s) {
     if (!scaler_next(&r->p.scaler, &r->l->o.scale, s->finite)) diverged(r, s->loss);
 }
 
-// A batch none of whose images can be read does not come: its group may end before it. One that is skipped is none of
-// its group.
-static StepResult gather(Run *r, const Portion *b) {
+// A batch none of whose images can be read does not come: its group may end before it.
+static void gather(Run *r, const Portion *b, double weight) {
     int64_t every = r->job->accumulate;
     if (r->p.group > 0 && (r->p.step - 1) / every != b->step / every) apply_group(r, b->epoch, r->p.step - 1);
-    double weight = job_weight(r->job, b);
-    StepResult s = learner_gather(r->l, r->p.number + 1, weight, r->p.group == 0);
-    judge_step(r, &s);
-    if (s.finite) r->p.group += weight;
-    if ((b->step + 1) % every == 0 && r->p.group > 0) apply_group(r, b->epoch, b->step);
-    return s;
+    learner_gather(r->l, r->p.number + 1, weight, r->p.group == 0);
 }
 
-static StepResult update(Run *r, const Portion *b) {
+// One that is skipped (weight 0) is none of its group.
+static void gathered(Run *r, const Portion *b, double weight) {
+    r->p.group += weight;
+    if ((b->step + 1) % r->job->accumulate == 0 && r->p.group > 0) apply_group(r, b->epoch, b->step);
+}
+
+// While a device computes, the next batch is on its way.
+static StepResult compute(Run *r, const Portion *b) {
+    bool groups = r->l->o.accumulate;
+    double weight = groups ? job_weight(r->job, b) : 1;
     Pace pace = pace_at(r, b->epoch, b->step);
-    StepResult s = learner_step(r->l, r->p.number + 1, &pace);
+    r->l->loss_scale = r->p.scaler.scale;
+    if (groups) gather(r, b, weight);
+    else learner_step(r->l, r->p.number + 1, &pace);
+    source_ahead(r->train);
+    StepResult s = learner_result(r->l);
     judge_step(r, &s);
-    r->p.updates += s.finite;
+    if (groups) gathered(r, b, s.finite ? weight : 0);
+    else r->p.updates += s.finite;
     return s;
 }
 
 static void step(Run *r, const Portion *b) {
-    learner_labels(r->l, b->label, b->target);
-    r->l->loss_scale = r->p.scaler.scale;
-    StepResult s = r->l->o.accumulate ? gather(r, b) : update(r, b);
+    StepResult s = compute(r, b);
     for (int i = 0; i < b->n && isfinite(s.loss); i++) {
         Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
                           b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
@@ -190,12 +196,13 @@ static void step(Run *r, const Portion *b) {
 
 // False: stopped before its end.
 static bool train_epoch(Run *r) {
-    Portion b;
+    const Portion *b;
     if (asked_to_stop(r)) return false;
     source_start(r->train, r->p.epoch, r->p.step);
     while (source_next(r->train, &b)) {
-        step(r, &b);
-        tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, pace_at(r, b.epoch, b.step).lr_factor * r->job->learner.rates.lr);
+        step(r, b);
+        double lr = pace_at(r, b->epoch, b->step).lr_factor * r->job->learner.rates.lr;
+        tick(r, false, r->p.step * r->job->learner.batch, &r->p.train, lr);
         if (asked_to_stop(r)) return false;
         if (seconds_now() - r->saved >= r->job->save_every) save(r);
     }
@@ -207,15 +214,19 @@ static double last_rate(const Run *r) { return r->job->learner.rates.lr * pace_a
 
 // False: stopped before its end.
 static bool validate(Run *r, Judged *j) {
-    Portion b;
+    const Portion *b;
     Learner *l = r->l;
     source_start(r->val, 0, 0);
     if (l->o.ema > 0) learner_swap_ema(l);
     while (source_next(r->val, &b)) {
+        learner_infer(l);
+        source_ahead(r->val);
         const double *z = learner_scores(l);
-        for (int64_t i = 0; i < b.n; i++)
-            judged_add(j, b.sample[i], &l->o.loss, z + i * l->nclass, l->nclass, b.label[i], b.target ? b.target + i * l->nclass : NULL);
-        r->met += b.n;
+        for (int64_t i = 0; i < b->n; i++) {
+            const float *target = b->target ? b->target + i * l->nclass : NULL;
+            judged_add(j, b->sample[i], &l->o.loss, z + i * l->nclass, l->nclass, b->label[i], target);
+        }
+        r->met += b->n;
         tick(r, true, r->job->data->train.n + j->tally.count, &j->tally, last_rate(r));
     }
     if (l->o.ema > 0) learner_swap_ema(l);

@@ -59,7 +59,7 @@ typedef struct Test {
 static double rate_at(const RangeOptions *o, int i) { return o->from * pow(o->to / o->from, (double)i / (o->steps - 1)); }
 
 // The next batch, of the next epoch where one is over. False: stopped.
-static bool next(Test *t, Portion *b) {
+static bool next(Test *t, const Portion **b) {
     for (int tries = 0; !source_next(t->source, b); tries++) {
         if (tries) return false;
         source_start(t->source, ++t->epoch, 0);
@@ -72,12 +72,14 @@ static bool step(Test *t, int number, double rate, double *loss) {
     Pace pace = {number, rate / t->job->learner.rates.lr, -1};
     double total = 0, sum = 0;
     for (int64_t k = 0; k < t->job->accumulate;) {
-        Portion b;
+        const Portion *b;
         if (!next(t, &b)) return false;
-        double weight = job_weight(t->job, &b);
-        learner_labels(t->l, b.label, b.target);
+        double weight = job_weight(t->job, b);
         t->batches++, t->l->loss_scale = t->scaler.scale;
-        StepResult s = t->l->o.accumulate ? learner_gather(t->l, t->batches, weight, k == 0) : learner_step(t->l, t->batches, &pace);
+        if (t->l->o.accumulate) learner_gather(t->l, t->batches, weight, k == 0);
+        else learner_step(t->l, t->batches, &pace);
+        source_ahead(t->source);
+        StepResult s = learner_result(t->l);
         if (!scaler_next(&t->scaler, &t->l->o.scale, s.finite)) return *loss = NAN, true;
         if (s.finite) k++, total += weight, sum += weight * s.loss;
     }

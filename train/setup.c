@@ -6,13 +6,11 @@
 
 enum { DEEP = 8 };                    // convolutions of a network that one would expect to have BatchNorm
 
-typedef struct Names { int n; const char **at; } Names;   // of initializers, sorted
-
 typedef struct Setup {
     Cx *cx;
     Model *m;
     const LearnerOptions *o;
-    Names frozen;                     // thawed ones are not among them
+    Names frozen;                     // of initializers, sorted; thawed ones are not among them
     Names *group;                     // those of each group asked for
     Names shallow, head;              // by depth: of the backbone's first half; of the head
 } Setup;
@@ -181,6 +179,7 @@ static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     tell_folded(s, g);
     *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
                       .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate, .scaled = o->scale.on};
+    if (o->pixels) t->picture = pixels_input(g, o->pixels, o->place);
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
     t->scores = scores;
     t->aux_weight = o->aux_weight >= 0 ? o->aux_weight : t->nscores == 2 ? 0.4 : 0.3;
@@ -216,6 +215,7 @@ static int slot(Learner *l, const char *name) {
 static void find_slots(Learner *l) {
     const Program *p = l->program;
     l->input = 0;                                         // the picture is the first input
+    l->place = l->o.place ? slot(l, "tvc.place") : -1;
     l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
     l->finite = slot(l, "tvc.finite"), l->scores = slot(l, "tvc.scores"), l->eval = slot(l, "tvc.eval");
     if (l->o.accumulate) l->keep = slot(l, "tvc.keep"), l->weight = slot(l, "tvc.weight"), l->total = slot(l, "tvc.total");

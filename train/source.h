@@ -4,13 +4,6 @@
 #define TVC_SOURCE_H
 #include "features.h"
 
-typedef struct Portion {              // a batch that lies in the learner
-    int64_t epoch, step;
-    int n;
-    const int64_t *label, *sample;
-    const float *target;              // NULL: classes
-} Portion;
-
 typedef struct Source Source;
 
 typedef struct SourceOptions {
@@ -24,8 +17,11 @@ void source_close(Source *s);                             // also by the Cx; NUL
 bool source_keeps(const Source *s);                       // features are kept
 int64_t source_steps(const Source *s);                    // per epoch
 void source_start(Source *s, int64_t epoch, int64_t step);
-// The next batch of this epoch; false after its last one, and when stopped.
-bool source_next(Source *s, Portion *p);
+// The next batch of this epoch lies in the learner, with its labels; *p until the next call. False after its last one,
+// and when stopped.
+bool source_next(Source *s, const Portion **p);
+// While the learner computes on that batch: the one after it is decoded, and sent to devices that work on their own.
+void source_ahead(Source *s);
 int source_bad(const Source *s, const BadExample **out);  // pictures met that cannot be read
 
 #endif
