@@ -63,11 +63,25 @@ static bool replace(Kernel *k, Expr *old, Expr *new) {
     return used;
 }
 
+// By id: what the kernel's results are made of. The table keeps what earlier joints replaced, too, and joining that
+// would only make more of it, without end. Operands have smaller ids.
+static bool *reached(Kernel *k) {
+    bool *of = NEW(k->cx, bool, k->nexpr);
+    for (int i = 0; i < k->nout; i++) of[k->bodies[i]->id] = true;
+    for (int i = k->nexpr - 1; i >= 0; i--) {
+        const Expr *in[] = {k->expr[i]->a, k->expr[i]->b, k->expr[i]->c};
+        for (int j = 0; j < 3 && of[i]; j++)
+            if (in[j]) of[in[j]->id] = true;
+    }
+    return of;
+}
+
 // Neighbours in the chain of a reduction; in all reductions over them at once, as they share loops.
 static bool one_loop(Kernel *k) {
-    for (int i = 0; i < k->nexpr; i++) {
+    bool *live = reached(k);
+    for (int i = 0, n = k->nexpr; i < n; i++) {
         Expr *e = k->expr[i], **to;
-        if (!expr_is_reduce(e) || !is_pair(e, e->b, e->a->b) || !fit(k, e->b, e->a->b)) continue;
+        if (!live[i] || !expr_is_reduce(e) || !is_pair(e, e->b, e->a->b) || !fit(k, e->b, e->a->b)) continue;
         Expr *u = e->b, *v = e->a->b, *w = joined(k, u, v, &to);
         bool used = false;
         for (int j = k->nexpr - 1; j >= 0; j--)

@@ -202,3 +202,9 @@ add_test(NAME grad_ops_cuda COMMAND test_grad_ops)
 tvc_test_defaults(grad_ops_cuda program)
 set_property(TEST grad_ops_cuda APPEND PROPERTY ENVIRONMENT
   "TVC_GRAD_TARGET=cuda:sm_90;TVC_CUDA=$<TARGET_FILE:standin_driver>;TVC_NVRTC=$<TARGET_FILE:standin_nvrtc>")
+
+# The stages for a machine with a GPU, on the stand-ins of one.
+if(PYTHON3 AND TARGET tvc AND NOT TVC_SANITIZE)
+  tvc_python_test(gpu_script gpu_script.py ${CMAKE_BINARY_DIR} $<TARGET_FILE:standin_driver> $<TARGET_FILE:standin_nvrtc>)
+  set_tests_properties(gpu_script PROPERTIES TIMEOUT 900)
+endif()

@@ -107,7 +107,7 @@ static void call(Tool *t, Session *s, int fn) {
 
 static void print_seconds(const char *what, const double *seconds, int64_t n) {
     printf("%s", what);
-    for (int64_t i = 0; i < n; i++) printf(" %.4f", seconds[i]);
+    for (int64_t i = 0; i < n; i++) printf(" %.6f", seconds[i]);
     printf("\n");
 }
 
