@@ -136,6 +136,30 @@ sanitize() {
     done
 }
 
+# Our own kernels beside cuBLASLt: ResNet-50 at batch 32 without it, by tvc's rule, and wherever it can; milliseconds and
+# kernels left to it. The answers must be the CPU's, and the same bytes twice.
+cublas() {
+    local model=$GPU_OUT/resnet50.onnx precision wish file out=$GPU_OUT/cublas words
+    mkdir -p "$out"
+    step "a network" "$TVC" new resnet50 -o "$model"
+    for wish in auto always; do
+        step "parity $wish" "$TVC" compare "$model" --device cuda --device cpu --cublas $wish --rtol 1e-3 --atol 1e-3
+    done
+    for precision in fp32 tf32 bf16 fp16; do
+        for wish in never auto always; do
+            file=$out/$precision-$wish
+            words=(bench "$model" --device cuda --batch 32 --precision $precision --cublas $wish --json)
+            for k in 1 2; do
+                step "$precision $wish $k" bash -c '"$@" >"$0"' "$file.json" "$TVC" "${words[@]}" --dump-output "$file.$k.npy"
+            done
+            step "$precision $wish: the same bytes" cmp "$file.1.npy" "$file.2.npy"
+        done
+        for wish in never auto always; do
+            echo "$precision $wish $(grep -E 'median_ms|cublas_kernels' "$out/$precision-$wish.json" | tr -d '",\n')"
+        done
+    done
+}
+
 # tvc beside its peers, in one run; full and head-only training from batch 8 to 64. The table is made anew each time.
 bench() {
     local n=${stage#bench-} modes=infer code name rows=$out/bench.jsonl
