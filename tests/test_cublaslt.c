@@ -117,11 +117,13 @@ static void matrices(Graph *g) {
     graph_root(g, "added", op1(g, Relu, bias(g, "c", op2(g, Add, op2(g, MatMul, y, param(g, "v", SHAPE(24, 72))), x), 72)),
                NULL, 1);
     graph_root(g, "relu", op1(g, Relu, op2(g, MatMul, y, param(g, "u", SHAPE(24, 40)))), NULL, 1);
+    Node *twice = bias(g, "p", bias(g, "q", op2(g, MatMul, y, param(g, "r", SHAPE(24, 16))), 16), 16);        // one too many
+    graph_root(g, "twice", twice, NULL, 1);
     Node *z = op2(g, MatMul, y, param(g, "s", SHAPE(24, 16)));
     graph_root(g, "scaled", op2(g, Mul, z, node_like(g, z, 0.375)), NULL, 1);
     graph_root(g, "turned", op2(g, MatMul, op1a(g, Transpose, x, AXES(1, 0)), y), NULL, 1);       // the batch is summed
 }
-static const char *const of_matrices[] = {"first", "plain", "added", "relu", "scaled", "turned", NULL};
+static const char *const of_matrices[] = {"first", "plain", "added", "relu", "twice", "scaled", "turned", NULL};
 
 // Products side by side, one for each of the batch; images, 1x1: the first by channels, which is no plain product.
 static void images(Graph *g) {
@@ -135,8 +137,10 @@ static void images(Graph *g) {
     graph_root(g, "each", op2(g, MatMul, m, param(g, "u", SHAPE(9, 12))), NULL, 1);
     Node *pairs = op2(g, MatMul, op1a(g, Transpose, m, AXES(0, 2, 1)), m);
     graph_root(g, "pairs", pairs, NULL, 1);
-    Node *other = op2(g, MatMul, op1a(g, Transpose, m, AXES(0, 2, 1)), op1(g, Tanh, m));      // each has a bias of its own
-    graph_root(g, "own", op2(g, Add, other, op1a(g, ReduceMax, m, AXES(1))), NULL, 1);
+    Node *other = op2(g, MatMul, m, op1a(g, Transpose, m, AXES(0, 2, 1)));                    // each has a bias of its own
+    Node *own = op1a(g, Transpose, op1a(g, ReduceMax, m, AXES(2)), AXES(0, 2, 1));
+    graph_root(g, "bias", own, NULL, 1);
+    graph_root(g, "own", op2(g, Add, other, own), NULL, 1);
 }
 static const char *const of_images[] = {"image", "each", "pairs", "own", NULL};
 
