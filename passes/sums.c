@@ -10,8 +10,8 @@
 #include "passes.h"
 
 bool is_channel_sum(const Node *n) {
-    const Node *x = n->in[0];
-    if (n->op != OP_ReduceSum || n->shape.n < 3 || x->shape.n != n->shape.n) return false;
+    const Node *x = n->op == OP_ReduceSum ? n->in[0] : NULL;
+    if (!x || n->shape.n < 3 || x->shape.n != n->shape.n) return false;
     for (int d = 0; d < n->shape.n; d++)
         if (d == 1 ? n->shape.d[1] != x->shape.d[1] : n->shape.d[d] != 1) return false;
     return true;
