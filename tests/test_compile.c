@@ -158,6 +158,20 @@ static void strided_back(Graph *g) {
     }
 }
 
+// Depthwise ones of many rows and of few, with more places than a machine has registers; one place, with strides.
+static void weight_gradients(Graph *g) {
+    static const struct { int64_t kernel, stride, size, group; } form[] = {{3, 1, 24, 32}, {3, 2, 13, 20}, {5, 1, 7, 32}, {5, 2, 26, 16}, {1, 2, 15, 1}};
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        int64_t k = form[i].kernel, step = form[i].stride, pad = k / 2, size = form[i].size, out = (size + 2 * pad - k) / step + 1;
+        int64_t channels = form[i].group > 1 ? form[i].group : 32;
+        Window w = {.rank = 2, .group = form[i].group, .axis = {{k, step, 1, pad, pad}, {k, step, 1, pad, pad}}};
+        Node *x = input(g, DT_F32, SHAPE(1, channels, size, size)), *dy = input(g, DT_F32, SHAPE(1, channels, out, out));
+        x = op1(g, Relu, conv(g, x, param(g, SHAPE(channels, channels, 1, 1)), SQUARE(1, 1, 0)));
+        dy = conv(g, dy, param(g, SHAPE(channels, channels, 1, 1)), SQUARE(1, 1, 0));
+        ROOT(graph_op(g, OP_ConvDw, window_attr(g->cx, &w), 2, (Node *[]){x, dy}));
+    }
+}
+
 static void softmax(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(2, 100));
     ROOT(op1a(g, Softmax, x, AXES(1)));
@@ -300,12 +314,13 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) TEST(strided_back) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(weight_gradients) TEST(strided_back) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
 TEST(functions) TEST(moves)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_strided_back), cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_weight_gradients),
         cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
         cmocka_unit_test(test_matmuls), cmocka_unit_test(test_matmuls_wide),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
