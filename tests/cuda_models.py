@@ -9,8 +9,11 @@ usage: cuda_models.py TOOL count|emulate|nvrtc|table [ARCH ...] [--only=NETWORK]
   emulate  (TOOL: train_tool) steps of a small network on stand-ins for driver and compiler, beside the CPU's
 Networks are exported once into the cache folder $TVC_MODELS (a temporary one without). Skipped (exit 77) without torch.
 """
+import contextlib
+import copy
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -210,6 +213,42 @@ def frozen_prefix(folder):
     print(f"frozen part in bf16 beneath a head in float32: features off by {distance(head[0, 0][what], head[0, 2][what]):.1e}")
 
 
+def torch_steps(net, x, target, batch, lr, dtype=None):
+    """What steps() returns, of PyTorch on the CPU; with a dtype under autocast, which keeps images in it as tvc does."""
+    net = copy.deepcopy(net).train()
+    optimizer, losses = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9), []
+    for k in range(2):
+        part = slice(k * batch % len(x), k * batch % len(x) + batch)
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype) if dtype else contextlib.nullcontext():
+            loss = torch.nn.functional.cross_entropy(net(x[part]).float(), target[part])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    values = {k: t.detach().numpy() for k, t in net.state_dict().items() if t.dim()}
+    values.update({f"momentum/{k}": optimizer.state[p]["momentum_buffer"].numpy() for k, p in net.named_parameters()})
+    return {**values, "loss": np.array(losses)}
+
+
+DRAWS = 6
+
+
+def bounds_of(net, x, target, batch, lr):
+    """How far bf16, and 11 bits, may be off: twice what PyTorch's own bf16 is off its float32, at most, in such steps.
+
+    Of 11 bits: losses by the ratio of the unit roundoffs, 2^-11 / 2^-8. Gradients by its root: what moves them is the share
+    of values that rounding puts on the other side of a ReLU, which goes with the roundoff, and each changes by all it was.
+    """
+    loss = rest = 0.0
+    for turn in range(DRAWS):
+        data = x.roll(turn, 0), target.roll(2 * turn, 0)
+        wide, narrow = (torch_steps(net, *data, batch, lr, d) for d in (None, torch.bfloat16))
+        loss = max(loss, float(np.max(np.abs(wide["loss"] - narrow["loss"]) / np.abs(wide["loss"]))))
+        rest = max(rest, *(distance(wide[k], narrow[k]) for k in wide if k != "loss"))
+    print(f"PyTorch's bf16, batch {batch}: losses off by {loss:.1e}, values by at most {rest:.1e}")
+    return {"bf16": (2 * loss, 2 * rest), "11 bits": (2 * loss / 8, 2 * rest / math.sqrt(8))}
+
+
 def judged(what, cpu, gpu, loss, rest):
     if set(gpu) != set(cpu):
         check(what, False, "values are missing")
@@ -223,19 +262,22 @@ def judged(what, cpu, gpu, loss, rest):
 
 def emulate(folder):
     torch.manual_seed(0)
-    export(Small(), torch.randn(4, 3, 32, 32), f"{folder}/small.onnx")
-    np.save(f"{folder}/x.npy", torch.randn(12, 3, 32, 32).numpy())
-    np.save(f"{folder}/target.npy", np.arange(12) % 10)
+    net = Small()
+    export(net, torch.randn(4, 3, 32, 32), f"{folder}/small.onnx")
+    x, target = torch.randn(12, 3, 32, 32), torch.arange(12) % 10
+    np.save(f"{folder}/x.npy", x.numpy())
+    np.save(f"{folder}/target.npy", target.numpy())
     cpu = steps(folder, "cpu")
     frozen_prefix(folder)
     for more in OPTIMIZERS:
         what = " ".join(more)
         judged(what, steps(folder, "cpu_other", *more), steps(folder, "gpu_other", "cuda=1", *more), 1e-5, 5e-3)
     one = steps(folder, "cpu_one", "lr=0.001", batch=1)
-    for precision, loss, rest in ((0, 1e-6, 1e-5), (2, 5e-3, 0.3)):
+    for precision, (loss, rest) in ((0, (1e-6, 1e-5)), (2, bounds_of(net, x, target, 1, 0.001)["bf16"])):
         what = f"batch 1, precision {precision}"
         judged(what, one, steps(folder, "gpu_one", "lr=0.001", "cuda=1", f"precision={precision}", batch=1), loss, rest)
-    bounds = (1e-6, 1e-5), (2e-3, 0.06), (2e-3, 0.15), (5e-4, 0.05)
+    near = bounds_of(net, x, target, 12, 0.05)
+    bounds = (1e-6, 1e-5), near["11 bits"], near["bf16"], near["11 bits"]
     for cublas, precision in itertools.product((NEVER, ALWAYS), range(4)):
         what = f"precision {precision}{', products through cuBLASLt' if cublas == ALWAYS else ''}"
         got = steps(folder, f"gpu{precision}", "cuda=1", f"precision={precision}", f"cublas={cublas}")
