@@ -42,7 +42,8 @@ static bool set_factors(Out *o, const Tile *t, Product *p) {
     for (int i = 0; i < 2; i++)
         if (f[i]->load != f[i]->f || !f[i]->load || !set_load(o, t, f[i]->load, i ? &p->b : &p->a)) return false;
     return (p->a.step[PRODUCT_M] == 1 || p->a.step[PRODUCT_K] == 1) &&
-           (p->b.step[PRODUCT_N] == 1 || p->b.step[PRODUCT_K] == 1) && set_operand(t, ix_view(o->k, o->k->out, o->k->axis), 0, &p->d);
+           (p->b.step[PRODUCT_N] == 1 || p->b.step[PRODUCT_K] == 1) &&
+           set_operand(t, ix_view(o->k, o->k->out, o->k->axis), 0, &p->d);
 }
 
 // ---- what is made of the sum ----
@@ -92,7 +93,8 @@ static bool is_apart(Out *o, const Product *p) {
     const Node *d = owner(o->k->out);
     for (int i = 0; i < 4; i++) {
         bool same = x[i]->ref >= 0 && owner(o->k->buf[x[i]->ref]) == d;
-        if (same && (i < 3 || x[i]->at != p->d.at || memcmp(x[i]->step, p->d.step, sizeof p->d.step) != 0)) return false;
+        bool alike = x[i]->at == p->d.at && !memcmp(x[i]->step, p->d.step, sizeof p->d.step);
+        if (same && (i < 3 || !alike)) return false;
     }
     return true;
 }

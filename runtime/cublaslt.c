@@ -26,7 +26,8 @@ static int version_of(void *lib) {                   // 130001 is 13.0.1
 // The newest one whose major version is at most `most`; *version: the last that was seen.
 static void *library(int most, int *version) {
     const char *own = getenv("TVC_CUBLASLT");
-    const char *names[] = {own ? own : "libcublasLt.so.13", "libcublasLt.so.12", "/usr/local/cuda/lib64/libcublasLt.so"};
+    const char *names[] = {own ? own : "libcublasLt.so.13", "libcublasLt.so.12",
+                           "/usr/local/cuda/lib64/libcublasLt.so"};
     *version = 0;
     for (size_t i = 0; i < (own ? 1 : sizeof names / sizeof *names); i++) {
         void *lib = *names[i] ? dlopen(names[i], RTLD_NOW | RTLD_LOCAL) : NULL;
@@ -40,7 +41,8 @@ static void *library(int most, int *version) {
 static Err no_library(int version, int driver, Fault *f) {
     int major = version / 10000;
     if (!version)
-        return fault(f, E_DEVICE, "no cuBLASLt was found (libcublasLt.so.%d or newer, or TVC_CUBLASLT)", CUBLASLT_OLDEST);
+        return fault(f, E_DEVICE, "no cuBLASLt was found (libcublasLt.so.%d or newer, or TVC_CUBLASLT)",
+                     CUBLASLT_OLDEST);
     if (major < CUBLASLT_OLDEST)
         return fault(f, E_DEVICE, "cuBLASLt %d is too old: %d or newer is needed", major, CUBLASLT_OLDEST);
     return fault(f, E_DEVICE, "cuBLASLt %d is newer than the driver, which is for CUDA %d.%d", major, driver / 1000,

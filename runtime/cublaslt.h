@@ -55,7 +55,7 @@ enum { LT_TRANSPOSE_A = 3, LT_TRANSPOSE_B = 4, LT_EPILOGUE = 7, LT_BIAS_POINTER 
 enum { LT_EPILOGUE_NONE = 1, LT_EPILOGUE_RELU = 2, LT_EPILOGUE_BIAS = 4, LT_EPILOGUE_RELU_BIAS = 6 };
 enum { LT_ROWS = 2, LT_COLUMNS = 3, LT_COUNT = 5, LT_STRIDE = 6 };       // of a layout
 enum { LT_MOST_WORKSPACE = 1, LT_REDUCTIONS = 3, LT_ALIGN_A = 5, LT_ALIGN_B = 6, LT_ALIGN_C = 7, LT_ALIGN_D = 8 };
-enum { LT_REDUCE_IN_F32 = 2 };        // parts of a long sum are kept in f32, then added by a kernel of its own, in order
+enum { LT_REDUCE_IN_F32 = 2 };        // parts of a long sum are kept in f32, then added by another kernel, in order
 enum { LT_NOT_SUPPORTED = 15 };                                          // cublasStatus_t
 
 enum { CUBLASLT_OLDEST = 12 };                       // major version

@@ -55,7 +55,8 @@ static int odd_attributes(const Cublaslt *l) {
     int32_t small = 1, epilogue = LT_EPILOGUE_RELU_BIAS, type = LT_BF16;
     int64_t wide = 128;
     int odd = 0;
-    if (l->ProductCreate(&p, LT_COMPUTE_TF32, LT_F32) || l->LayoutCreate(&y, LT_F16, 64, 32, 64) || l->WishCreate(&w)) return 1;
+    if (l->ProductCreate(&p, LT_COMPUTE_TF32, LT_F32) || l->LayoutCreate(&y, LT_F16, 64, 32, 64) || l->WishCreate(&w))
+        return 1;
     const int turned[] = {LT_TRANSPOSE_A, LT_TRANSPOSE_B}, sizes[] = {LT_ROWS, LT_COLUMNS, LT_STRIDE};
     const int limits[] = {LT_REDUCTIONS, LT_ALIGN_A, LT_ALIGN_B, LT_ALIGN_C, LT_ALIGN_D};
     for (int i = 0; i < 2; i++) odd += l->ProductSet(p, turned[i], &small, 4) != 0;
@@ -114,11 +115,11 @@ static void matrices(Graph *g) {
     Node *y = op1(g, Relu, bias(g, "b", op2(g, MatMul, x, param(g, "w", SHAPE(72, 24))), 24));
     graph_root(g, "first", op1(g, Neg, y), NULL, 1);
     graph_root(g, "plain", op2(g, MatMul, x, turned), NULL, 1);
-    graph_root(g, "added", op1(g, Relu, bias(g, "c", op2(g, Add, op2(g, MatMul, y, param(g, "v", SHAPE(24, 72))), x), 72)),
-               NULL, 1);
+    Node *added = op2(g, Add, op2(g, MatMul, y, param(g, "v", SHAPE(24, 72))), x);
+    graph_root(g, "added", op1(g, Relu, bias(g, "c", added, 72)), NULL, 1);
     graph_root(g, "relu", op1(g, Relu, op2(g, MatMul, y, param(g, "u", SHAPE(24, 40)))), NULL, 1);
-    Node *twice = bias(g, "p", bias(g, "q", op2(g, MatMul, y, param(g, "r", SHAPE(24, 16))), 16), 16);        // one too many
-    graph_root(g, "twice", twice, NULL, 1);
+    Node *twice = bias(g, "q", op2(g, MatMul, y, param(g, "r", SHAPE(24, 16))), 16);
+    graph_root(g, "twice", bias(g, "p", twice, 16), NULL, 1);                            // one too many
     Node *z = op2(g, MatMul, y, param(g, "s", SHAPE(24, 16)));
     graph_root(g, "scaled", op2(g, Mul, z, node_like(g, z, 0.375)), NULL, 1);
     graph_root(g, "turned", op2(g, MatMul, op1a(g, Transpose, x, AXES(1, 0)), y), NULL, 1);       // the batch is summed
@@ -137,7 +138,7 @@ static void images(Graph *g) {
     graph_root(g, "each", op2(g, MatMul, m, param(g, "u", SHAPE(9, 12))), NULL, 1);
     Node *pairs = op2(g, MatMul, op1a(g, Transpose, m, AXES(0, 2, 1)), m);
     graph_root(g, "pairs", pairs, NULL, 1);
-    Node *other = op2(g, MatMul, m, op1a(g, Transpose, m, AXES(0, 2, 1)));                    // each has a bias of its own
+    Node *other = op2(g, MatMul, m, op1a(g, Transpose, m, AXES(0, 2, 1)));      // each has a bias of its own
     Node *own = op1a(g, Transpose, op1a(g, ReduceMax, m, AXES(2)), AXES(0, 2, 1));
     graph_root(g, "bias", own, NULL, 1);
     graph_root(g, "own", op2(g, Add, other, own), NULL, 1);
@@ -165,7 +166,8 @@ static void check(Cx *cx, BuildFn *build, const char *const *names, int products
     w.cublas = CUBLAS_ALWAYS;
     Pair r = pair(cx, build, w);
     if (session_in_library(r.s[1]) != products || *session_note(r.s[1]))
-        fail(cx, E_CHECK, "%s: %d products, not %d; %s", *names, session_in_library(r.s[1]), products, session_note(r.s[1]));
+        fail(cx, E_CHECK, "%s: %d products, not %d; %s", *names, session_in_library(r.s[1]), products,
+             session_note(r.s[1]));
     for (int round = 0; round < 3; round++)
         for (int64_t batch = MAX; batch > 0; batch -= round == 2 ? 7 : 1) {
             feed(&r, batch, round);
@@ -257,9 +259,11 @@ static void check_failures(void *arg) {
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
         for (int nth = 1; nth < 20 && !strstr(symbols[i], "Destroy"); nth = nth * 2 + 1) {
             const char *failure = cx_fmt(cx, "%s:%d:14", symbols[i], nth), *note = live(cx, failure, &left);
-            if (*note ? left != 0 || !strstr(note, "our own kernels") : nth == 1) fail(cx, E_CHECK, "%s: %s", failure, note);
+            if (*note ? left != 0 || !strstr(note, "our own kernels") : nth == 1)
+                fail(cx, E_CHECK, "%s: %s", failure, note);
         }
-    if (*live(cx, "cublasLtMatmulAlgoGetHeuristic:2:15", &left) || left != 5) fail(cx, E_CHECK, "one refused: %d left", left);
+    if (*live(cx, "cublasLtMatmulAlgoGetHeuristic:2:15", &left) || left != 5)
+        fail(cx, E_CHECK, "one refused: %d left", left);
     if (!strstr(live(cx, "cuStreamEndCapture:1:699", &left), "record")) fail(cx, E_CHECK, "a spoilt recording");
     if (*live(cx, "", &left) || left != 6) fail(cx, E_CHECK, "afterwards");
 }
@@ -281,8 +285,8 @@ static void stuck(void **state) { (void)state, in_order(check_stuck, 0); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(real_library), cmocka_unit_test(wishes), cmocka_unit_test(words), cmocka_unit_test(beside_the_cpu),
-        cmocka_unit_test(narrow), cmocka_unit_test(failures), cmocka_unit_test(stuck),
+        cmocka_unit_test(real_library), cmocka_unit_test(wishes), cmocka_unit_test(words),
+        cmocka_unit_test(beside_the_cpu), cmocka_unit_test(narrow), cmocka_unit_test(failures), cmocka_unit_test(stuck),
     };
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");

@@ -128,7 +128,8 @@ int cublasLtMatrixLayoutCreate(Object **l, int type, uint64_t rows, uint64_t col
 int cublasLtMatrixLayoutDestroy(Object *l) { return unmake(l, LAYOUT); }
 
 int cublasLtMatrixLayoutSetAttribute(Object *l, int what, const void *to, size_t n) {
-    static const unsigned char sizes[KNOWN_ATTRIBUTES] = {[LT_ROWS] = 8, [LT_COLUMNS] = 8, [LT_COUNT] = 4, [LT_STRIDE] = 8};
+    static const unsigned char sizes[KNOWN_ATTRIBUTES] = {
+        [LT_ROWS] = 8, [LT_COLUMNS] = 8, [LT_COUNT] = 4, [LT_STRIDE] = 8};
     ENTER
     return set(l, LAYOUT, what, to, n, sizes);
 }
@@ -144,8 +145,9 @@ int cublasLtMatmulPreferenceCreate(Object **w) {
 int cublasLtMatmulPreferenceDestroy(Object *w) { return unmake(w, WISH); }
 
 int cublasLtMatmulPreferenceSetAttribute(Object *w, int what, const void *to, size_t n) {
-    static const unsigned char sizes[KNOWN_ATTRIBUTES] = {[LT_MOST_WORKSPACE] = 8, [LT_REDUCTIONS] = 4, [LT_ALIGN_A] = 4,
-                                                          [LT_ALIGN_B] = 4, [LT_ALIGN_C] = 4, [LT_ALIGN_D] = 4};
+    static const unsigned char sizes[KNOWN_ATTRIBUTES] = {
+        [LT_MOST_WORKSPACE] = 8, [LT_REDUCTIONS] = 4, [LT_ALIGN_A] = 4, [LT_ALIGN_B] = 4, [LT_ALIGN_C] = 4,
+        [LT_ALIGN_D] = 4};
     ENTER
     return set(w, WISH, what, to, n, sizes);
 }
@@ -198,16 +200,16 @@ static bool supported(const Work *w) {
 static uint64_t number(const Work *w) {
     Work x = *w;
     uint64_t h = 14695981039346656037u;
-    const int64_t v[] = {x.m, x.n, x.k, x.a.step, x.b.step, x.c.step, x.d.step, x.d.count, x.a.stride, x.b.stride, x.d.stride,
-                         x.a.type, x.d.type, x.turned_a, x.turned_b, x.tf32, x.epilogue};
+    const int64_t v[] = {x.m, x.n, x.k, x.a.step, x.b.step, x.c.step, x.d.step, x.d.count, x.a.stride,
+                         x.b.stride, x.d.stride, x.a.type, x.d.type, x.turned_a, x.turned_b, x.tf32, x.epilogue};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) h = (h ^ (uint64_t)v[i]) * 1099511628211u;
     return h;
 }
 
 static size_t parts_bytes(const Work *w) { return (size_t)(PARTS * w->m * w->n) * sizeof(float); }
 
-int cublasLtMatmulAlgoGetHeuristic(Object *h, Object *p, Object *a, Object *b, Object *c, Object *d, Object *wish, int most,
-                                   LtFound *found, int *n) {
+int cublasLtMatmulAlgoGetHeuristic(Object *h, Object *p, Object *a, Object *b, Object *c, Object *d, Object *wish,
+                                   int most, LtFound *found, int *n) {
     ENTER
     Work w;
     if (h->type != HANDLE || p->type != PRODUCT || wish->type != WISH) wrong("something that is no such object");
@@ -301,7 +303,8 @@ static size_t reach(const Matrix *x) {
 
 static void place(Matrix *x, void *at, uint64_t aligned) {
     x->at = at;
-    if ((uintptr_t)at % aligned || (uint64_t)(x->stride * bytes_of(x->type)) % aligned) wrong("less aligned than promised");
+    if ((uintptr_t)at % aligned || (uint64_t)(x->stride * bytes_of(x->type)) % aligned)
+        wrong("less aligned than promised");
     if (!has(at, reach(x))) wrong("a matrix lies in no memory of the device");
 }
 
@@ -318,8 +321,9 @@ static void place_all(Work *w, void *a, void *b, void *c, void *d, const uint64_
     if (w->bias < w->d.at + reach(&w->d) && w->d.at < w->bias + n) wrong("the result lies over the bias");
 }
 
-int cublasLtMatmul(Object *h, Object *p, const void *alpha, void *a, Object *la, void *b, Object *lb, const void *beta, void *c,
-                   Object *lc, void *d, Object *ld, const LtAlgorithm *how, void *workspace, size_t bytes, void *stream) {
+int cublasLtMatmul(Object *h, Object *p, const void *alpha, void *a, Object *la, void *b, Object *lb, const void *beta,
+                   void *c, Object *lc, void *d, Object *ld, const LtAlgorithm *how, void *workspace, size_t bytes,
+                   void *stream) {
     ENTER
     Work w;
     if (h->type != HANDLE || p->type != PRODUCT) wrong("something that is no such object");
@@ -328,7 +332,8 @@ int cublasLtMatmul(Object *h, Object *p, const void *alpha, void *a, Object *la,
     memcpy(&w.alpha, alpha, sizeof w.alpha), memcpy(&w.beta, beta, sizeof w.beta);
     w.bias = (char *)(uintptr_t)p->value[LT_BIAS_POINTER], w.parts = (int)how->data[1];
     place_all(&w, a, b, c, d, how->data + 2);
-    if (w.parts > 1 && (bytes < parts_bytes(&w) || !has(workspace, bytes) || (uintptr_t)workspace % 256)) return INVALID;
+    bool room = bytes >= parts_bytes(&w) && has(workspace, bytes) && (uintptr_t)workspace % 256 == 0;
+    if (w.parts > 1 && !room) return INVALID;
     w.workspace = workspace;
     return give(stream, work, &w, sizeof w) ? EXECUTION_FAILED : 0;
 }
