@@ -6,8 +6,8 @@ static const struct { const char *name; Schedule *fn; } schedules[] = {
     {"slices", schedule_slices},
     {"tile", schedule_tile},
     {"dot", schedule_dot},
-    {"shifts", schedule_shifts},
     {"taps", schedule_taps},
+    {"shifts", schedule_shifts},
     {"lanes", schedule_lanes},
     {"plain", schedule_plain},
 };
