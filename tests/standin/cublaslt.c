@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "standin.h"
 #include "runtime/cublaslt.h"
+#include "runtime/dtype.h"
 #include <dlfcn.h>
 #include <math.h>
 #include <stdbool.h>
@@ -154,8 +155,6 @@ int cublasLtMatmulPreferenceSetAttribute(Object *w, int what, const void *to, si
 
 // ---- products ----
 
-__extension__ typedef _Float16 Half;
-
 typedef struct Matrix { int type; int64_t rows, columns, step, count, stride; char *at; } Matrix;
 
 typedef struct Work {
@@ -228,26 +227,14 @@ int cublasLtMatmulAlgoGetHeuristic(Object *h, Object *p, Object *a, Object *b, O
 
 // ---- doing it ----
 
+static DType dtype(int type) { return type == LT_F16 ? DT_F16 : type == LT_BF16 ? DT_BF16 : DT_F32; }
+
 static float number_at(const char *at, int type, int64_t i) {
-    uint16_t u;
-    uint32_t bits;
-    float f;
-    Half h;
-    if (type == LT_F32) return memcpy(&f, at + 4 * i, 4), f;
-    if (type == LT_F16) return memcpy(&h, at + 2 * i, 2), (float)h;
-    memcpy(&u, at + 2 * i, 2), bits = (uint32_t)u << 16;
-    return memcpy(&f, &bits, 4), f;
+    return (float)dtype_get_f(dtype(type), at + i * dtypes[dtype(type)].bytes);
 }
 
 static void put(char *at, int type, int64_t i, float f) {
-    Half h = (Half)f;
-    uint32_t bits;
-    if (type == LT_F32) memcpy(at + 4 * i, &f, 4);
-    if (type == LT_F16) memcpy(at + 2 * i, &h, 2);
-    if (type != LT_BF16) return;
-    memcpy(&bits, &f, 4);
-    uint16_t u = isnan(f) ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-    memcpy(at + 2 * i, &u, 2);
+    dtype_set_f(dtype(type), at + i * dtypes[dtype(type)].bytes, f);
 }
 
 static float to_tf32(float f) {
