@@ -30,7 +30,7 @@ void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int par
 
 // ---- what schedules share (cuda_render.c) ----
 typedef bool CudaSchedule(Out *o, Grid *l, const CudaOptions *options);
-CudaSchedule cuda_tile, cuda_fold, cuda_each;
+CudaSchedule cuda_tile, cuda_fold, cuda_taps, cuda_each;
 
 int cuda_axes(Out *o, Expr **v);                      // the output's: what grows first, what is contiguous last
 int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
@@ -45,7 +45,7 @@ bool touches(const Expr *e, const Expr *v);           // does value or index e d
 // ---- n elements side by side along v (cuda_neighbours.c) ----
 bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // is e made of whole vectors of at most so many bytes?
 bool vector_fits(DType t, int n, int bytes);          // is there a type of n such elements? Beyond 16 bytes of f32 only
-void load_neighbours(Out *o, Expr *e, Expr *v, int n);        // reads what e needs; element [e] of each is named
+void load_neighbours(Out *o, Expr *e, Expr *v, int n);        // what of e lies so is read; element [e] of each is named
 void store_neighbours(Out *o, Expr *v, int n);                // computes and stores all results
 
 #endif

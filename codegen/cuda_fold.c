@@ -96,6 +96,13 @@ static bool analyse(Out *o, Fold *f) {
     if (size < SHORT) return false;
     bool runs = order_loops(k, f);
     f->nout = cuda_axes(o, f->out);
+    for (int i = 0; i < f->nout && !runs; i++)        // what is read lies side by side along a result's axis: that one last
+        if (!var_is_open(k, f->out[i]) && walks(inner(f->of[0]), f->out[i])) {
+            Expr *v = f->out[i];
+            memmove(f->out + i, f->out + i + 1, sizeof v * (size_t)(f->nout - 1 - i));
+            f->out[f->nout - 1] = v;
+            break;
+        }
     bool columns = !runs && f->nout && walks(inner(f->of[0]), f->out[f->nout - 1]);
     f->share = columns ? COLUMNS : size >= LONG ? BLOCK : WARP;
     return true;

@@ -18,6 +18,7 @@ void load_neighbours(Out *o, Expr *x, Expr *v, int n) {
         load_neighbours(o, x->a, v, n), load_neighbours(o, x->b, v, n), load_neighbours(o, x->c, v, n);
         return;
     }
+    if (!contiguous(o->k, x->a, v, n) || !vector_fits(x->buf->type, n, 32)) return;
     int i = o->nname++;
     const char *type = cx_fmt(o->cx, "%sx%d", memory_type(x->buf->type), n);
     line(o, "const %s l%d = *(const %s *)(b%d + %s);", type, i, type, buf_number(o->k, x->buf),

@@ -5,6 +5,7 @@
 static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
     {"tile", cuda_tile},
     {"fold", cuda_fold},
+    {"taps", cuda_taps},
     {"each", cuda_each},
 };
 

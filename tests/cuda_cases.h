@@ -125,6 +125,21 @@ static Node *average_pool(Graph *g, const Case *c) {
     return result(op2(g, Mul, s, node_like(g, s, 1.0 / (double)(c->r * c->r))), c->type);
 }
 
+static Node *weights(Graph *g, const Case *c);
+
+// A kernel of its own for each channel: c->o channels, c->c is 1 to weights().
+static Window depthwise_window(const Case *c) {
+    Window w = window(c);
+    w.group = c->o;
+    return w;
+}
+
+static Node *depthwise(Graph *g, const Case *c) {              // with bias and activation
+    Window w = depthwise_window(c);
+    Node *y = graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){image(g, "x", c, c->o), weights(g, c)});
+    return result(op1(g, Relu, op2(g, Add, y, leaf(g, "bias", c->type, SHAPE(c->o, 1, 1)))), c->type);
+}
+
 static Attr adjoint(Graph *g, const Case *c) {
     int64_t *i = NEW(g->cx, int64_t, 13);
     Window w = window(c);
@@ -225,6 +240,20 @@ static Node *bn_relu_conv(Graph *g, const Case *c) {           // a prologue
     return result(conv_of(g, c, op1(g, Relu, x)), c->type);
 }
 
+static Node *depthwise_dx(Graph *g, const Case *c) {
+    Window w = depthwise_window(c);
+    Attr a = adjoint(g, c);
+    memcpy((int64_t *)(uintptr_t)a.i, window_attr(g->cx, &w).i, 11 * sizeof *a.i);
+    Node *in[] = {weights(g, c), channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->o)), 0)};
+    return result(graph_op(g, OP_ConvDx, a, 2, in), c->type);
+}
+
+static Node *depthwise_dw(Graph *g, const Case *c) {
+    Window w = depthwise_window(c);
+    Node *in[] = {image(g, "x", c, c->o), channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->o)), 0)};
+    return result(graph_op(g, OP_ConvDw, window_attr(g->cx, &w), 2, in), DT_F32);
+}
+
 static Node *conv_dx(Graph *g, const Case *c) {
     Node *in[] = {weights(g, c), channels_last(leaf(g, "dy", c->type, windows_shape(g, c, c->o)), 0)};
     return result(graph_op(g, OP_ConvDx, adjoint(g, c), 2, in), c->type);
@@ -293,11 +322,11 @@ static const Case cases[] = {
     {"compare_u8", "each", compare, DT_U8, 3, 64},
     {"turn", "each", turn, DT_F32, 6, 9, 10},
     {"gather", "each", gather, DT_F32, 9, 12, .max = 2, .used = 1},
-    {"max_pool", "each", max_pool, DT_F16, 1, 24, 15, 15, 0, 3, 2, 1},
+    {"max_pool", "taps", max_pool, DT_F16, 1, 24, 15, 15, 0, 3, 2, 1},
     {"max_pool_batch", "each", max_pool, DT_F32, 1, 5, 8, 7, 0, 2, 2, .max = 3, .used = 2},
-    {"average_pool", "each", average_pool, DT_BF16, 1, 16, 9, 9, 0, 3, 1, 1},
+    {"average_pool", "taps", average_pool, DT_BF16, 1, 16, 9, 9, 0, 3, 1, 1},
     {"sum_pool_dx", "each", sum_pool_dx, DT_F32, 1, 8, 9, 9, 0, 3, 2, 1},
-    {"max_pool_dx", "each", max_pool_dx, DT_F16, 1, 8, 5, 5, 0, 2, 1},
+    {"max_pool_dx", "taps", max_pool_dx, DT_F16, 1, 8, 5, 5, 0, 2, 1},
     {"global_average", "fold", global_average, DT_F16, 2, 50, 17, 19},
     {"global_average_batch", "fold", global_average, DT_F32, 1, 40, 7, 7, .max = 4, .used = 3},
     {"row_max", "fold", row_max, DT_F16, 11, 100},
@@ -343,6 +372,13 @@ static const Case cases[] = {
     {"conv_shared", "tile", conv, DT_F16, 1, 64, 5, 5, 72, 3, 1, 1},
     {"bn_relu_conv_split2", "tile", bn_relu_conv, DT_F16, 1, 32, 9, 9, 64, 3, 1, 1, .parts = 2},
     {"matmul_split_more", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1, .parts = 5},
+    {"depthwise", "taps", depthwise, DT_F16, 1, 1, 9, 9, 24, 3, 1, 1, .max = 2, .used = 1},
+    {"depthwise_s2_bf16", "taps", depthwise, DT_BF16, 2, 1, 9, 7, 40, 5, 2, 2},
+    {"depthwise_f32", "taps", depthwise, DT_F32, 1, 1, 9, 9, 12, 3, 1, 1},
+    {"depthwise_odd", "each", depthwise, DT_F16, 1, 1, 9, 9, 13, 3, 1, 1},
+    {"depthwise_dx", "taps", depthwise_dx, DT_F16, 1, 1, 9, 9, 24, 3, 1, 1},
+    {"depthwise_dw", "fold", depthwise_dw, DT_F16, 1, 1, 9, 9, 40, 3, 1, 1, .max = 3, .used = 2},
+    {"depthwise_dw_split", "fold", depthwise_dw, DT_BF16, 2, 1, 15, 15, 40, 3, 2, 1, .parts = 3},
     {"matmul", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1},
     {"matmul_odd", "tile", matmul, DT_BF16, 33, 50, 0, 0, 70},
     {"matmul_k1", "tile", matmul, DT_F16, 40, 32, 0, 0, 72},

@@ -40,6 +40,10 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"matmul_split_more", "(u32 *)ctx->work + group", "(u32 *)ctx->work", false},      // a count for all tiles
     {"statistics_split4", "tvc_last(count, 4", "tvc_last(count, 3", false},
     {"statistics_split4", "begin + share < all ? begin + share : all", "all", false},
+    {"depthwise", "= row + e;", "= row;", false},
+    {"depthwise", "< 9u", "< 99u", false},
+    {"depthwise_s2_bf16", "if (u >= 1600) return;", "", false},
+    {"depthwise_dw_split", "p < 3", "p < 2", false},
     {"exp_sum_long", "__syncthreads();", "", false},
     {"exp_sum", "int d = 16", "int d = 8", false},
     {"add_relu_bf16_odd", "if (u >= 910) return;", "", false},
