@@ -315,6 +315,12 @@ static void updates(Train *t, Node *loss, Node **d) {
         graph_root(g, t->stat[i].leaf->name, op3(g, Where, ok, t->stat[i].value, t->stat[i].leaf), t->stat[i].leaf, FN_TRAIN_STEP);
 }
 
+static void only_gradients(Train *t, Node *loss, Node **d) {
+    graph_root(t->g, "tvc.loss", loss, NULL, FN_TRAIN_STEP);
+    for (int i = 0; i < t->t->nparam; i++)
+        graph_root(t->g, cx_fmt(t->g->cx, "grad/%s", t->t->param[i]->name), d[i], NULL, FN_TRAIN_STEP);
+}
+
 // Scores and statistics leave the list of roots: from here on they are only values.
 static void take_roots(Train *t, Node **loss) {
     Graph *g = t->g;
@@ -360,7 +366,8 @@ TrainGraph *train_graph(Graph *g, const TrainOptions *o) {
     Node **d = NEW(g->cx, Node *, t.t->nparam);
     if (o->scaled) scaled_gradients(&t, loss, d);
     else gradients(g, loss, t.t->nparam, t.t->param, d);
-    updates(&t, loss, d);
+    if (o->bare) only_gradients(&t, loss, d);
+    else updates(&t, loss, d);
     return t.t;
 }
 

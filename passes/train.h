@@ -47,6 +47,7 @@ typedef struct TrainOptions {
     double clip;                      // > 0: of the norm of all gradients together
     double ema;                       // > 0: an average of each parameter, kept as ema/NAME
     bool accumulate;                  // gradients of several batches make one update
+    bool bare;                        // no update: a step has its gradients as outputs, grad/NAME
     bool scaled;                      // the loss is multiplied by tvc.scale on the way back
 } TrainOptions;
 

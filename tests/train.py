@@ -357,12 +357,24 @@ def train_loop(tmp):
     while not (tmp / "int.run" / "last.ckpt").exists():
         time.sleep(0.05)
     assert "another run" in tvc(*words, "-o", tmp / "int.onnx", code=2)[1]
+    for _ in range(600):                                  # those who look on see its rows
+        if (tmp / "int.run" / "results.csv").exists() and (tmp / "int.run" / "results.csv").read_text().count("\n") > 2:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None and (tmp / "int.run" / "metrics.jsonl").read_text().count('"val_loss"') > 0, "no rows while it runs"
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and f"tvc train --resume {tmp}/int.run" in said, said
 
     said = tvc(*words, "--optimizer", "sgd", "--lr", "1e38", "-o", tmp / "nan.onnx", code=8)[1]
-    assert "step" in said and "not finite" in said, said
+    assert "step 2 (epoch 1, step 2): the model's output 'output' is not finite" in said, said
+    bursts = [*words, "--recipe", "full", "--schedule", "formula:10^epoch", "--optimizer", "sgd", "--lr", "0.01", "--momentum", "0.9", "--epochs", "30"]
+    said = tvc(*bursts, "-o", tmp / "burst.onnx", code=8)[1]
+    step, blamed = re.search(r"step (\d+) .*: the gradient of '([\w.]+)' is not finite", said).groups()
+    assert "burst.run/best.onnx" in said and (tmp / "burst.run" / "best.onnx").exists() and not (tmp / "burst.onnx").exists(), said
+    assert "best    epoch" in (tmp / "burst.run" / "report.txt").read_text() and blamed.endswith(("weight", "bias")), blamed
+    again = tvc("train", "--resume", tmp / "burst.run", "-q", code=8)[1]
+    assert f"step {step} " in again and f"'{blamed}'" in again, (said, again)
     assert "--batch" in tvc("train", "--resume", tmp / "whole.run", "--batch", "4", code=3)[1]
     assert "another --seed" in tvc("train", "--resume", tmp / "whole.run", "--seed", "4", code=3)[1]
     first = next((photos / "train").glob("*/*"))

@@ -38,7 +38,8 @@ COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into t
         "The package runs with `tvc run` on a machine without compiler and without the ONNX file. It is a program: "
         "take packages only from where you would take a program. With --train it holds init, features, forward and "
         "train_step, for an application that trains with the runtime library (examples/trainer); JSON keys: functions (name, "
-        "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients). "
+        "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients), "
+        "more_targets (the same of each further --target). "
         "For a GPU the plan's kernels that are plain products of matrices have a product (m, n, k, count, factors, result, "
         "bias, residual, relu): cuBLASLt may compute them instead (--cublas).",
         "tvc compile resnet50.onnx\n"
@@ -47,7 +48,7 @@ COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into t
         "tvc compile resnet50.onnx --batch 1..32 --target cpu:avx2 -o mine.tvc\n")
 COMMAND(run, "run", "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
         "Pictures are prepared as the model's file says, or as the options say. With --input instead of pictures, "
-        "arrays go in as they are.",
+        "arrays go in as they are. JSON: for each file, top (index, label, score), or values of a model that tells numbers.",
         "tvc run resnet50.onnx cat.jpg\n"
         "tvc run mine.tvc pictures/*.jpg --top 1 --json\n"
         "tvc run resnet50.onnx cat.jpg --mean 0.5 --std 0.5 --crop 224\n"
@@ -76,7 +77,10 @@ COMMAND(train, "train", "MODEL PHOTOS", "teach a model new classes, from photos 
         "`tvc data check`. What is not said is chosen by the recipe and printed. --recipe head (the default) trains the new "
         "head alone, which takes seconds; finetune then goes on with everything, the earlier layers slower; full trains "
         "everything from the start. A batch has 32 pictures, where there are few a sixth of them. Ctrl-C ends the step, saves and "
-        "says how to go on; a second one ends at once.",
+        "says how to go on; a second one ends at once. Besides OUT there is a folder OUT.run with report.html, metrics.jsonl and "
+        "results.csv (as of the last checkpoint while it runs), best.onnx and checkpoints. A list PHOTOS.csv may have several labels "
+        "a picture (a;b;c), or with --loss mse or l1 numbers. JSON keys: best_top1, best_loss, best_epoch, epochs, seconds, output, "
+        "run_dir, unreadable.",
         "tvc train mobilenetv2.onnx photos/ -o mine.onnx\n"
         "tvc train resnet50.onnx photos/ --recipe finetune --epochs 15 -o mine.onnx\n"
         "tvc train resnet18.onnx photos/ --freeze 'conv1*,layer1*' --lr 1e-3 --schedule cosine -o mine.onnx\n"
@@ -91,17 +95,22 @@ COMMAND(lr_find, "lr-find", "MODEL PHOTOS", "try learning rates, and suggest one
         "tvc lr-find resnet18.onnx photos/ --json | jq .suggestion\n")
 COMMAND(eval, "eval", "MODEL PHOTOS", "how good a model is on photos",
         "The validation split of PHOTOS counts, or --split NAME, or all of a folder of class folders. Folders are matched "
-        "to the model's labels by name.",
+        "to the model's labels by name; one it does not know is exit code 9. Models of several labels, and of numbers, know that "
+        "they are. JSON keys: loss, top1, top5 (shares from 0 to 1; of several labels top1 is that of pictures with all right, of "
+        "numbers null), count, unreadable, per_class (label, index, count, recall, precision, and of single classes top1 and loss).",
         "tvc eval mine.onnx photos/\n"
         "tvc eval mine.onnx photos/ --split test --json\n")
 COMMAND(predict, "predict", "MODEL IMAGE|FOLDER ...", "what pictures show, one line each",
-        "Prepared as the model's file says, or as the options say. Pictures that cannot be read are left out, with a note.",
+        "Prepared as the model's file says, or as the options say. Pictures that cannot be read are left out, with a note. Of "
+        "several labels those that are likelier than not, of numbers all are told. JSON keys: file, and index, label and score; or "
+        "labels, a list of these; or values.",
         "tvc predict mine.onnx holiday/\n"
         "tvc predict mine.onnx *.jpg --csv > shown.csv\n")
 COMMAND(data, "data", "check PHOTOS", "look over a dataset before anything is learned from it",
         "PHOTOS is a folder with train/CLASS/* and val/CLASS/*, or with CLASS/*, or with idx files, or a list (.csv, "
         ".jsonl) of path, label and perhaps split. Told are pictures that cannot be read, empty classes, pictures that "
-        "are both in train and in val, and what else is worth knowing; the exit code is 1 if something should be mended.",
+        "are both in train and in val, and what else is worth knowing; the exit code is 1 if something should be mended. JSON keys: "
+        "train, val, classes (name, train, val), problems, unreadable (path, reason), duplicates, tiny, exif_rotated, grey, colour.",
         "tvc data check photos/\n"
         "tvc data check photos/ --json | jq .unreadable\n")
 COMMAND(devices, "devices", "", "what this machine has to run models on",

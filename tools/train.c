@@ -112,6 +112,26 @@ static void on_bad(void *user, const char *picture, const char *why) {
     training_tell_bad(&t->of, picture, why);
 }
 
+typedef struct RowsTold { Cx *cx; const Train *t; const Progress *p; } RowsTold;
+
+static RunReport report_of(const Train *t, const Progress *p, bool finished) {
+    return (RunReport){t->of.a->pos[0], &t->of.data, p, finished, t->of.nbad, t->of.bad};
+}
+
+static void write_rows(void *rows) {
+    const RowsTold *r = rows;
+    RunReport report = report_of(r->t, r->p, false);
+    report_rows(r->cx, &r->t->of.job.dir, &report);
+}
+
+// For those who look on: where it cannot be written now, it is at the end.
+static void on_saved(void *user, const Progress *p) {
+    Cx *cx = cx_new();
+    if (!cx) return;
+    (void)cx_guard(cx, write_rows, &(RowsTold){cx, user, p});
+    cx_free(cx);
+}
+
 static void print_result(Train *t, const TrainResult *r) {
     const Progress *p = r->progress;
     const EpochRow *best = p->best_epoch >= 0 ? &p->row[p->best_epoch] : NULL;
@@ -153,12 +173,19 @@ static void set_up(Train *t, const char *resume) {
 static void finish(Train *t, const TrainResult *r) {
     const Progress *p = r->progress;
     const char *best = rundir_file(t->cx, &t->of.job.dir, "best.onnx");
-    report_write(t->cx, &t->of.job.dir, &(RunReport){t->of.a->pos[0], &t->of.data, p, !r->stopped, t->of.nbad, t->of.bad});
+    RunReport report = report_of(t, p, !r->stopped);
+    report_write(t->cx, &t->of.job.dir, &report);
     if (p->best.n == 0) return;
     TargetKind kind = t->of.data.kind;
     Export e = {&p->best, &t->of.origin, kind == TARGET_NUMBERS ? &(Labels){0} : &t->of.labels, kind, &t->of.plan.recipe, &t->of.plan.in};
     export_model(t->of.m, &e, best);
     if (!r->stopped) export_model(t->of.m, &e, t->out);
+}
+
+_Noreturn static void fail_diverged(const Train *t, const TrainResult *r) {
+    const RunDir *dir = &t->of.job.dir;
+    const char *best = r->progress->best.n ? cx_fmt(t->cx, ", the best epoch's in %s", cx_show(t->cx, rundir_file(t->cx, dir, "best.onnx"))) : "";
+    fail(t->cx, E_DIVERGED, "%s; the weights before this step are in %s%s", r->diverged, cx_show(t->cx, rundir_file(t->cx, dir, "last.ckpt")), best);
 }
 
 // With the options that say which pictures validate.
@@ -191,7 +218,7 @@ Err run_train(const Args *a) {
     t->out = arg_text(t->of.a, OPT_OUT, NULL);
     set_up(t, resume);
     training_tell(&t->of);
-    Watch w = {.user = t, .tick = on_tick, .epoch = on_epoch, .bad = on_bad};
+    Watch w = {.user = t, .tick = on_tick, .epoch = on_epoch, .bad = on_bad, .saved = on_saved};
     TrainResult r = train_run(t->cx, &t->of.job, &w);
     line_clear(&t->of.line);
     t->again = cx_fmt(t->cx, "tvc train --resume %s", shell_word(t->cx, t->of.job.dir.path));
@@ -199,6 +226,7 @@ Err run_train(const Args *a) {
     t->unwritten = true;
     finish(t, &r);
     t->unwritten = false;
+    if (r.diverged) fail_diverged(t, &r);
     print_result(t, &r);
     if (r.stopped) fprintf(stderr, "stopped after batch %lld; to go on: %s\n", (long long)r.progress->number, t->again);
     else suggest_eval(t);

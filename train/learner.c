@@ -34,6 +34,7 @@ bool learner_ahead(const Learner *l) { return session_ahead(l->session); }
 void learner_batch(Learner *l, int n) {
     Fault f;
     if (session_set_batch(l->session, n, &f)) fail(l->cx, f.code, "%s", f.text);
+    l->n = n;
 }
 
 // Floats into a slot of any type.
@@ -92,6 +93,7 @@ static void write_pace(Learner *l, const Pace *p) {
 
 static void start_step(Learner *l, int64_t number) {
     session_set_step(l->session, (uint64_t)number);
+    l->number = number;
     if (l->o.scale.on) write_number(l, l->scale, l->loss_scale);
     start(l, FN_TRAIN_STEP);
 }
@@ -126,26 +128,6 @@ void learner_infer(Learner *l) { start(l, FN_FORWARD); }
 const double *learner_scores(Learner *l) {
     learner_wait(l);
     return read_scores(l, l->eval);
-}
-
-static bool all_finite(Learner *l, int slot) {
-    CxMark mark = cx_mark(l->cx);
-    TensorDesc d = session_desc(l->session, slot);
-    const char *from = slot_peek(l, slot);
-    bool all = true;
-    for (int64_t i = 0; all && i < desc_elements(&d); i++) all = isfinite(dtype_get_f(d.type, from + i * dtypes[d.type].bytes));
-    cx_release(l->cx, mark);
-    return all;
-}
-
-const char *learner_blame(Learner *l) {
-    if (!l->nfeature && !all_finite(l, l->input)) return "the prepared images";
-    for (int i = 0; i < l->nfeature; i++)
-        if (!all_finite(l, l->feature[i])) return "the features of the frozen part";
-    for (int i = 0; i < l->nkept; i++)
-        if (!all_finite(l, l->kept[i])) return cx_fmt(l->cx, "'%s'", cx_show(l->cx, slot_name(l, l->kept[i])));
-    if (!all_finite(l, l->scores)) return "the model's scores";
-    return all_finite(l, l->loss) ? "a gradient" : "the loss";
 }
 
 static void swap_slots(Learner *l, int a, int b) {

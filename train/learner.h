@@ -29,6 +29,7 @@ typedef struct LearnerOptions {
     bool by_depth;                    // the backbone learns slower the earlier a layer stands
     BnMode bn;
     double clip, ema;                 // 0: none
+    bool bare;                        // a step keeps its gradients as grad/NAME, and changes nothing
     bool accumulate;                  // batches in groups: learner_gather and learner_apply instead of learner_step
     ScaleOptions scale;               // of the loss
     double aux_weight;                // negative: 0.4 for one auxiliary head, 0.3 for more
@@ -58,6 +59,8 @@ typedef struct Learner {
     int *lr, *momentum, *decay;       // slots, per group
     int nfeature, *feature;           // slots; none: there is no frozen prefix
     int nkept, *kept;                 // slots of all that steps change
+    int n;                            // examples of the batch at hand
+    int64_t number;                   // of the last step
     double *scored;                   // [batch][nclass], what the functions below return
     void *typed;                      // room for a batch of inputs or targets in their types
 } Learner;
@@ -97,7 +100,7 @@ void learner_apply(Learner *l, double total, const Pace *pace);
 // The same of inference.
 void learner_infer(Learner *l);
 const double *learner_scores(Learner *l);                 // of the batch
-const char *learner_blame(Learner *l);                    // after a step that was not finite: what is not
+const char *learner_blame(Learner *l);                    // after a step that was not finite: what is not (blame.c)
 
 // Averages take the place of weights, and back again.
 void learner_swap_ema(Learner *l);

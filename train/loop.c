@@ -18,6 +18,7 @@ typedef struct Run {
     int64_t steps, met;               // per epoch; images seen in this phase by this process
     double began, before, saved;      // times: of this process; seconds of earlier ones; of the last checkpoint
     double turning;                   // when the phase's first epoch began, its features computed
+    const char *diverged;             // what was not finite; NULL: all is well
     bool warned;
     bool *known_bad[2];               // of training and validation examples: those told of, in whatever phase
     int64_t nbad;
@@ -91,7 +92,10 @@ static void save(Run *r) {
     Fault f;
     r->p.seconds = r->before + seconds_now() - r->began;
     r->saved = seconds_now();
-    if (progress_save(&r->p, r->l, &r->id, checkpoint_path(r), &f)) return;
+    if (progress_save(&r->p, r->l, &r->id, checkpoint_path(r), &f)) {
+        if (r->watch->saved) r->watch->saved(r->watch->user, &r->p);
+        return;
+    }
     if (!r->warned) cx_note(r->cx, "no checkpoint could be written, training goes on: %s", f.text);
     r->warned = true;
 }
@@ -124,16 +128,16 @@ static void tick(Run *r, bool validating, int64_t done, const Tally *t, double l
 
 static int asked_to_stop(const Run *r) {
     int signal_number = atomic_load(r->stop);
-    return signal_number ? signal_number : r->job->stop_at && r->p.number >= r->job->stop_at ? -1 : 0;
+    bool ends = r->diverged || (r->job->stop_at && r->p.number >= r->job->stop_at);
+    return signal_number ? signal_number : ends ? -1 : 0;
 }
 
-_Noreturn static void diverged(Run *r, double loss) {
+// Found before anything was changed: the weights are those of the step before.
+static void diverged(Run *r, double loss) {
     const char *what = learner_blame(r->l);
-    save(r);
     const char *scaled = r->l->o.scale.on ? cx_fmt(r->cx, " even though it is scaled by %g", r->p.scaler.scale) : "";
-    fail(r->cx, E_DIVERGED, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g%s); the weights before this step are in %s",
-         (long long)r->p.number + 1, (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss, scaled,
-         cx_show(r->cx, checkpoint_path(r)));
+    r->diverged = cx_fmt(r->cx, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g%s)", (long long)r->p.number + 1,
+                         (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss, scaled);
 }
 
 static Pace pace_at(const Run *r, int64_t epoch, int64_t step) {
@@ -178,13 +182,14 @@ static StepResult compute(Run *r, const Portion *b) {
     source_ahead(r->train);
     StepResult s = learner_result(r->l);
     judge_step(r, &s);
-    if (groups) gathered(r, b, s.finite ? weight : 0);
-    else r->p.updates += s.finite;
+    if (groups && !r->diverged) gathered(r, b, s.finite ? weight : 0);
+    if (!groups) r->p.updates += s.finite;
     return s;
 }
 
 static void step(Run *r, const Portion *b) {
     StepResult s = compute(r, b);
+    if (r->diverged) return;
     for (int i = 0; i < b->n && isfinite(s.loss); i++) {
         Verdict v = judge(&r->l->o.loss, s.scores + (int64_t)i * r->l->nclass, r->l->nclass, b->label[i],
                           b->target ? b->target + (int64_t)i * r->l->nclass : NULL);
@@ -307,5 +312,5 @@ TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {
     close_phase(r);
     stop_unwatch();
     r->p.seconds = r->before + seconds_now() - r->began;
-    return (TrainResult){.stopped = stopped, .epochs = r->p.nrow, .nbad = r->nbad, .progress = &r->p, .learner = r->l};
+    return (TrainResult){.stopped = stopped, .epochs = r->p.nrow, .nbad = r->nbad, .progress = &r->p, .learner = r->l, .diverged = r->diverged};
 }

@@ -21,18 +21,19 @@ typedef struct Watch {                // any may be NULL
     void (*tick)(void *user, const Tick *t);
     void (*epoch)(void *user, const EpochRow *row, bool best);
     void (*bad)(void *user, const char *picture, const char *why);
+    void (*saved)(void *user, const Progress *p);          // a checkpoint was written
 } Watch;
 
 typedef struct TrainResult {
-    int stopped;                      // the signal that ended it; 0: it came to its end; -1: stop_at
+    int stopped;                      // the signal that ended it; 0: it came to its end; -1: stop_at, or it diverged
+    const char *diverged;             // the step, and what of loss or gradients was not finite; NULL: all were
     int64_t epochs;                   // done
     int64_t nbad;                     // pictures that cannot be read
     const Progress *progress;
     const Learner *learner;           // of the last phase
 } TrainResult;
 
-// Fails with E_DIVERGED where loss or gradients are not finite, naming step and tensor; the last good
-// weights are in the checkpoint then. The best weights are in progress->best; the caller exports them.
+// Where it diverges the last good weights are in the checkpoint. The best weights are in progress->best; the caller exports them.
 TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch);
 
 #endif

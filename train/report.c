@@ -283,11 +283,16 @@ static const char *as_html(const Facts *f) {
     return t.at;
 }
 
+void report_rows(Cx *cx, const RunDir *dir, const RunReport *r) {
+    Facts f = {.cx = cx, .r = r};
+    rundir_write(cx, dir, "metrics.jsonl", rows_jsonl(&f));
+    rundir_write(cx, dir, "results.csv", rows_csv(&f));
+}
+
 void report_write(Cx *cx, const RunDir *dir, const RunReport *r) {
     Facts f = {.cx = cx, .r = r};
     count_confusion(&f), find_worst(&f);
-    rundir_write(cx, dir, "metrics.jsonl", rows_jsonl(&f));
-    rundir_write(cx, dir, "results.csv", rows_csv(&f));
+    report_rows(cx, dir, r);
     rundir_write(cx, dir, "report.txt", as_text(&f));
     rundir_write(cx, dir, "report.html", as_html(&f));
 }

@@ -16,6 +16,8 @@ typedef struct RunReport {
     const LeftOut *bad;
 } RunReport;
 
+// The rows alone, while it goes on.
+void report_rows(Cx *cx, const RunDir *dir, const RunReport *r);
 void report_write(Cx *cx, const RunDir *dir, const RunReport *r);
 
 #endif

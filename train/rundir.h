@@ -2,7 +2,8 @@
 //
 //   args.json       what was asked for, and where
 //   last.ckpt       where the run stands (train/checkpoint.h), last.ckpt.1 the one before
-// and, when it ends or is stopped: best.onnx (the model at its best epoch), and what train/report.h writes
+//   metrics.jsonl, results.csv    a row for every epoch, as of the last checkpoint
+// and, when it ends, diverges or is stopped: best.onnx (the model at its best epoch), and what else train/report.h writes
 #ifndef TVC_RUNDIR_H
 #define TVC_RUNDIR_H
 #include "../ir/file.h"

@@ -178,7 +178,7 @@ static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     graph_map(g, widen, s);
     tell_folded(s, g);
     *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
-                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate, .scaled = o->scale.on};
+                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate, .bare = o->bare, .scaled = o->scale.on};
     if (o->pixels) t->picture = pixels_input(g, o->pixels, o->place);
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
     t->scores = scores;
@@ -214,6 +214,7 @@ static int slot(Learner *l, const char *name) {
 
 static void find_slots(Learner *l) {
     const Program *p = l->program;
+    if (l->o.bare) return;                                // whoever wants it finds them by name
     l->input = 0;                                         // the picture is the first input
     l->place = l->o.place ? slot(l, "tvc.place") : -1;
     l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
@@ -234,6 +235,7 @@ static void find_slots(Learner *l) {
 }
 
 static void make_room(Learner *l) {
+    if (l->o.bare) return;
     TensorDesc in = l->program->slots[l->input].desc, to = l->program->slots[l->target].desc;
     int64_t most = desc_elements(&in) > desc_elements(&to) ? desc_elements(&in) : desc_elements(&to);
     l->typed = cx_alloc(l->cx, ck_mul(l->cx, 8, (size_t)most));
