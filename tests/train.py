@@ -368,13 +368,6 @@ def train_loop(tmp):
 
     said = tvc(*words, "--optimizer", "sgd", "--lr", "1e38", "-o", tmp / "nan.onnx", code=8)[1]
     assert "step 2 (epoch 1, step 2): the model's output 'output' is not finite" in said, said
-    bursts = [*words, "--recipe", "full", "--schedule", "formula:10^epoch", "--optimizer", "sgd", "--lr", "0.01", "--momentum", "0.9", "--epochs", "30"]
-    said = tvc(*bursts, "-o", tmp / "burst.onnx", code=8)[1]
-    step, blamed = re.search(r"step (\d+) .*: the gradient of '([\w.]+)' is not finite", said).groups()
-    assert "burst.run/best.onnx" in said and (tmp / "burst.run" / "best.onnx").exists() and not (tmp / "burst.onnx").exists(), said
-    assert "best    epoch" in (tmp / "burst.run" / "report.txt").read_text() and blamed.endswith(("weight", "bias")), blamed
-    again = tvc("train", "--resume", tmp / "burst.run", "-q", code=8)[1]
-    assert f"step {step} " in again and f"'{blamed}'" in again, (said, again)
     assert "--batch" in tvc("train", "--resume", tmp / "whole.run", "--batch", "4", code=3)[1]
     assert "another --seed" in tvc("train", "--resume", tmp / "whole.run", "--seed", "4", code=3)[1]
     first = next((photos / "train").glob("*/*"))

@@ -425,6 +425,27 @@ def interrupted(tmp, data):
         assert out.read_bytes() == (tmp / "whole.onnx").read_bytes(), f"{presses} times Ctrl-C changed the weights"
 
 
+# ---- what is not finite ----
+
+def diverging(tmp, data):
+    """Pictures so bright that, of a squared error, the gradient overflows before the loss does: it is named. The best weights stay."""
+    source, out = rows_of(data, lambda kind: [0], data.parent / "zero.jsonl"), tmp / "bright.onnx"
+    words = ["train", MODEL, source, "--loss", "mse", "--optimizer", "sgd", "--lr", 0, "--batch", 1, "--mean", 0, "--std", 1, "-o", out, "-q"]
+    for power in range(110, 130):
+        done = subprocess.run([TVC, *map(str, words), "--epochs", "1", "--scale", str(1.5 ** power)], capture_output=True, text=True)
+        if done.returncode:
+            break
+    assert done.returncode == 8 and re.search(r"step \d+ \(epoch 1, step \d+\): the gradient of 'fc.weight' is not finite", done.stderr), done.stderr
+    assert (tmp / "bright.run" / "last.ckpt").exists() and not (tmp / "bright.run" / "best.onnx").exists()
+    said = tvc("train", MODEL, data, "-o", tmp / "later.onnx", "--optimizer", "sgd", "--lr", 1e-3, "--schedule", "formula:1e9^(epoch*epoch)", code=8).stderr
+    assert "not finite" in said and str(tmp / "later.run" / "best.onnx") in said and not (tmp / "later.onnx").exists(), said
+    rows = [json.loads(s) for s in (tmp / "later.run" / "metrics.jsonl").read_text().splitlines()]
+    best = max(rows, key=lambda r: (r["val_top1"], -r["val_loss"]))
+    judged = told("eval", tmp / "later.run" / "best.onnx", data)
+    assert abs(judged["loss"] / best["val_loss"] - 1) < 1e-4 and judged["top1"] == best["val_top1"], (judged, best)
+    assert f"best    epoch {best['epoch']:.0f}" in (tmp / "later.run" / "report.txt").read_text()
+
+
 # ---- the report ----
 
 def report(tmp, data):
@@ -477,7 +498,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         tmp = Path(name)
         data = photos(tmp / "photos")
-        for part in (one_class, idx, several, numbers, exported, mistakes, pictures, phases, watched, interrupted, report):
+        for part in (one_class, idx, several, numbers, exported, mistakes, pictures, phases, watched, interrupted, diverging, report):
             began = time.time()
             (tmp / part.__name__).mkdir()
             part(tmp / part.__name__, data)
