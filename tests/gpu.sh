@@ -14,7 +14,7 @@
 #   GPU_MODEL, GPU_PHOTOS: what stage train learns instead of its own
 #   GPU_PYTHON python (default: $TVC_PYTHON, else python3)
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 first() { for f in "$@"; do [ -e "$f" ] && echo "$f" && return; done; }
 build=${GPU_BUILD:-$(first gpu-data/build build-static build)}
 TVC=$build/tvc python=${GPU_PYTHON:-${TVC_PYTHON:-python3}}
