@@ -130,10 +130,9 @@ architecture: the most registers of a kernel; kernels that spill, and the bytes 
 compilation, nothing from the cache, on a machine with two cores and other work.
 """
 WHY = """
-Spills by schedule: kernels, bytes at worst. A tile of 128 by 128 leaves room for two blocks on a multiprocessor as
-long as a thread has no more than 128 registers; where a formula wants a few more, ptxas keeps them in local memory
-instead, outside of the loop over k, which costs less than half of the blocks would. The emulated f64 functions of
-`each` have tables on the stack.
+Spills by schedule: kernels; the bytes at worst, stack and stores together. A tile of 128 by 128 leaves room for two
+blocks on a multiprocessor as long as a thread has no more than 128 registers; where a formula wants one to four more,
+ptxas keeps them in local memory, which costs less than half of the blocks would. It does likewise where three fit.
 """
 
 
