@@ -96,7 +96,8 @@ static int choose_lane(const Axes *x, const int64_t *var, int n) {
         if (best < 0 || (x->extent[best] < LONG_ENOUGH && x->extent[v] > x->extent[best])) best = v;
     }
     for (int i = 0; i < n; i++)
-        if (x->grows[var[i]] && (best < 0 || (x->extent[best] < TOO_SHORT && x->extent[var[i]] > x->extent[best]))) return (int)var[i];
+        if (x->grows[var[i]] && (best < 0 || (x->extent[best] < TOO_SHORT && x->extent[var[i]] > x->extent[best])))
+            return (int)var[i];
     return best;
 }
 
@@ -113,6 +114,7 @@ Axes axes_of(Kernel *k) {
     x.lane = choose_lane(&x, var, n);
     for (int pass = 1; pass >= 0; pass--)                     // what grows first
         for (int i = 0; i < n; i++)
-            if (var[i] != x.lane && !x.merged[var[i]] && x.grows[var[i]] == (bool)pass) x.outer[x.nouter++] = (int)var[i];
+            if (var[i] != x.lane && !x.merged[var[i]] && x.grows[var[i]] == (bool)pass)
+                x.outer[x.nouter++] = (int)var[i];
     return x;
 }

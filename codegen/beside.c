@@ -21,7 +21,8 @@ typedef struct Beside {
 
 static bool may(const Beside *b, int i) {
     const Plan *p = b->p;
-    return !p->early[i] && !p->late[i] && is_product(&p->u[i]) && !p->u[i].k->hand && p->u[i].k->nout == 1 && !b->taken[i];
+    return !p->early[i] && !p->late[i] && is_product(&p->u[i]) && !p->u[i].k->hand && p->u[i].k->nout == 1 &&
+           !b->taken[i];
 }
 
 static void find_needs(Beside *b) {
@@ -43,11 +44,13 @@ static const CudaForm *form_of(Beside *b, int i) {
 
 static bool fit_together(Beside *b, int i, int j) {
     const Kernel *x = b->p->u[i].k, *y = b->p->u[j].k;
-    bool same = b->nneeds[i] == b->nneeds[j] && !memcmp(b->needs[i], b->needs[j], sizeof **b->needs * (size_t)b->nneeds[i]);
+    bool same =
+        b->nneeds[i] == b->nneeds[j] && !memcmp(b->needs[i], b->needs[j], sizeof **b->needs * (size_t)b->nneeds[i]);
     bool last = b->last[i] && b->last[j] && same_shape(x->out->shape, y->out->shape);
     if (b->last[i] != b->last[j] || (!same && !last)) return false;
     const CudaForm *f = form_of(b, i), *g = form_of(b, j);
-    return f->tile && g->tile && !f->library && !g->library && f->threads == g->threads && (!last || f->text == g->text);
+    return f->tile && g->tile && !f->library && !g->library && f->threads == g->threads &&
+           (!last || f->text == g->text);
 }
 
 static int beside(Beside *b, int i, int *with) {
@@ -60,8 +63,14 @@ static int beside(Beside *b, int i, int *with) {
 
 int join_products(const Plan *p, const CudaOptions *options) {
     Cx *cx = p->cx;
-    Beside b = {.p = p, .options = options, .needs = NEW(cx, int *, p->n), .nneeds = NEW(cx, int, p->n), .last = NEW(cx, bool, p->n),
-                .form = NEW(cx, CudaForm, p->n), .formed = NEW(cx, bool, p->n), .taken = NEW(cx, bool, p->n),
+    Beside b = {.p = p,
+                .options = options,
+                .needs = NEW(cx, int *, p->n),
+                .nneeds = NEW(cx, int, p->n),
+                .last = NEW(cx, bool, p->n),
+                .form = NEW(cx, CudaForm, p->n),
+                .formed = NEW(cx, bool, p->n),
+                .taken = NEW(cx, bool, p->n),
                 .gone = NEW(cx, bool, p->n)};
     int left = 0;
     find_needs(&b);

@@ -17,7 +17,8 @@ static void make_folders(Cx *cx, const char *path) {
 static const char *ours(Cx *cx, const char *path) {
     struct stat st;
     make_folders(cx, path);
-    bool fits = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) && access(path, W_OK | X_OK) == 0;
+    bool fits = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) &&
+                access(path, W_OK | X_OK) == 0;
     return fits ? path : NULL;
 }
 
@@ -27,6 +28,8 @@ const char *cache_folder(Cx *cx) {
     else if (xdg && *xdg == '/') path = cx_fmt(cx, "%s/tvc", xdg);
     else if (home && *home == '/') path = cx_fmt(cx, "%s/.cache/tvc", home);
     const char *r = path ? ours(cx, path) : NULL;
-    if (!r && path) cx_note(cx, "the cache folder %s cannot be used (it must be yours alone): compiling without one", cx_show(cx, path));
+    if (!r && path)
+        cx_note(cx, "the cache folder %s cannot be used (it must be yours alone): compiling without one",
+                cx_show(cx, path));
     return r;
 }

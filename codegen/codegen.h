@@ -74,6 +74,7 @@ void clear_halos(Out *o, Expr **v, int n);            // of all results, by the 
 
 // ---- schedules ----
 typedef bool Schedule(Out *o);
-Schedule schedule_unroll, schedule_slices, schedule_tile, schedule_dot, schedule_taps, schedule_shifts, schedule_lanes, schedule_plain;
+Schedule schedule_unroll, schedule_slices, schedule_tile, schedule_dot, schedule_taps, schedule_shifts, schedule_lanes,
+    schedule_plain;
 
 #endif

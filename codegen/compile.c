@@ -89,7 +89,8 @@ static void init_units(Order *o) {
         while (depth) {
             Node *x = stack[depth - 1];
             bool ready = true;
-            for (int k = 0; k < x->nin && !asked[x->id]; k++) ready = false, *STACK_PUSH(g->cx, stack, depth, cap) = x->in[k];
+            for (int k = 0; k < x->nin && !asked[x->id]; k++)
+                ready = false, *STACK_PUSH(g->cx, stack, depth, cap) = x->in[k];
             asked[x->id] = true;
             if (ready) add_unit(o, x), depth--;
         }
@@ -179,7 +180,8 @@ static int code_all(Graph *g, Unit *u, int n) {
 static int count_unfused(Graph *g) {
     int n = 0;
     graph_sort(g);
-    for (int i = 0; i < g->norder; i++) n += !op_is_leaf(g->order[i]) && !g->order[i]->frozen && op_kind(g->order[i]) != MOVE;
+    for (int i = 0; i < g->norder; i++)
+        n += !op_is_leaf(g->order[i]) && !g->order[i]->frozen && op_kind(g->order[i]) != MOVE;
     return n;
 }
 

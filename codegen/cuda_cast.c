@@ -198,7 +198,8 @@ static int choose_parts(const Tile *t, const CudaOptions *options) {
     enum { STEPS = 8, LEFT = 1 << 20 };
     int64_t steps = (t->k.size + t->bk - 1) / t->bk / STEPS, left = LEFT / (t->bm * t->bn * 4);
     if (options->parts) return options->parts;
-    int parts = split_parts(blocks_for(&t->m, t->bm) * blocks_for(&t->n, t->bn) * blocks_for(&t->z, 1), steps < left ? steps : left);
+    int parts = split_parts(blocks_for(&t->m, t->bm) * blocks_for(&t->n, t->bn) * blocks_for(&t->z, 1),
+                            steps < left ? steps : left);
     return parts * t->z.size <= UINT16_MAX ? parts : 1;
 }
 

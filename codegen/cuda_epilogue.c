@@ -78,7 +78,8 @@ void tile_epilogue(Out *o, Tile *t) {
     line(o, "__syncthreads();");                      // others may still read their fragments
     line(o, "f32 *const own = (f32 *)pool + warp * %d;", ROWS * WN);
     line(o, "const int put = tvc_own(lane >> 2, (lane & 3) * 2);");
-    if (is_regular(t)) line(o, "const int get = tvc_own(lane / %d, lane %% %d * %d);", WN / t->vec, WN / t->vec, t->vec);
+    if (is_regular(t))
+        line(o, "const int get = tvc_own(lane / %d, lane %% %d * %d);", WN / t->vec, WN / t->vec, t->vec);
     line(o, "#pragma unroll 1");
     begin(o, "for (int c = 0; c < %d; c += %d) {", t->wm, ROWS);
     line(o, "f32x2 x;");

@@ -122,12 +122,14 @@ static void accumulate(Out *o, Fold *f) {
         line(o, "%s %s = %s;", type(f->of[i]), f->acc[i], neutral_text(o, f->of[i]));
     }
     bool grows = vars_grow(k, f->red, f->nred);
-    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows), *from = cx_fmt(o->cx, "(%s)%s", o->index, first[f->share]);
+    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows),
+               *from = cx_fmt(o->cx, "(%s)%s", o->index, first[f->share]);
     if (f->nred == 1 && !grows) o->flat = vars_size(k, f->red, 1), size = "size";
     if (f->parts > 1) {
         int whole = f->parts * step[f->share];
         line(o, "const %s all = %s, share = (all + %d) / %d * %d;", o->index, size, whole - 1, whole, step[f->share]);
-        line(o, "const %s begin = (%s)block_y * share, end = begin + share < all ? begin + share : all;", o->index, o->index);
+        line(o, "const %s begin = (%s)block_y * share, end = begin + share < all ? begin + share : all;", o->index,
+             o->index);
         from = cx_fmt(o->cx, "begin + %s", from), size = "end";
     }
     begin(o, "for (%s r = %s; r < %s; r += %d) {", o->index, from, size, step[f->share]);
@@ -184,7 +186,8 @@ static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
     line(o, "f32 *const left = (f32 *)parts;");
     begin(o, lanes == 1 ? "if (threadIdx.x == 0) {" : "if (warp == 0) {");
     for (int i = 0; i < f->nof; i++)
-        line(o, "left[(int)block_y * %d + %d%s] = %s;", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane", f->acc[i]);
+        line(o, "left[(int)block_y * %d + %d%s] = %s;", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane",
+             f->acc[i]);
     end(o);
     line(o, "__shared__ u32 before;");
     l->shared += 4;
@@ -192,7 +195,8 @@ static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
     for (int i = 0; i < f->nof; i++) line(o, "%s = %s;", f->acc[i], neutral_text(o, f->of[i]));
     begin(o, "for (int p = (int)%s; p < %d; p += %d) {", first[f->share], f->parts, step[f->share]);
     for (int i = 0; i < f->nof; i++) {
-        const char *x = cx_fmt(o->cx, "tvc_fresh(&left[p * %d + %d%s])", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane");
+        const char *x =
+            cx_fmt(o->cx, "tvc_fresh(&left[p * %d + %d%s])", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane");
         line(o, "%s = %s;", f->acc[i], fold_text(o, f->of[i], f->acc[i], x));
     }
     end(o);
@@ -206,7 +210,9 @@ static int choose_parts(const Kernel *k, const Fold *f, int64_t groups, const Cu
     bool fits = f->share != WARP && f->nof <= MAXSHARED;
     for (int i = 0; i < f->nof; i++) fits &= f->of[i]->type == DT_F32;
     if (!fits) return 1;
-    return options->parts ? options->parts : split_parts(groups, vars_size(k, (Expr **)(uintptr_t)f->red, f->nred) / step[f->share] / TERMS);
+    return options->parts
+               ? options->parts
+               : split_parts(groups, vars_size(k, (Expr **)(uintptr_t)f->red, f->nred) / step[f->share] / TERMS);
 }
 
 bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
@@ -230,7 +236,8 @@ bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
     if (f.share != COLUMNS) join_lanes(o, &f);
     if (f.share != WARP) join_warps(o, &f);
     join_blocks(o, &f, l, groups);
-    static const char *const idle[] = {[WARP] = "lane || item >= items", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp || item >= items"};
+    static const char *const idle[] = {
+        [WARP] = "lane || item >= items", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp || item >= items"};
     line(o, "if (%s) return;", idle[f.share]);
     for (int i = 0; i < f.nof; i++) name_expr(o, f.of[i], f.acc[i]);
     for (int i = 0; i < o->k->nout; i++) store(o, i, o->k->bodies[i]);

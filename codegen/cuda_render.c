@@ -117,7 +117,13 @@ static void forget_names(Kernel *k) {
     for (int i = 0; i < k->nexpr; i++) k->expr[i]->as = NULL;
 }
 
-typedef struct Printed { const char *body, *parameters, *schedule; int64_t flat; int pool; Grid grid; Product product; } Printed;
+typedef struct Printed {
+    const char *body, *parameters, *schedule;
+    int64_t flat;
+    int pool;
+    Grid grid;
+    Product product;
+} Printed;
 
 static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
     CudaOptions unshared = *options;
@@ -157,8 +163,8 @@ static Printed print_part(Cx *cx, Kernel *k, const CudaOptions *options) {
         if (d && a.items == 1) continue;
         s = cx_fmt(cx, "%s    const unsigned %s = number / %lldu %% %lldu;\n", s, name[d], before, n);
         if (a.grows)
-            s = cx_fmt(cx, "%s    if (%s * %lldull >= %lldull * run.batch) return;\n", s, name[d], (long long)a.per_block,
-                       (long long)(a.items / k->max_batch));
+            s = cx_fmt(cx, "%s    if (%s * %lldull >= %lldull * run.batch) return;\n", s, name[d],
+                       (long long)a.per_block, (long long)(a.items / k->max_batch));
         before *= n;
     }
     p.body = cx_fmt(cx, "%s%s", s, p.body);
@@ -194,7 +200,8 @@ static const char *pool_parameter(const LaunchPart *x) { return x->p.pool ? "cha
 static void print_class(Out *o, const Kernel *k, const LaunchPart *x, int n, int class) {
     begin(o, "if (block < %du) {", x[n - 1].first + x[n - 1].blocks);
     line(o, "unsigned first; long size;");
-    for (int b = 0; b < k->nbuf; b++) line(o, "%s%s *p%d;", b < k->nout ? "" : "const ", memory_type(k->buf[b]->type), b);
+    for (int b = 0; b < k->nbuf; b++)
+        line(o, "%s%s *p%d;", b < k->nout ? "" : "const ", memory_type(k->buf[b]->type), b);
     select_part(o, k, x, n);
     const char *s = cx_fmt(o->cx, "$_%d(block - first, size, %s", class, x->p.pool ? "pool, " : "");
     for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%sp%d, ", s, b);
@@ -219,24 +226,26 @@ static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
         result += k->part[i]->nout, buffer += k->part[i]->nbuf - k->part[i]->nout;
     }
     Out o = {.cx = cx, .k = k, .index = "int", .before = "", .text = "", .depth = 1};
-    Grid l = {.axis = {{.per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}, .threads = x[0].p.grid.threads};
+    Grid l = {.axis = {{.per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}},
+              .threads = x[0].p.grid.threads};
     const char *functions = "";
     for (int i = 0; i < k->npart; i++) {
         int from = n;
         for (int j = i; j < k->npart; j++)
             if (!taken[j] && same_text(&x[i], &x[j]))
-                taken[j] = true, kernel[n] = k->part[j], sorted[n] = x[j], sorted[n].first = first, first += x[j].blocks, n++;
+                taken[j] = true, kernel[n] = k->part[j], sorted[n] = x[j], sorted[n].first = first,
+                first += x[j].blocks, n++;
         if (from == n) continue;
-        functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned number, const long size, %s%s) {\n%s}\n", functions, class,
-                           pool_parameter(&x[i]), x[i].p.parameters, x[i].p.body);
+        functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned number, const long size, %s%s) {\n%s}\n", functions,
+                           class, pool_parameter(&x[i]), x[i].p.parameters, x[i].p.body);
         print_class(&o, kernel[from], sorted + from, n - from, class++);
         l.shared += x[i].p.grid.shared - x[i].p.pool;
         pool = x[i].p.pool > pool ? x[i].p.pool : pool, tiles &= x[i].p.pool > 0;
         assert(x[i].p.grid.threads == l.threads);
     }
     l.axis[0].items = first, l.shared += pool;
-    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", functions, l.threads,
-                           parameters(k, false), pool_text(cx, pool), o.text);
+    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", functions,
+                           l.threads, parameters(k, false), pool_text(cx, pool), o.text);
     return (Text){.s = s, .units = 1, .schedule = tiles ? "tiles" : "parts", .grid = l};
 }
 
@@ -256,8 +265,9 @@ Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     if (k->npart) return render_parts(cx, k, options);
     Printed p = print_kernel(cx, k, options, true);
     const char *size = p.flat ? cx_fmt(cx, "    const long size = %lld;\n", (long long)p.flat) : "";
-    const char *rest = p.grid.axis[1].items > 1 || p.grid.axis[2].items > 1 ? ", block_y = blockIdx.y, block_z = blockIdx.z" : "";
-    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x%s;\n%s%s%s}\n", p.grid.threads,
-                           p.parameters, rest, pool_text(cx, p.pool), size, p.body);
+    const char *rest =
+        p.grid.axis[1].items > 1 || p.grid.axis[2].items > 1 ? ", block_y = blockIdx.y, block_z = blockIdx.z" : "";
+    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x%s;\n%s%s%s}\n",
+                           p.grid.threads, p.parameters, rest, pool_text(cx, p.pool), size, p.body);
     return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid, .product = p.product};
 }

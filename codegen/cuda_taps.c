@@ -21,7 +21,8 @@ static bool is_neutral(Out *o, const Expr *reduce, const Expr *e) {
 
 // Guards that leave nothing of a term; a factor's are the product's.
 static Expr *peeled(Out *o, Taps *t, Expr *e) {
-    for (; e->op == K_INSIDE && is_neutral(o, t->reduce, e->c) && t->nguard < MAXGUARDS; e = e->a) t->guard[t->nguard++] = e;
+    for (; e->op == K_INSIDE && is_neutral(o, t->reduce, e->c) && t->nguard < MAXGUARDS; e = e->a)
+        t->guard[t->nguard++] = e;
     if (e->op != K_MUL || t->reduce->op != K_SUM) return e;
     Expr *a = peeled(o, t, e->a), *b = peeled(o, t, e->b);
     return k2(o->k, K_MUL, a, b);
@@ -49,7 +50,8 @@ static bool choose_vector(Out *o, Taps *t) {
     for (int g = 0; g < t->nguard; g++)
         if (touches(t->guard[g]->b, t->along)) return false;
     for (t->vec = 8; t->vec > 1; t->vec /= 2) {
-        bool fits = k->extent[t->along->i] % t->vec == 0 && contiguous(k, ix_view(k, k->out, k->axis), t->along, t->vec) &&
+        bool fits = k->extent[t->along->i] % t->vec == 0 &&
+                    contiguous(k, ix_view(k, k->out, k->axis), t->along, t->vec) &&
                     vector_fits(k->out->type, t->vec, 32) && has_vector(o, t->term, t->along, t->vec);
         t->reduce->as = "sum";
         fits = fits && neighbours(o, k->body, t->along, t->vec, 32);

@@ -68,7 +68,8 @@ static bool is_regular(Tile *t, Factor *f) { return t->threads % per_row(t, f) =
 static void first_piece(Out *o, Tile *t, Factor *f) {
     int row = per_row(t, f);
     if (!is_regular(t, f)) return;
-    line(o, "const int %s_row = (int)threadIdx.x / %d, %s_col = (int)threadIdx.x %% %d * %d;", f->id, row, f->id, row, f->vec);
+    line(o, "const int %s_row = (int)threadIdx.x / %d, %s_col = (int)threadIdx.x %% %d * %d;", f->id, row, f->id, row,
+         f->vec);
     line(o, "const int %s_put = tvc_at(%s_row, %s_col, %d, %d);", f->id, f->id, f->id, columns(t, f), t->per);
     if (f->how != SCALAR) line(o, "const Shared %s_to = tvc_shared(&S%s[%s_put]);", f->id, f->id, f->id);
 }
@@ -76,7 +77,9 @@ static void first_piece(Out *o, Tile *t, Factor *f) {
 static void piece(Out *o, Tile *t, Factor *f) {       // where in the tile this thread's u-th copy goes
     int row = per_row(t, f);
     if (is_regular(t, f)) line(o, "const int row = %s_row + u * %d, col = %s_col;", f->id, rows_apart(t, f), f->id);
-    else line(o, "const int p = (int)threadIdx.x + u * %d, row = p / %d, col = p %% %d * %d;", t->threads, row, row, f->vec);
+    else
+        line(o, "const int p = (int)threadIdx.x + u * %d, row = p / %d, col = p %% %d * %d;", t->threads, row, row,
+             f->vec);
 }
 
 static const char *place(Out *o, Tile *t, Factor *f) {
@@ -95,7 +98,9 @@ static const char *copied_to(Out *o, Tile *t, Factor *f) {
 static bool is_ragged(Group *g, int tile) { return g->grows || g->size % tile; }
 
 // The conditions under which a copy is made, joined; "" if it always is.
-static const char *both(Out *o, const char *a, const char *b) { return *a && *b ? cx_fmt(o->cx, "%s && %s", a, b) : *a ? a : b; }
+static const char *both(Out *o, const char *a, const char *b) {
+    return *a && *b ? cx_fmt(o->cx, "%s && %s", a, b) : *a ? a : b;
+}
 
 // k rounded up for one factor lies beyond the end of the other.
 static const char *within_last(Out *o, Tile *t) {
@@ -111,7 +116,9 @@ static const char *guards(Out *o, Tile *t, Factor *f) {
     if (is_ragged(&t->k, t->bk)) ok = both(o, ok, cx_fmt(o->cx, "k < %s", tile_bound(o, &t->k)));
     ok = both(o, ok, within_last(o, t));
     for (int g = 0; g < f->nguard; g++)
-        ok = both(o, ok, cx_fmt(o->cx, "(unsigned)(%s_g%d[u]%s) < %lldu", f->id, g, part(o, f->guard[g]->b, &t->k), LL(f->guard[g]->i)));
+        ok = both(o, ok,
+                  cx_fmt(o->cx, "(unsigned)(%s_g%d[u]%s) < %lldu", f->id, g, part(o, f->guard[g]->b, &t->k),
+                         LL(f->guard[g]->i)));
     return ok;
 }
 
@@ -254,7 +261,8 @@ static void fragment_start(Out *o, Tile *t, Factor *f) {
         col = a ? "wm + (lane >> 3 & 1) * 8" : "wn + (lane >> 4) * 8";
     }
     if (by_matrix(t, f))
-        line(o, "const Shared %s_from = tvc_shared(&S%s[tvc_at(%s, %s, %d, %d)]);", f->id, f->id, row, col, columns(t, f), t->per);
+        line(o, "const Shared %s_from = tvc_shared(&S%s[tvc_at(%s, %s, %d, %d)]);", f->id, f->id, row, col,
+             columns(t, f), t->per);
 }
 
 static void fragments(Out *o, Tile *t, Factor *f, int n) {
@@ -270,7 +278,8 @@ static void fragments(Out *o, Tile *t, Factor *f, int n) {
         const char *from = f == &t->a ? "wm + i * 16" : "wn + j * 16";
         tile_unrolled(o, "q", 4);
         line(o, "const int row = ks + (lane & 3) + (%s) * 4, col = %s + (lane >> 2) + (%s) * 8;", k, from, x);
-        line(o, "%s[%s][q] = tvc_bits(S%s[s * %d + tvc_at(row, col, %d, %d)]);", f->id, i, f->id, f->tile * t->bk, cols, t->per);
+        line(o, "%s[%s][q] = tvc_bits(S%s[s * %d + tvc_at(row, col, %d, %d)]);", f->id, i, f->id, f->tile * t->bk, cols,
+             t->per);
         end(o);
     }
     end(o);
@@ -296,7 +305,8 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
 static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
     if (t->parts == 1) line(o, "const int tiles = (%s + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk);
     else {
-        line(o, "const int all = (%s + %d) / %d, share = (all + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk, t->parts - 1, t->parts);
+        line(o, "const int all = (%s + %d) / %d, share = (all + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk,
+             t->parts - 1, t->parts);
         line(o, "const int first = block_part * share, left = all - first, tiles = left < share ? left : share;");
     }
     const char *from = t->parts == 1 ? "" : "first + ";

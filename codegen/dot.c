@@ -16,7 +16,9 @@ static bool analyse(Out *o, Dot *d) {
     *d = (Dot){0};
     if (!factors_of(k, &d->f) || d->f.nred != 1 || k->out->type != DT_F32) return false;
     d->r = d->f.red[0];
-    if (var_is_open(k, d->r) || var_extent(k, d->r) < o->lanes || ix_coef(d->f.a->a, d->r) != 1 || ix_coef(d->f.b->a, d->r) != 1) return false;
+    if (var_is_open(k, d->r) || var_extent(k, d->r) < o->lanes || ix_coef(d->f.a->a, d->r) != 1 ||
+        ix_coef(d->f.b->a, d->r) != 1)
+        return false;
     for (int i = k->out->shape.n - 1; i >= 0; i--) {
         Expr *v = k->axis[i];
         if (v->op != I_VAR) continue;
@@ -36,7 +38,8 @@ static int64_t divisor(int64_t n, int64_t most) {
 }
 
 static void products(Out *o, Dot *d, int64_t nt) {
-    int64_t bj = ix_coef(d->f.b->a, d->j), an = d->n ? ix_coef(d->f.a->a, d->n) : 0, R = var_extent(o->k, d->r), whole = R - R % o->lanes;
+    int64_t bj = ix_coef(d->f.b->a, d->j), an = d->n ? ix_coef(d->f.a->a, d->n) : 0, R = var_extent(o->k, d->r),
+            whole = R - R % o->lanes;
     int r = (int)d->r->i;
     for (int n = 0; n < nt; n++)
         for (int j = 0; j < d->jt; j++) line(o, "vf a%d_%d = {0};", n, j);
@@ -56,7 +59,8 @@ static void products(Out *o, Dot *d, int64_t nt) {
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, d->f.a->buf), index_text(o->cx, d->f.a->a),
          buf_number(o->k, d->f.b->buf), index_text(o->cx, d->f.b->a));
     for (int n = 0; n < nt; n++)
-        for (int j = 0; j < d->jt; j++) line(o, "s%d_%d += a[%lldL] * b[%lldL];", n, j, (long long)(n * an), (long long)(j * bj));
+        for (int j = 0; j < d->jt; j++)
+            line(o, "s%d_%d += a[%lldL] * b[%lldL];", n, j, (long long)(n * an), (long long)(j * bj));
     end(o);
 }
 
@@ -90,12 +94,15 @@ bool schedule_dot(Out *o) {
         for (int i = 0; i < d.nouter; i++) {
             Expr *v = d.outer[i];
             if (var_is_open(o->k, v) != pass) continue;
-            line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units, (long long)var_extent(o->k, v));
+            line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units,
+                 (long long)var_extent(o->k, v));
             o->units *= var_extent(o->k, v), o->per_batch |= pass;
         }
     if (d.n) line(o, "long v%d = 0;", (int)d.n->i);
     for (int64_t nt = d.nt; nt; nt = nt == 4 ? 1 : 0) {
-        if (d.n) begin(o, "for (; v%d + %lldL <= %s; v%d += %lldL) {", (int)d.n->i, (long long)nt, extent_text(o, d.n), (int)d.n->i, (long long)nt);
+        if (d.n)
+            begin(o, "for (; v%d + %lldL <= %s; v%d += %lldL) {", (int)d.n->i, (long long)nt, extent_text(o, d.n),
+                  (int)d.n->i, (long long)nt);
         else begin(o, "{");
         products(o, &d, nt);
         results(o, &d, nt);

@@ -204,7 +204,10 @@ static void hoist(Coder *o, Expr *e, const bool *m) {
 
 static int reduce(Coder *o, Expr *e) {
     static const Arith op_of[] = {
-        [K_SUM - K_SUM] = ARITH_ADD, [K_PROD - K_SUM] = ARITH_MUL, [K_MAXIMUM - K_SUM] = ARITH_MAX, [K_MINIMUM - K_SUM] = ARITH_MIN,
+        [K_SUM - K_SUM] = ARITH_ADD,
+        [K_PROD - K_SUM] = ARITH_MUL,
+        [K_MAXIMUM - K_SUM] = ARITH_MAX,
+        [K_MINIMUM - K_SUM] = ARITH_MIN,
     };
     hoist(o, e->a, moving(o, e->b->i));
     int dst = take(o);
@@ -355,7 +358,8 @@ static int value(Coder *o, Expr *e) {
 
 // The padding around a result, written by the unit that holds its first element: runs of
 // elements, repeated along the axis before. Everything before axis d is fixed.
-static void put_runs(Coder *o, const Node *n, int d, int last, int64_t at, int64_t repeats, int64_t stride, int64_t *count) {
+static void put_runs(Coder *o, const Node *n, int d, int last, int64_t at, int64_t repeats, int64_t stride,
+                     int64_t *count) {
     int64_t s = n->view.stride[d], h = n->halo[d], size = n->shape.d[d], from[] = {at, at + (h + size) * s};
     for (int i = 0; i < 2 && h; i++) put(o, from[i]), put(o, h * s), put(o, repeats), put(o, stride), ++*count;
     if (d == last) return;
@@ -378,7 +382,8 @@ static void put_halo(Coder *o, int i) {
     for (int d = 0; d < n->shape.n; d++) at[d] = d < first ? o->k->axis[d] : ix_imm(o->k, 0);
     if (!affine_of(&o->axes, ix_view(o->k, n, at), &a, &none) || none.n) assert(!"a view is a sum");
     for (int d = first; d < n->shape.n; d++) a.base -= n->halo[d] * n->view.stride[d];
-    put(o, FORMULA_FILL), put(o, i), put(o, n->type), put(o, dtypes[n->type].value), put_double(o, n->halo_value), put_index(o, &a);
+    put(o, FORMULA_FILL), put(o, i), put(o, n->type), put(o, dtypes[n->type].value), put_double(o, n->halo_value),
+        put_index(o, &a);
     int vars = hole(o);
     for (int d = first; d < n->shape.n; d++)
         if (o->k->axis[d]->op == I_VAR && !o->axes.merged[o->k->axis[d]->i]) put(o, o->k->axis[d]->i), o->code[vars]++;
@@ -406,14 +411,16 @@ static void count_uses(Coder *o, Expr *e) {
 
 static void check_limits(Coder *o) {
     if (o->nvar > FORMULA_MAX_VARS || o->nreg > FORMULA_CELLS || o->deepest > FORMULA_MAX_DEPTH)
-        fail(o->cx, E_UNSUPPORTED, "%s: too large a formula for a machine without a C compiler", optab[o->k->out->op].name);
+        fail(o->cx, E_UNSUPPORTED, "%s: too large a formula for a machine without a C compiler",
+             optab[o->k->out->op].name);
 }
 
 // Header, variables, outer axes, then the code there is.
 static Formula finish(Coder *o) {
     Kernel *k = o->k;
     const Axes *x = &o->axes;
-    int64_t nreg = o->nreg ? o->nreg : 1, block = FORMULA_CELLS / nreg < FORMULA_MAX_BLOCK ? FORMULA_CELLS / nreg : FORMULA_MAX_BLOCK;
+    int64_t nreg = o->nreg ? o->nreg : 1,
+            block = FORMULA_CELLS / nreg < FORMULA_MAX_BLOCK ? FORMULA_CELLS / nreg : FORMULA_MAX_BLOCK;
     FormulaHeader h = {FORMULA_VERSION, k->nbuf, nreg, block, o->nvar, x->nouter, x->lane};
     Coder whole = {.cx = o->cx};
     for (size_t i = 0; i < sizeof h / sizeof(int64_t); i++) put(&whole, ((const int64_t *)&h)[i]);

@@ -80,7 +80,8 @@ static void buffers_of(Link *k, int fn) {
     for (int i = k->first[fn]; i < k->last[fn]; i++)
         for (int b = 0; b < k->u[i].k->nbuf; b++) {
             Node *n = owner(k->u[i].k->buf[b]);
-            if (n->buffer >= 0 && k->p->buffers[n->buffer].space == SPACE_ARENA && k->p->buffers[n->buffer].offset >= 0) n->buffer = -1;
+            if (n->buffer >= 0 && k->p->buffers[n->buffer].space == SPACE_ARENA && k->p->buffers[n->buffer].offset >= 0)
+                n->buffer = -1;
         }
     for (int i = k->first[fn]; i < k->last[fn]; i++)
         for (int b = 0; b < k->u[i].k->nbuf; b++) buffer_of(k, k->u[i].k->buf[b]);
@@ -92,7 +93,8 @@ static void touch(Link *k, int *at, Node *n, int from, int to) {
     if (k->p->buffers[n->buffer].space != SPACE_ARENA) return;
     if (at[n->buffer] < 0) {
         at[n->buffer] = k->nlife;
-        *VEC_PUSH(k->cx, k->life, k->nlife) = (Life){.n = n, .bytes = round_up(buffer_bytes(n)), .from = from, .to = to};
+        *VEC_PUSH(k->cx, k->life, k->nlife) =
+            (Life){.n = n, .bytes = round_up(buffer_bytes(n)), .from = from, .to = to};
     }
     Life *l = &k->life[at[n->buffer]];
     if (from < l->from) l->from = from;
@@ -116,11 +118,12 @@ static void tell_peak(const Link *k, int fn) {
         at = alive[s] > alive[at] ? s : at;
         fprintf(stderr, "  %4d %9.3f MB  %s\n", s, (double)alive[s] / 1e6, label_of(k->cx, &k->u[k->first[fn] + s]));
     }
-    fprintf(stderr, "%s: %.1f MB alive at kernel %d of %d, %.1f MB kept\n", k->g->fn[fn], (double)alive[at] / 1e6, at, steps, (double)k->keep / 1e6);
+    fprintf(stderr, "%s: %.1f MB alive at kernel %d of %d, %.1f MB kept\n", k->g->fn[fn], (double)alive[at] / 1e6, at,
+            steps, (double)k->keep / 1e6);
     for (int i = 0; i < k->nlife; i++)
         if (k->life[i].from <= at && k->life[i].to >= at)
-            fprintf(stderr, "  %9.3f MB from %4d to %4d  %s %s\n", (double)k->life[i].bytes / 1e6, k->life[i].from, k->life[i].to,
-                    optab[k->life[i].n->op].name, shape_str(k->cx, k->life[i].n->shape));
+            fprintf(stderr, "  %9.3f MB from %4d to %4d  %s %s\n", (double)k->life[i].bytes / 1e6, k->life[i].from,
+                    k->life[i].to, optab[k->life[i].n->op].name, shape_str(k->cx, k->life[i].n->shape));
 }
 
 static void plan_function(Link *k, int fn) {
@@ -141,8 +144,11 @@ static void plan_function(Link *k, int fn) {
     for (int i = 0; i < k->nlife; i++) k->p->buffers[k->life[i].n->buffer].offset = k->life[i].offset;
     if (top > k->p->arena_bytes) k->p->arena_bytes = top;
     if (debug() >= 3) tell_peak(k, fn);
-    *VEC_PUSH(k->cx, k->p->functions, k->p->nfunction) =
-        (Function){.name = text_add(k, k->g->fn[fn]), .from = k->first[fn], .to = k->last[fn], .arena_bytes = top, .live_bound = bound};
+    *VEC_PUSH(k->cx, k->p->functions, k->p->nfunction) = (Function){.name = text_add(k, k->g->fn[fn]),
+                                                                    .from = k->first[fn],
+                                                                    .to = k->last[fn],
+                                                                    .arena_bytes = top,
+                                                                    .live_bound = bound};
 }
 
 // ---- slots ----

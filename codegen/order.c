@@ -41,8 +41,14 @@ static double growth(const Ready *r, const Unit *u) {
 
 // A kernel needs every earlier one that writes what it touches.
 static Ready ready_new(Cx *cx, Unit *u, int n) {
-    Ready ready = {.u = u, .n = n, .waits = NEW(cx, int, n), .next = NEW(cx, int *, n), .nnext = NEW(cx, int, n), .prev = NEW(cx, int *, n),
-                   .nprev = NEW(cx, int, n)}, *r = &ready;
+    Ready ready = {.u = u,
+                   .n = n,
+                   .waits = NEW(cx, int, n),
+                   .next = NEW(cx, int *, n),
+                   .nnext = NEW(cx, int, n),
+                   .prev = NEW(cx, int *, n),
+                   .nprev = NEW(cx, int, n)},
+          *r = &ready;
     int total = 0;
     for (int i = 0; i < r->n; i++) total += r->u[i].k->nbuf;
     for (int i = 0; i < r->n; i++)
@@ -104,7 +110,8 @@ static double extension(const Sink *s, Node *x, int place) {
     if (lasts(owner(x)) || read_from(s, x, place)) return 0;
     bool waits = maker > 0;
     const Kernel *k = waits ? s->r.u[maker - 1].k : NULL;
-    for (int b = waits ? k->nout : 0; waits && b < k->nbuf; b++) waits = lasts(owner(k->buf[b])) || read_from(s, k->buf[b], place);
+    for (int b = waits ? k->nout : 0; waits && b < k->nbuf; b++)
+        waits = lasts(owner(k->buf[b])) || read_from(s, k->buf[b], place);
     return waits ? 0 : bytes(x);
 }
 
@@ -136,7 +143,8 @@ static void sink_units(Cx *cx, Unit *u, int n) {
         Kernel *k = u[i].k;
         for (int j = 0; j < s.r.nnext[i]; j++) to = s.place[s.r.next[i][j]] < to ? s.place[s.r.next[i][j]] : to;
         bool late = to < n && gain(&s, k, to) > 0;
-        for (int p = i; late && p + 1 < to; p++) s.at[p] = s.at[p + 1], s.place[s.at[p]] = p, s.at[p + 1] = i, s.place[i] = p + 1;
+        for (int p = i; late && p + 1 < to; p++)
+            s.at[p] = s.at[p + 1], s.place[s.at[p]] = p, s.at[p + 1] = i, s.place[i] = p + 1;
         for (int b = k->nout; b < k->nbuf; b++) {
             int *last = &s.last[owner(k->buf[b])->maker];
             if (!*last || s.place[*last - 1] < s.place[i]) *last = i + 1;

@@ -64,7 +64,8 @@ void close_scope(Out *o, int mark) {
 void name_expr(Out *o, Expr *e, const char *name) {
     e->as = cx_fmt(o->cx, "%s", name);
     int n = o->nnamed;
-    if (n % 64 == 0) o->named = cx_grow(o->cx, o->named, sizeof *o->named * (size_t)n, sizeof *o->named * (size_t)(n + 64));
+    if (n % 64 == 0)
+        o->named = cx_grow(o->cx, o->named, sizeof *o->named * (size_t)n, sizeof *o->named * (size_t)(n + 64));
     o->named[o->nnamed++] = e;
 }
 
@@ -151,8 +152,12 @@ static const char *load_text(Out *o, Expr *e) {
 const char *fold_text(Out *o, Expr *e, const char *acc, const char *x) {
     const char *kind = o->lane ? "v" : dtypes[e->type].name;
     switch (e->op) {
-    case K_SUM:  return dtype_is_float(e->type) ? cx_fmt(o->cx, "%s + %s", acc, x) : cx_fmt(o->cx, "ADD_%s(%s, %s)", kind, acc, x);
-    case K_PROD: return dtype_is_float(e->type) ? cx_fmt(o->cx, "%s * %s", acc, x) : cx_fmt(o->cx, "MUL_%s(%s, %s)", kind, acc, x);
+    case K_SUM:
+        return dtype_is_float(e->type) ? cx_fmt(o->cx, "%s + %s", acc, x)
+                                       : cx_fmt(o->cx, "ADD_%s(%s, %s)", kind, acc, x);
+    case K_PROD:
+        return dtype_is_float(e->type) ? cx_fmt(o->cx, "%s * %s", acc, x)
+                                       : cx_fmt(o->cx, "MUL_%s(%s, %s)", kind, acc, x);
     default:     return cx_fmt(o->cx, "%s_%s(%s, %s)", e->op == K_MAXIMUM ? "MAX" : "MIN", kind, acc, x);
     }
 }
@@ -319,7 +324,8 @@ int unit_axes(Out *o, Expr **v, int most) {
         if (k->axis[d]->op == I_VAR && k->grows[k->axis[d]->i]) v[n++] = k->axis[d], units *= k->extent[k->axis[d]->i];
     o->per_batch = n > 0 && k->max_batch > 1;
     for (int d = 0; d < rank && n < most; d++)
-        if (k->axis[d]->op == I_VAR && k->axis[d] != o->lane && !k->grows[k->axis[d]->i]) v[n++] = k->axis[d], units *= k->extent[k->axis[d]->i];
+        if (k->axis[d]->op == I_VAR && k->axis[d] != o->lane && !k->grows[k->axis[d]->i])
+            v[n++] = k->axis[d], units *= k->extent[k->axis[d]->i];
     o->units = units;
     return n;
 }
@@ -329,7 +335,8 @@ int unit_axes(Out *o, Expr **v, int most) {
 bool var_is_open(const Kernel *k, const Expr *v) { return v && k->max_batch > 1 && k->grows[v->i]; }
 
 bool index_has_data(const Expr *e) {
-    return e && (e->op == I_DATA || (e->op != I_VAR && e->op != I_IMM && (index_has_data(e->a) || index_has_data(e->b))));
+    return e &&
+           (e->op == I_DATA || (e->op != I_VAR && e->op != I_IMM && (index_has_data(e->a) || index_has_data(e->b))));
 }
 
 bool vectorizes(Out *o, Expr *e, Expr *lane) {
@@ -344,7 +351,8 @@ bool vectorizes(Out *o, Expr *e, Expr *lane) {
     if (e->op < NKOPS && !on_vectors(e->op)) return false;
     if (e->op == K_CAST && e->a->op == K_INDEX) return vectorizes(o, e->a->a, lane);       // the same for all lanes
     if (e->op == K_RANDOM || (e->op == K_CAST && (e->type != DT_F32 || e->a->type != DT_BOOL))) return false;
-    return vectorizes(o, e->a, lane) && (expr_is_reduce(e) ? e->b != lane : vectorizes(o, e->b, lane)) && vectorizes(o, e->c, lane);
+    return vectorizes(o, e->a, lane) && (expr_is_reduce(e) ? e->b != lane : vectorizes(o, e->b, lane)) &&
+           vectorizes(o, e->c, lane);
 }
 
 Expr *lane_of(Out *o) {

@@ -22,7 +22,15 @@ Text render(Cx *cx, Kernel *k, int lanes, int isa) {
     if (numel(k->out->shape) == 0) return (Text){.s = "KERNEL($) {}\n", .schedule = "empty"};
     for (;; i++) {
         forget_names(k);
-        o = (Out){.cx = cx, .k = k, .lanes = lanes, .isa = isa, .index = "long", .before = "", .text = "", .depth = 1, .units = 1};
+        o = (Out){.cx = cx,
+                  .k = k,
+                  .lanes = lanes,
+                  .isa = isa,
+                  .index = "long",
+                  .before = "",
+                  .text = "",
+                  .depth = 1,
+                  .units = 1};
         locals(&o);
         if (schedules[i].fn(&o)) break;
     }

@@ -41,7 +41,8 @@ static int64_t place_of(Saving *s, const void *at, int64_t bytes) {
     Stored w = {.at = at, .bytes = bytes, .hash = XXH3_64bits(at, (size_t)bytes)};
     for (int i = 0; i < s->nstored; i++) {
         const Stored *x = &s->stored[i];
-        if (x->hash == w.hash && x->bytes == bytes && (x->at == at || !memcmp(x->at, at, (size_t)bytes))) return x->place;
+        if (x->hash == w.hash && x->bytes == bytes && (x->at == at || !memcmp(x->at, at, (size_t)bytes)))
+            return x->place;
     }
     w.place = s->header.weights.bytes;
     s->header.weights.bytes += align_up(bytes);
@@ -136,10 +137,19 @@ static void start_hash(Saving *s) {
 }
 
 void program_save(Cx *cx, const char *path, const Program *const *p, int n, const char *meta, size_t meta_bytes) {
-    Saving s = {.cx = cx, .n = n, .target = NEW(cx, Target, n), .meta = meta, .header = {
-        .magic = PACKAGE_MAGIC, .order = PACKAGE_ORDER, .version = PACKAGE_VERSION, .ntarget = n, .meta.bytes = (int64_t)meta_bytes,
-    }};
-    if (n < 1 || n > PACKAGE_MOST_TARGETS) fail(cx, E_USAGE, "a package of %d targets: at most %d", n, PACKAGE_MOST_TARGETS);
+    Saving s = {.cx = cx,
+                .n = n,
+                .target = NEW(cx, Target, n),
+                .meta = meta,
+                .header = {
+                    .magic = PACKAGE_MAGIC,
+                    .order = PACKAGE_ORDER,
+                    .version = PACKAGE_VERSION,
+                    .ntarget = n,
+                    .meta.bytes = (int64_t)meta_bytes,
+                }};
+    if (n < 1 || n > PACKAGE_MOST_TARGETS)
+        fail(cx, E_USAGE, "a package of %d targets: at most %d", n, PACKAGE_MOST_TARGETS);
     for (int i = 0; i < n; i++) set_target(&s, &s.target[i], p[i]);
     set_offsets(&s);
     start_hash(&s);

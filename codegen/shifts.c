@@ -113,7 +113,9 @@ static void sum_up(Out *o, Shifts *t) {
         int x = (int)t->f.red[r]->i;
         for (int i = 0; r == t->level && i < t->sums; i++) line(o, "vf s%d = {0};", i);
         if (r < t->f.nred - 1) loop(o, t->f.red[r]);
-        else begin(o, "for (long v%d = 0; v%d < %s; v%d += %lldL) {", x, x, extent_text(o, t->step), x, (long long)t->run);
+        else
+            begin(o, "for (long v%d = 0; v%d < %s; v%d += %lldL) {", x, x, extent_text(o, t->step), x,
+                  (long long)t->run);
         if (r + 1 < t->level) line(o, "vf all%d[%d] = {0};", r + 1, t->sums);
     }
     products(o, t);

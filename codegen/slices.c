@@ -117,7 +117,8 @@ static void accumulate(Out *o, Slices *t) {
     for (int r = t->split + 1; r < f->nred; r++) loop(o, f->red[r]);
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
          buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
-    for (int i = 0; i < t->ob; i++) line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(t->o ? i * ix_coef(f->b->a, t->o) : 0));
+    for (int i = 0; i < t->ob; i++)
+        line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(t->o ? i * ix_coef(f->b->a, t->o) : 0));
     for (int q = 0; q < t->nq; q++) {
         line(o, "const vf s%d = splat(a[%d]);", q, q);
         for (int i = 0; i < t->ob; i++) line(o, "a%d_%d += w%d * s%d;", i, q, i, q);
@@ -159,14 +160,20 @@ static const char *tile_function(Out *o, Slices *t) {
     const char *args = "", *call = "buf, ctx";
     Expr *v[] = {t->o, t->q};
     for (int i = 0; i < 2; i++)
-        if (v[i]) args = cx_fmt(o->cx, "%s, long t%d", args, (int)v[i]->i), call = cx_fmt(o->cx, "%s, v%d", call, (int)v[i]->i);
+        if (v[i])
+            args = cx_fmt(o->cx, "%s, long t%d", args, (int)v[i]->i),
+            call = cx_fmt(o->cx, "%s, v%d", call, (int)v[i]->i);
     for (int i = 0; i < t->nouter; i++)
-        args = cx_fmt(o->cx, "%s, long v%d", args, (int)t->outer[i]->i), call = cx_fmt(o->cx, "%s, v%d", call, (int)t->outer[i]->i);
+        args = cx_fmt(o->cx, "%s, long v%d", args, (int)t->outer[i]->i),
+        call = cx_fmt(o->cx, "%s, v%d", call, (int)t->outer[i]->i);
     for (int r = 0; r <= t->split; r++) {
         int x = (int)t->f.red[r]->i;
-        args = cx_fmt(o->cx, "%s, long %c%d", args, r < t->split ? 'v' : 'k', x), call = cx_fmt(o->cx, "%s, v%d", call, x);
+        args = cx_fmt(o->cx, "%s, long %c%d", args, r < t->split ? 'v' : 'k', x),
+        call = cx_fmt(o->cx, "%s, v%d", call, x);
     }
-    o->before = cx_fmt(o->cx, "%sTILE void $_slice(void *const *buf, const Ctx *ctx%s, bool first, bool last) {\n    (void)first, (void)last;\n%s}\n",
+    o->before = cx_fmt(o->cx,
+                       "%sTILE void $_slice(void *const *buf, const Ctx *ctx%s, bool first, bool last) {\n    "
+                       "(void)first, (void)last;\n%s}\n",
                        o->before, args, f.text);
     return call;
 }
@@ -184,13 +191,14 @@ static void slice_loops(Out *o, Slices *t) {
 }
 
 static void begin_share(Out *o, Expr *v, int64_t groups, int64_t part) {
-    line(o, "const long s%d = rest %% %lldL * %lldL; rest /= %lldL;", (int)v->i, (long long)(groups / part), (long long)part, (long long)(groups / part));
+    line(o, "const long s%d = rest %% %lldL * %lldL; rest /= %lldL;", (int)v->i, (long long)(groups / part),
+         (long long)part, (long long)(groups / part));
 }
 
 static void share_loop(Out *o, Expr *v, int64_t part, int64_t step) {
     int x = (int)v->i;
-    begin(o, "for (long v%d = s%d * %lldL; v%d < (s%d + %lldL) * %lldL; v%d += %lldL) {", x, x, (long long)step, x, x, (long long)part,
-          (long long)step, x, (long long)step);
+    begin(o, "for (long v%d = s%d * %lldL; v%d < (s%d + %lldL) * %lldL; v%d += %lldL) {", x, x, (long long)step, x, x,
+          (long long)part, (long long)step, x, (long long)step);
 }
 
 bool schedule_slices(Out *o) {
@@ -209,7 +217,8 @@ bool schedule_slices(Out *o) {
     slice_loops(o, &t);
     if (t.o) share_loop(o, t.o, t.share, t.ob);
     for (int i = 0; i < t.nouter; i++) share_loop(o, t.outer[i], t.part[i], 1);
-    begin(o, "for (long v%d = 0; v%d < %lldL; v%d += %lldL) {", q, q, (long long)var_extent(o->k, t.q), q, (long long)t.nq);
+    begin(o, "for (long v%d = 0; v%d < %lldL; v%d += %lldL) {", q, q, (long long)var_extent(o->k, t.q), q,
+          (long long)t.nq);
     line(o, "$_slice(%s, first, last);", args);
     while (opened--) end(o);
     return true;

@@ -62,7 +62,8 @@ static void shrink(Kernel *k, Expr *e, Expr *v, Range *r) {
 }
 
 static void choose_run(Taps *t, int64_t terms) {
-    int64_t n = t->inner_q.hi - t->inner_q.lo, most = STATEMENTS / terms < RUN ? STATEMENTS / terms : RUN, least = INT64_MAX;
+    int64_t n = t->inner_q.hi - t->inner_q.lo, most = STATEMENTS / terms < RUN ? STATEMENTS / terms : RUN,
+            least = INT64_MAX;
     for (int64_t run = most < n ? most : n; run >= 2; run--) {
         int64_t cost = (n + run - 1) / run * (run + 1);
         if (cost < least) least = cost, t->run = run;
@@ -129,9 +130,11 @@ static void inner(Taps *t) {
     Out *o = t->o;
     Kernel *k = o->k;
     int64_t last = t->inner_q.hi - t->inner_q.lo - t->run;
-    Expr *q = k_var(k, last + 1, false), *p = t->p ? k_var(k, t->inner_p.hi - t->inner_p.lo, false) : NULL, *at[RUN], *result[RUN];
+    Expr *q = k_var(k, last + 1, false), *p = t->p ? k_var(k, t->inner_p.hi - t->inner_p.lo, false) : NULL, *at[RUN],
+         *result[RUN];
     if (p) t->value[t->p->i] = ix_add(k, p, t->inner_p.lo);
-    if (p && p->op == I_VAR) line(o, "const long v%d = v%d - %lldL;", (int)p->i, (int)t->p->i, (long long)t->inner_p.lo);
+    if (p && p->op == I_VAR)
+        line(o, "const long v%d = v%d - %lldL;", (int)p->i, (int)t->p->i, (long long)t->inner_p.lo);
     if (q->op == I_VAR) {                              // the last run may overlap the one before
         begin(o, "for (long q = 0; q < %lldL; q += %lldL) {", (long long)(last + t->run), (long long)t->run);
         line(o, "const long v%d = q < %lldL ? q : %lldL;", (int)q->i, (long long)last, (long long)last);
@@ -158,7 +161,8 @@ static void edge(Taps *t, const char *inner_row) {
     int q = (int)t->q->i;
     long long Q = o->k->extent[q];
     begin(o, "for (long v%d = 0; v%d < %lldL; v%d++) {", q, q, Q, q);
-    line(o, "if (%s && v%d == %lldL) v%d = %lldL;", inner_row, q, (long long)t->inner_q.lo, q, (long long)t->inner_q.hi);
+    line(o, "if (%s && v%d == %lldL) v%d = %lldL;", inner_row, q, (long long)t->inner_q.lo, q,
+         (long long)t->inner_q.hi);
     if (t->inner_q.hi == Q) line(o, "if (v%d == %lldL) break;", q, Q);
     int mark = open_scope(o);
     store(o, 0, o->k->body);
@@ -171,7 +175,9 @@ static void row(Taps *t) {
     bool whole_p = t->inner_p.lo == 0 && t->inner_p.hi == (t->p ? k->extent[t->p->i] : 1);
     bool whole_q = t->inner_q.lo == 0 && t->inner_q.hi == k->extent[t->q->i];
     const char *inner_row = "1";
-    if (!whole_p) inner_row = cx_fmt(k->cx, "(v%d >= %lldL && v%d < %lldL)", (int)t->p->i, (long long)t->inner_p.lo, (int)t->p->i, (long long)t->inner_p.hi);
+    if (!whole_p)
+        inner_row = cx_fmt(k->cx, "(v%d >= %lldL && v%d < %lldL)", (int)t->p->i, (long long)t->inner_p.lo, (int)t->p->i,
+                           (long long)t->inner_p.hi);
     if (!whole_p || !whole_q) edge(t, inner_row);
     if (!whole_p) begin(t->o, "if %s {", inner_row);
     inner(t);

@@ -23,10 +23,21 @@ enum { MAXFLAGS = 40, MAXPARTS = 8, PART = 24 << 10 };   // bytes of C worth a p
 
 // What matters: contraction on (gcc -std=c11 would turn it off), no vectorizer (it spills the
 // register tiles), no errno. Never -ffast-math: linking it changes the host's floating point.
-static const char *const common[] = {"-std=gnu11", "-O2", "-fPIC", "-w", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
-                                     "-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-fno-stack-protector", "-fvisibility=hidden", NULL};
+static const char *const common[] = {"-std=gnu11",
+                                     "-O2",
+                                     "-fPIC",
+                                     "-w",
+                                     "-ffp-contract=fast",
+                                     "-fno-math-errno",
+                                     "-fno-trapping-math",
+                                     "-fno-tree-vectorize",
+                                     "-fno-tree-slp-vectorize",
+                                     "-fno-stack-protector",
+                                     "-fvisibility=hidden",
+                                     NULL};
 static const char *const avx2[] = {"-mavx2", "-mfma", "-mf16c", "-mbmi2", NULL};
-static const char *const avx512[] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512", NULL};
+static const char *const avx512[] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512",
+                                     NULL};
 
 static int flags(int isa, const char **to) {
     int n = 0;
@@ -73,7 +84,8 @@ static void finish(Cx *cx, pid_t pid, const char *cc) {
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     if (!WIFEXITED(status) || WEXITSTATUS(status))
-        fail(cx, E_INTERNAL, "the C compiler %s failed on a generated kernel (TVC_KEEP=1 keeps its files)", cx_show(cx, cc));
+        fail(cx, E_INTERNAL, "the C compiler %s failed on a generated kernel (TVC_KEEP=1 keeps its files)",
+             cx_show(cx, cc));
 }
 
 // ---- the key ----
@@ -205,7 +217,11 @@ Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o) {
     if (path && access(path, R_OK) == 0) return (Built){path, cc, true, 0};
     qsort(distinct, (size_t)n, sizeof *distinct, longer);
     clock_gettime(CLOCK_MONOTONIC, &a);
-    const char *tmp = getenv("TMPDIR"), *so = compile(g, work_new(cx, cache ? cache : tmp && *tmp ? tmp : "/tmp"), distinct, n, cc, o->threads);
+    const char *tmp = getenv("TMPDIR"), *so = compile(g,
+                                                      work_new(cx, cache         ? cache
+                                                                   : tmp && *tmp ? tmp
+                                                                                 : "/tmp"),
+                                                      distinct, n, cc, o->threads);
     if (path && rename(so, path)) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, path), strerror(errno));
     clock_gettime(CLOCK_MONOTONIC, &b);
     return (Built){path ? path : so, cc, false, (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec)};

@@ -53,7 +53,8 @@ bool nvrtc_found(void) { return nvrtc_library() != NULL; }
 Err nvrtc_version(int *major, int *minor, Fault *f) {
     void *lib = nvrtc_library();
     int (*version)(int *, int *);
-    if (!lib) return fault(f, E_DEVICE, "no CUDA compiler library was found (libnvrtc.so.%d or newer, or TVC_NVRTC)", OLDEST);
+    if (!lib)
+        return fault(f, E_DEVICE, "no CUDA compiler library was found (libnvrtc.so.%d or newer, or TVC_NVRTC)", OLDEST);
     *(void **)&version = dlsym(lib, "nvrtcVersion");
     if (!version || version(major, minor) || *major < OLDEST)
         return fault(f, E_DEVICE, "the CUDA compiler library is too old: CUDA %d or newer is needed", OLDEST);
@@ -78,8 +79,10 @@ Err cuda_target(int arch, int driver, bool compiles, char target[32], Fault *f) 
     Err e = nvrtc_version(&major, &minor, f);
     if (e) return e;
     if (major > driver / 1000)
-        return fault(f, E_DEVICE, "the driver is for CUDA %d.%d, the CUDA compiler library of CUDA %d.%d (CUDA 13 needs driver "
-                     "580 or newer)", driver / 1000, driver % 1000 / 10, major, minor);
+        return fault(f, E_DEVICE,
+                     "the driver is for CUDA %d.%d, the CUDA compiler library of CUDA %d.%d (CUDA 13 needs driver "
+                     "580 or newer)",
+                     driver / 1000, driver % 1000 / 10, major, minor);
     int known = known_arch(arch);
     if (!known) return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
     if (known < arch) snprintf(target, 32, "cuda:compute_%d", known);

@@ -145,7 +145,8 @@ static void products(Out *o, Tile *t, int64_t np, int64_t nq) {
     int px = (int)(np * nq), ob = (int)t->ob;
     line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
          buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
-    int64_t bo = t->o ? ix_coef(f->b->a, t->o) * step(o, t) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0, aq = t->q ? ix_coef(f->a->a, t->q) : 0;
+    int64_t bo = t->o ? ix_coef(f->b->a, t->o) * step(o, t) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0,
+            aq = t->q ? ix_coef(f->a->a, t->q) : 0;
     for (int i = 0; i < ob; i++) line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(i * bo));
     for (int p = 0; p < px; p++) {
         line(o, "const vf s%d = splat(a[%lldL]);", p, (long long)(p / nq * ap + p % nq * aq));
@@ -204,7 +205,8 @@ static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
             for (int p = 0; p < np * nq; p++) all = cx_fmt(o->cx, "%s%sa%d_%d", all, *all ? ", " : "", i, p);
         if (t->cut < 0) line(o, "const vf all[] = {%s};", all);
         line(o, "const vf *a = all;");
-        begin(o, "for (long i = 0; i < %lldL; i++) for (long p = 0; p < %lldL; p++) for (long q = 0; q < %lldL; q++) {", (long long)t->ob, (long long)np, (long long)nq);
+        begin(o, "for (long i = 0; i < %lldL; i++) for (long p = 0; p < %lldL; p++) for (long q = 0; q < %lldL; q++) {",
+              (long long)t->ob, (long long)np, (long long)nq);
         place(o, t->o, t->wide ? "i * LANES" : "i"), place(o, t->p, "p"), place(o, t->q, "q");
         line(o, "const vf sum = *a++;");
         epilogue_of(o, t, "sum");
@@ -213,7 +215,9 @@ static void epilogue(Out *o, Tile *t, int64_t np, int64_t nq) {
         for (int i = 0; i < t->ob; i++)
             for (int p = 0; p < np * nq; p++) {
                 begin(o, "{");
-                place(o, t->o, cx_fmt(o->cx, "%d", i * (int)step(o, t))), place(o, t->p, cx_fmt(o->cx, "%d", (int)(p / nq))), place(o, t->q, cx_fmt(o->cx, "%d", (int)(p % nq)));
+                place(o, t->o, cx_fmt(o->cx, "%d", i * (int)step(o, t))),
+                    place(o, t->p, cx_fmt(o->cx, "%d", (int)(p / nq))),
+                    place(o, t->q, cx_fmt(o->cx, "%d", (int)(p % nq)));
                 epilogue_of(o, t, cx_fmt(o->cx, "a%d_%d", i, p));
                 end(o);
             }
@@ -231,7 +235,8 @@ static void tile_function(Out *o, Tile *t, const char *suffix, int64_t np, int64
     Expr *v[] = {t->o, t->p, t->q};
     for (int i = 0; i < 3; i++) args = v[i] ? cx_fmt(o->cx, "%s, long t%d", args, (int)v[i]->i) : args;
     for (int i = 0; i < t->nouter; i++) args = cx_fmt(o->cx, "%s, long v%d", args, (int)t->outer[i]->i);
-    o->before = cx_fmt(o->cx, "%sTILE void $_%s(void *const *buf, const Ctx *ctx%s) {\n%s}\n", o->before, suffix, args, f.text);
+    o->before =
+        cx_fmt(o->cx, "%sTILE void $_%s(void *const *buf, const Ctx *ctx%s) {\n%s}\n", o->before, suffix, args, f.text);
 }
 
 static void call(Out *o, Tile *t, const char *suffix, const char *p, const char *q) {
@@ -251,7 +256,8 @@ static void row(Out *o, Tile *t, const char *name, const char *p, int64_t np) {
     if (!open) {
         tile_function(o, t, name, np, t->nq);
         if (rest) tile_function(o, t, cx_fmt(o->cx, "%s_rest", name), np, rest);
-        const char *whole = t->q && var_is_open(o->k, t->q) ? extent_text(o, t->q) : cx_fmt(o->cx, "%lldL", (long long)(Q - rest));
+        const char *whole =
+            t->q && var_is_open(o->k, t->q) ? extent_text(o, t->q) : cx_fmt(o->cx, "%lldL", (long long)(Q - rest));
         line(o, "for (long q = 0; q < %s; q += %lldL)", whole, (long long)t->nq);
         o->depth++, call(o, t, name, p, "q"), o->depth--;
         if (rest) call(o, t, cx_fmt(o->cx, "%s_rest", name), p, cx_fmt(o->cx, "%lldL", (long long)(Q - rest)));
@@ -267,14 +273,17 @@ static void row(Out *o, Tile *t, const char *name, const char *p, int64_t np) {
 }
 
 static void unpack_unit(Out *o, Tile *t, int64_t rows, int64_t groups) {
-    line(o, "const long p = u %% %lldL * %lldL, g = u / %lldL %% %lldL;", (long long)rows, (long long)t->np, (long long)rows, (long long)groups);
+    line(o, "const long p = u %% %lldL * %lldL, g = u / %lldL %% %lldL;", (long long)rows, (long long)t->np,
+         (long long)rows, (long long)groups);
     o->units = rows * groups;
     for (int pass = 0; pass < 2; pass++)               // the batch last: it is the slowest
         for (int i = 0; i < t->nouter; i++) {
             Expr *v = t->outer[i];
             if (var_is_open(o->k, v) != pass) continue;
             if (pass) line(o, "const long v%d = u / %lldL;", (int)v->i, (long long)o->units), o->per_batch = true;
-            else line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units, (long long)extent(o, v));
+            else
+                line(o, "const long v%d = u / %lldL %% %lldL;", (int)v->i, (long long)o->units,
+                     (long long)extent(o, v));
             o->units *= extent(o, v);
         }
     if (!t->o) return;
@@ -300,7 +309,8 @@ bool schedule_tile(Out *o) {
     if (!analyse_split(o, &t)) return false;
     size(o, &t);
     cut_sum(o, &t);
-    int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, each = t.ob * step(o, &t), groups = (extent(o, t.o) + each - 1) / each, restp = P % t.np;
+    int64_t P = extent(o, t.p), rows = (P + t.np - 1) / t.np, each = t.ob * step(o, &t),
+            groups = (extent(o, t.o) + each - 1) / each, restp = P % t.np;
     begin(o, "for (long u = lo; u < hi; u++) {");
     unpack_unit(o, &t, rows, groups);
     int padded = padded_from(o->k->out);

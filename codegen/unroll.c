@@ -13,7 +13,8 @@ typedef struct Unroll {
 } Unroll;
 
 static bool is_table(const Expr *e) {
-    return e && !e->is_index && e->op == K_LOAD && e->buf->op == OP_Const && e->buf->data && e->type == DT_F32 && numel(e->buf->shape) <= MAXTABLE;
+    return e && !e->is_index && e->op == K_LOAD && e->buf->op == OP_Const && e->buf->data && e->type == DT_F32 &&
+           numel(e->buf->shape) <= MAXTABLE;
 }
 
 static bool has_table(const Expr *e) {
@@ -38,7 +39,8 @@ static void steps(Unroll *u, Expr *e, bool inside) {
     }
     if (!inside || e->op == I_IMM) return;
     int64_t *s = u->step;
-    if (e->op == I_MOD && e->a->op == I_VAR && e->b->op == I_IMM) s[e->a->i] = s[e->a->i] > e->b->i ? s[e->a->i] : e->b->i;
+    if (e->op == I_MOD && e->a->op == I_VAR && e->b->op == I_IMM)
+        s[e->a->i] = s[e->a->i] > e->b->i ? s[e->a->i] : e->b->i;
     else if (e->op == I_VAR) s[e->i] = u->o->k->extent[e->i];
     else steps(u, e->a, true), steps(u, e->b, true);
 }
@@ -99,7 +101,9 @@ static void outputs(Unroll *u, int d, const char *guard, Result *r, int *n) {
     for (int64_t i = 0; i < step; i++) {
         u->value[v] = tile ? ix_add(k, ix_mul(k, tile, step), i) : ix_imm(k, i);
         bool over = tile && size % step && i >= size % step;
-        const char *g = over ? cx_fmt(u->o->cx, "%sif (%s < %lldL) ", guard, index_text(u->o->cx, u->value[v]), (long long)size) : guard;
+        const char *g =
+            over ? cx_fmt(u->o->cx, "%sif (%s < %lldL) ", guard, index_text(u->o->cx, u->value[v]), (long long)size)
+                 : guard;
         outputs(u, d + 1, g, r, n);
     }
     u->value[v] = tile;

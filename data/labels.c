@@ -269,7 +269,9 @@ static void write_timm(Model *m, const Labels *l) {
     const char *text = model_meta(m, "pretrained_cfg");
     json_t *o = text ? json_text(m->cx, text, strlen(text)) : NULL;
     if (!json_is_object(o)) return;
-    if (l->n) json_object_set_new(o, "num_classes", json_integer(l->n)), json_object_set_new(o, "label_names", json_list(m->cx, l));
+    if (l->n)
+        json_object_set_new(o, "num_classes", json_integer(l->n)),
+            json_object_set_new(o, "label_names", json_list(m->cx, l));
     else if (json_object_del(o, "num_classes") + json_object_del(o, "label_names") == -2) return;
     json_object_del(o, "label_descriptions");
     model_set_meta(m, "pretrained_cfg", json_dump(m->cx, o));
@@ -284,10 +286,14 @@ void labels_to_model(Model *m, const Labels *l) {
 
 // ---- one class, several, numbers ----
 
-const char *target_name(TargetKind kind) { return kind == TARGET_LABELS ? "labels" : kind == TARGET_NUMBERS ? "numbers" : NULL; }
+const char *target_name(TargetKind kind) {
+    return kind == TARGET_LABELS ? "labels" : kind == TARGET_NUMBERS ? "numbers" : NULL;
+}
 
 TargetKind target_named(const char *name) {
-    return name && !strcmp(name, "labels") ? TARGET_LABELS : name && !strcmp(name, "numbers") ? TARGET_NUMBERS : TARGET_AUTO;
+    return name && !strcmp(name, "labels")    ? TARGET_LABELS
+           : name && !strcmp(name, "numbers") ? TARGET_NUMBERS
+                                              : TARGET_AUTO;
 }
 
 TargetKind target_of_model(const Model *m) { return target_named(model_meta(m, "tvc.target")); }

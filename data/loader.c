@@ -226,8 +226,10 @@ static Err check_share(const Loader *l, Fault *f) {
     int all = l->o.among ? l->o.among : l->order.n;
     if ((int64_t)l->nbad * 100 <= (int64_t)all * BAD_PERCENT) return E_OK;
     const BadExample *last = &l->bad[l->nbad - 1];
-    fault(f, E_DATASET, "%d of %d images cannot be read, more than %d %%; the last one: '%.160s': %.160s (`tvc data check` lists them)",
-                 l->nbad, all, BAD_PERCENT, l->o.examples->at[last->sample].picture.name, last->why);
+    fault(
+        f, E_DATASET,
+        "%d of %d images cannot be read, more than %d %%; the last one: '%.160s': %.160s (`tvc data check` lists them)",
+        l->nbad, all, BAD_PERCENT, l->o.examples->at[last->sample].picture.name, last->why);
     for (char *p = f->text; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';    // files may be called anything
     return E_DATASET;

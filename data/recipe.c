@@ -265,6 +265,9 @@ const char *recipe_text(Cx *cx, const Recipe *r, const ImageInput *in) {
     const char *crop = r->crop_height ? cx_fmt(cx, ", crop %dx%d", r->crop_height, r->crop_width) : "";
     const char *scale = is_one_255th(r->scale) ? "1/255" : number_text(cx, r->scale);
     return cx_fmt(cx, "%s %s%s, %s, scale %s, mean %s, std %s%s", resize, interp_name(r->interp), crop,
-                  in->channels == 1 ? "grey" : r->bgr ? "bgr" : "rgb", scale, numbers_text(cx, r->mean, r->nmean), numbers_text(cx, r->std, r->nstd),
+                  in->channels == 1 ? "grey"
+                  : r->bgr          ? "bgr"
+                                    : "rgb",
+                  scale, numbers_text(cx, r->mean, r->nmean), numbers_text(cx, r->std, r->nstd),
                   r->ignore_exif ? ", exif ignored" : "");
 }

@@ -294,7 +294,8 @@ static bool all_are(double scale, const double *v, int n, double want) {
 }
 
 static bool plain_values(const Recipe *r, double scale, double mean, double std) {
-    return all_are(r->scale, r->mean, r->nmean, of_unit(scale, mean)) && all_are(r->scale, r->std, r->nstd, of_unit(scale, std));
+    return all_are(r->scale, r->mean, r->nmean, of_unit(scale, mean)) &&
+           all_are(r->scale, r->std, r->nstd, of_unit(scale, std));
 }
 
 // The crop_pct with which timm's floor(side / crop_pct) gives this resize; 0: there is none.

@@ -84,7 +84,8 @@ Gaps gradient_gaps(Graph *g, Node *loss, int n, Node *const *of) {
     view.root = NULL, view.nroot = 0;
     graph_root(&view, "loss", loss, NULL, 1);
     bool *below = made_of(&view, gaps.node, gaps.n);
-    for (int i = 0; i < n; i++) gaps.reached[i] = d[i] != NULL, gaps.behind[i] = of[i]->stamp == view.stamp && below[of[i]->id];
+    for (int i = 0; i < n; i++)
+        gaps.reached[i] = d[i] != NULL, gaps.behind[i] = of[i]->stamp == view.stamp && below[of[i]->id];
     g->stamp = view.stamp;
     return gaps;
 }

@@ -8,7 +8,13 @@
 
 static bool is_window(const Node *n) {
     switch (n->op) {
-    case OP_Conv: case OP_ConvDx: case OP_ConvDw: case OP_MaxPool: case OP_MaxPoolTap: case OP_SumPool: case OP_SumPoolDx:
+    case OP_Conv:
+    case OP_ConvDx:
+    case OP_ConvDw:
+    case OP_MaxPool:
+    case OP_MaxPoolTap:
+    case OP_SumPool:
+    case OP_SumPoolDx:
     case OP_MaxPoolDx: return n->shape.n > 3;
     default: return false;
     }
@@ -75,7 +81,13 @@ static bool alike(const Node *a, const Node *b) { return a->shape.n == b->shape.
 
 static bool passes_on(const Node *n) {
     switch (n->op) {
-    case OP_Concat: case OP_Slice: case OP_Pad: case OP_Keep: case OP_ReduceSum: case OP_ReduceMax: case OP_ReduceMin: return true;
+    case OP_Concat:
+    case OP_Slice:
+    case OP_Pad:
+    case OP_Keep:
+    case OP_ReduceSum:
+    case OP_ReduceMax:
+    case OP_ReduceMin: return true;
     default: return op_is_ewise(n);
     }
 }
@@ -88,7 +100,8 @@ static bool spread(Graph *g, bool *last) {
         if (n->shape.n < 4) continue;
         for (int k = 0; k < n->nin; k++) {
             Node *x = n->in[k];
-            bool join = x->shape.n == n->shape.n && (is_window(n) || (passes_on(n) && (alike(n, x) || n->op == OP_Concat)));
+            bool join =
+                x->shape.n == n->shape.n && (is_window(n) || (passes_on(n) && (alike(n, x) || n->op == OP_Concat)));
             if (!join || last[n->id] == last[x->id]) continue;
             last[n->id] = last[x->id] = again = true;
         }
@@ -118,6 +131,7 @@ void channels_last(Graph *g, const bool *plain) {
     while (spread(g, last)) {}
     for (int i = 0; i < g->norder; i++) {
         Node *n = g->order[i];
-        if (last[i] && n->stored && !n->home && !plain[i] && !op_is_leaf(n) && n->shape.n > 3 && n->shape.d[1] > 1) view_last(n);
+        if (last[i] && n->stored && !n->home && !plain[i] && !op_is_leaf(n) && n->shape.n > 3 && n->shape.d[1] > 1)
+            view_last(n);
     }
 }

@@ -17,7 +17,8 @@ Node *fold_node(Graph *g, Node *n) {
     buf[0] = data;
     for (int i = 1; i < k->nbuf; i++) buf[i] = (void *)(uintptr_t)k->buf[i]->data;
     if (!kernel_eval(k, buf, g->max_batch))          // all of it, whatever a run will use
-        fail(g->cx, E_MALFORMED, "%s '%s': a constant index or divisor is out of range", optab[n->op].name, cx_show(g->cx, n->name));
+        fail(g->cx, E_MALFORMED, "%s '%s': a constant index or divisor is out of range", optab[n->op].name,
+             cx_show(g->cx, n->name));
     if (n->shape.n) return graph_const(g, n->type, n->shape, data);
     return dtype_is_float(n->type) ? graph_scalar(g, n->type, dtype_get_f(n->type, data))
                                    : graph_scalar_i(g, n->type, dtype_get_i(n->type, data));

@@ -51,7 +51,15 @@ enum { LARGE = 1 << 14, LARGE_GPU = 1 << 8, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3,
 
 static bool is_costly(const Node *n) {
     switch (n->op) {
-    case OP_Add: case OP_Sub: case OP_Mul: case OP_Neg: case OP_Relu: case OP_Less: case OP_LessEqual: case OP_Max: case OP_Min:
+    case OP_Add:
+    case OP_Sub:
+    case OP_Mul:
+    case OP_Neg:
+    case OP_Relu:
+    case OP_Less:
+    case OP_LessEqual:
+    case OP_Max:
+    case OP_Min:
     case OP_Where: case OP_Cast: case OP_And: case OP_Or: case OP_Not: case OP_Equal: return false;
     default: return true;
     }
@@ -81,8 +89,8 @@ static bool few_reads(const Fuse *f, const Node *n, int64_t size, const Node **s
 static bool prologue(const Fuse *f, const Node *n, const Node *x) {
     const Node *seen[AGAIN_GPU + 1];
     int count = 0;
-    bool may = f->g->gpu && (n->op == OP_Conv || n->op == OP_ConvDw) && f->depth[x->id] <= STEEP_GPU && n->in[0] != n->in[1] &&
-               few_reads(f, x, numel(x->shape), seen, &count);
+    bool may = f->g->gpu && (n->op == OP_Conv || n->op == OP_ConvDw) && f->depth[x->id] <= STEEP_GPU &&
+               n->in[0] != n->in[1] && few_reads(f, x, numel(x->shape), seen, &count);
     for (int i = 0; may && i < count; i++) may = !op_is_leaf(seen[i]) && same_shape(seen[i]->shape, x->shape);
     return may && count;
 }
@@ -117,7 +125,8 @@ typedef struct Formula { Node *n[PRIVATE]; int size; } Formula;
 
 static bool joins(const Node *n, const Node *x) {
     OpKind kind = op_kind(x);
-    return same_shape(x->shape, n->shape) && x->type == n->type && (op_is_ewise(x) || kind == REDUCE || kind == CONTRACT) && x->nin > 0 && !op_joins(x);
+    return same_shape(x->shape, n->shape) && x->type == n->type &&
+           (op_is_ewise(x) || kind == REDUCE || kind == CONTRACT) && x->nin > 0 && !op_joins(x);
 }
 
 static int uses_within(const Formula *t, const Node *x) {
@@ -169,15 +178,17 @@ static int depth_of(Fuse *f, const Node *n) {
 static bool made_again(const Fuse *f, const Node *n) {
     const Node *seen[AGAIN_GPU + 1];
     int count = 0;
-    bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen && numel(n->shape) >= (f->g->gpu ? LARGE_GPU : LARGE) && !f->heavy[n->id] &&
-               !f->mixed[n->id] && f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
+    bool may = f->g->nfn > 2 && op_is_ewise(n) && n->uses > 1 && n->nin && !n->frozen &&
+               numel(n->shape) >= (f->g->gpu ? LARGE_GPU : LARGE) && !f->heavy[n->id] && !f->mixed[n->id] &&
+               f->depth[n->id] <= (f->g->gpu ? STEEP_GPU : STEEP) && few_reads(f, n, numel(n->shape), seen, &count);
     for (int i = 0; may && i < count && !f->g->gpu; i++) f->pinned[seen[i]->id] = true;
     return may;
 }
 
 // A scalar made of nothing that lies in memory, like the number of values a mean is made of.
 static bool is_number(const Fuse *f, const Node *n) {
-    bool is = numel(n->shape) == 1 && !n->shape.batch && (op_is_splat(n) || n->op == OP_BatchSize || (op_is_ewise(n) && n->nin));
+    bool is = numel(n->shape) == 1 && !n->shape.batch &&
+              (op_is_splat(n) || n->op == OP_BatchSize || (op_is_ewise(n) && n->nin));
     for (int k = 0; is && k < n->nin; k++) is = f->number[n->in[k]->id];
     return is;
 }
@@ -189,7 +200,9 @@ static void melt(Fuse *f) {
         OpKind kind = op_kind(n);
         f->heavy[i] = kind == REDUCE || kind == CONTRACT;
         f->number[i] = is_number(f, n);
-        n->stored = kind == LEAF ? !op_is_splat(n) : kind == BODY || (n->op == OP_Keep && !is_filled(n)) || (op_is_ewise(n) && n->uses > 1 && n->nin);
+        n->stored = kind == LEAF ? !op_is_splat(n)
+                                 : kind == BODY || (n->op == OP_Keep && !is_filled(n)) ||
+                                       (op_is_ewise(n) && n->uses > 1 && n->nin);
         store_inputs(f, n);
         take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;
@@ -214,7 +227,8 @@ static void init_boundary(Graph *g) {
 // ---- Concat and Weave are writing into parts of a buffer: their inputs are laid out inside it ----
 
 static bool placeable(const Fuse *f, const Node *c, const Node *x) {
-    return !f->plain[x->id] && !x->home && !op_is_leaf(x) && x->frozen == c->frozen && op_kind(x) != BODY && (x->stored || op_kind(x) != MOVE);
+    return !f->plain[x->id] && !x->home && !op_is_leaf(x) && x->frozen == c->frozen && op_kind(x) != BODY &&
+           (x->stored || op_kind(x) != MOVE);
 }
 
 // Padding lies around what is woven, not between.
@@ -252,7 +266,8 @@ static void want_halo(Node *x, int axis, int64_t before, int64_t reach) {
 static void halos(Fuse *f) {
     for (int i = 0; i < f->g->norder; i++) {
         Node *n = f->g->order[i], *x = n->nin ? n->in[0] : NULL;
-        bool dw = n->op == OP_ConvDwBlk || n->op == OP_DepthwiseDwBlk, blk = dw || n->op == OP_ConvBlk || n->op == OP_DepthwiseBlk;
+        bool dw = n->op == OP_ConvDwBlk || n->op == OP_DepthwiseDwBlk,
+             blk = dw || n->op == OP_ConvBlk || n->op == OP_DepthwiseBlk;
         const int64_t *y = dw ? n->in[1]->shape.d : n->shape.d;
         if ((!blk && n->op != OP_Tiles) || op_is_leaf(x)) continue;
         x->stored = true;
@@ -261,8 +276,9 @@ static void halos(Fuse *f) {
         for (int d = 0; d < 2; d++) {
             const int64_t *a = n->attr.i;             // Tiles: apart, size, before, rows, columns
             int64_t before = blk ? w.axis[d].before : a[2];
-            int64_t reach = blk ? (y[2 + d] - 1) * w.axis[d].stride + (w.axis[d].kernel - 1) * w.axis[d].dilation + 1 - before
-                                : (a[3 + d] - 1) * a[0] + a[1] - before;
+            int64_t reach =
+                blk ? (y[2 + d] - 1) * w.axis[d].stride + (w.axis[d].kernel - 1) * w.axis[d].dilation + 1 - before
+                    : (a[3 + d] - 1) * a[0] + a[1] - before;
             want_halo(x, 2 + d, before, reach);
         }
     }
@@ -304,7 +320,8 @@ static void views(Fuse *f) {
 static bool even(Graph *g, Node *x) {
     Kernel *k = kernel_of(g->cx, g, x, "");
     bool is = k->body->op == K_LOAD;
-    for (int d = 0; is && d < x->shape.n; d++) is = k->axis[d]->op != I_VAR || ix_coef(k->body->a, k->axis[d]) != IX_WILD;
+    for (int d = 0; is && d < x->shape.n; d++)
+        is = k->axis[d]->op != I_VAR || ix_coef(k->body->a, k->axis[d]) != IX_WILD;
     return is;
 }
 

@@ -31,12 +31,14 @@ Node *block(Graph *g, Node *x, int64_t b) {
     int64_t c = up(x->shape.d[1], b);
     x = pad_axis(g, x, 1, c);
     const int64_t *d = x->shape.d;
-    return op1a(g, Transpose, reshape_batch(g, x, x->shape.batch, SHAPE(d[0], c / b, b, d[2], d[3])), AXES(0, 1, 3, 4, 2));
+    return op1a(g, Transpose, reshape_batch(g, x, x->shape.batch, SHAPE(d[0], c / b, b, d[2], d[3])),
+                AXES(0, 1, 3, 4, 2));
 }
 
 Node *unblock(Graph *g, Node *z, int64_t channels) {
     const int64_t *d = z->shape.d;
-    Node *x = reshape_batch(g, op1a(g, Transpose, z, AXES(0, 1, 4, 2, 3)), z->shape.batch, SHAPE(d[0], d[1] * d[4], d[2], d[3]));
+    Node *x = reshape_batch(g, op1a(g, Transpose, z, AXES(0, 1, 4, 2, 3)), z->shape.batch,
+                            SHAPE(d[0], d[1] * d[4], d[2], d[3]));
     if (d[1] * d[4] == channels) return x;
     return node_slice(g, x, 1, 0, channels);
 }
@@ -55,7 +57,8 @@ Node *blocked(Graph *g, Node *n) {
     if (n->op == OP_Slice && cuts_channels_only(n)) n = n->in[0];
     Node *t = n->op == OP_Reshape ? n->in[0] : NULL;
     bool is = t && t->op == OP_Transpose && t->shape.n == 5 && !memcmp(t->attr.i, perm, sizeof perm) &&
-              n->shape.d[1] == t->shape.d[1] * t->shape.d[2] && t->shape.d[2] == g->lanes && t->shape.d[1] == up(channels, g->lanes) / g->lanes;
+              n->shape.d[1] == t->shape.d[1] * t->shape.d[2] && t->shape.d[2] == g->lanes &&
+              t->shape.d[1] == up(channels, g->lanes) / g->lanes;
     return is ? t->in[0] : NULL;
 }
 
@@ -112,7 +115,8 @@ static Node *conv(Graph *g, Node *n) {
     if (w.rank != 2 || n->type != DT_F32) return NULL;
     if (w.group > 1 && w.group == x->shape.d[1] && w.group == n->shape.d[1]) return depthwise(g, n, &w);
     if (w.group > 1) return grouped(g, n, w);
-    if (!g->direct && winograd_pays(g, n)) return unblock(g, winograd(g, n, block(g, x, g->lanes), pack(g, n->in[1], g->lanes)), n->shape.d[1]);
+    if (!g->direct && winograd_pays(g, n))
+        return unblock(g, winograd(g, n, block(g, x, g->lanes), pack(g, n->in[1], g->lanes)), n->shape.d[1]);
     int64_t b = block_size(g, x);
     Node *z = graph_op(g, OP_ConvBlk, n->attr, 2, (Node *[]){block(g, x, b), pack(g, n->in[1], b)});
     return unblock(g, z, n->shape.d[1]);
@@ -146,7 +150,8 @@ static Node *conv_dw(Graph *g, Node *n) {
         if (w.group != x->shape.d[1] || w.group != dy->shape.d[1]) return NULL;
         f = graph_op(g, OP_DepthwiseDwBlk, n->attr, 2, (Node *[]){block(g, x, B), block(g, dy, B)});
         const int64_t *d = f->shape.d;
-        return cut(g, reshape_batch(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])), n->shape);
+        return cut(g, reshape_batch(g, op1a(g, Transpose, f, AXES(0, 3, 1, 2)), 0, SHAPE(d[0] * d[3], 1, d[1], d[2])),
+                   n->shape);
     }
     x = pixels_read(g, block(g, x, b), dy, &w);
     f = graph_op(g, OP_ConvDwBlk, window_attr(g->cx, &w), 2, (Node *[]){x, block(g, dy, B)});
@@ -167,9 +172,18 @@ static bool is_positive(const Node *n) {
 // Keeps lanes of padding finite. A divisor, a logarithm and the like would not.
 static bool keeps_finite(Graph *g, const Node *n) {
     switch (n->op) {
-    case OP_Add: case OP_Sub: case OP_Mul: case OP_Max: case OP_Min: case OP_Neg: case OP_Abs: case OP_Relu: case OP_Exp:
+    case OP_Add:
+    case OP_Sub:
+    case OP_Mul:
+    case OP_Max:
+    case OP_Min:
+    case OP_Neg:
+    case OP_Abs:
+    case OP_Relu:
+    case OP_Exp:
     case OP_Tanh: case OP_Erf: case OP_Where: case OP_Less: case OP_LessEqual: case OP_Floor: case OP_Sqrt: return true;
-    case OP_Div: return numel(n->in[1]->shape) == 1 || is_positive(blocked(g, n->in[1]) ? blocked(g, n->in[1]) : n->in[1]);
+    case OP_Div:
+        return numel(n->in[1]->shape) == 1 || is_positive(blocked(g, n->in[1]) ? blocked(g, n->in[1]) : n->in[1]);
     default: return false;
     }
 }

@@ -28,7 +28,8 @@ typedef struct Mates {
 } Mates;
 
 static bool is_per_channel(const Node *n) {
-    return n->shape.n > 2 && n->shape.d[1] > 1 && numel(n->shape) == n->shape.d[1] && !n->shape.batch && !n->frozen && n->type == DT_F32;
+    return n->shape.n > 2 && n->shape.d[1] > 1 && numel(n->shape) == n->shape.d[1] && !n->shape.batch && !n->frozen &&
+           n->type == DT_F32;
 }
 
 // Everything that depends on node id; all of a kernel at once.
@@ -67,7 +68,11 @@ enum { LOOKBACK = 6 };
 
 static void place_sum(Mates *m, Node *n) {
     for (int c = m->nc - 1; c >= 0 && c >= m->nc - LOOKBACK; c--)
-        if (m->c[c].nsum < MOSTSUMS && same_shape(m->c[c].n[0]->in[0]->shape, n->in[0]->shape) && independent(m, &m->c[c], n)) { join(m, c, n, true); return; }
+        if (m->c[c].nsum < MOSTSUMS && same_shape(m->c[c].n[0]->in[0]->shape, n->in[0]->shape) &&
+            independent(m, &m->c[c], n)) {
+            join(m, c, n, true);
+            return;
+        }
     *VEC_PUSH(m->g->cx, m->c, m->nc) = (Cluster){0};
     join(m, m->nc - 1, n, true);
 }
@@ -115,8 +120,8 @@ static void place_update(Mates *m, Node *n) {
     enum { DEEP = 16 };
     const Node *d = gradient_of(n, DEEP);
     Cluster *c = m->nc ? &m->c[m->nc - 1] : NULL;
-    if (c && c->updates && d && gradient_of(c->n[0], DEEP) == d && c->nsum < MOSTSUMS && same_shape(c->n[0]->shape, n->shape) &&
-        independent(m, c, n)) {
+    if (c && c->updates && d && gradient_of(c->n[0], DEEP) == d && c->nsum < MOSTSUMS &&
+        same_shape(c->n[0]->shape, n->shape) && independent(m, c, n)) {
         join(m, m->nc - 1, n, true);
         return;
     }
@@ -204,9 +209,17 @@ static void place(Mates *m, Node *n) {
 
 void mates(Graph *g) {
     int n = g->norder;
-    Mates m = {.g = g, .of = NEW(g->cx, int, n), .fns = NEW(g->cx, uint32_t, n), .leaf = NEW(g->cx, Node *, n),
-               .first = NEW(g->cx, bool, n), .plain = NEW(g->cx, bool, n), .user = NEW(g->cx, int *, n), .nuser = NEW(g->cx, int, n),
-               .seen = NEW(g->cx, uint32_t, n), .met = NEW(g->cx, uint32_t, n), .todo = NEW(g->cx, int, n)};
+    Mates m = {.g = g,
+               .of = NEW(g->cx, int, n),
+               .fns = NEW(g->cx, uint32_t, n),
+               .leaf = NEW(g->cx, Node *, n),
+               .first = NEW(g->cx, bool, n),
+               .plain = NEW(g->cx, bool, n),
+               .user = NEW(g->cx, int *, n),
+               .nuser = NEW(g->cx, int, n),
+               .seen = NEW(g->cx, uint32_t, n),
+               .met = NEW(g->cx, uint32_t, n),
+               .todo = NEW(g->cx, int, n)};
     find_users(&m);
     find_roots(&m);
     for (int i = 0; i < n; i++) place(&m, g->order[i]);

@@ -22,8 +22,9 @@ typedef struct Update {
 
 Optimizer optimizer_default(OptimizerKind kind, double *lr, double *momentum, double *decay) {
     Optimizer o = {.kind = kind, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
-    static const double rates[NOPTIMIZERS] = {[OPT_SGD] = 0.01, [OPT_ADAM] = 1e-3, [OPT_ADAMW] = 1e-3, [OPT_ADAMAX] = 2e-3,
-                                              [OPT_ADADELTA] = 1, [OPT_ADAGRAD] = 0.01, [OPT_RMSPROP] = 0.01, [OPT_RPROP] = 0.01};
+    static const double rates[NOPTIMIZERS] = {
+        [OPT_SGD] = 0.01,   [OPT_ADAM] = 1e-3,    [OPT_ADAMW] = 1e-3,   [OPT_ADAMAX] = 2e-3,
+        [OPT_ADADELTA] = 1, [OPT_ADAGRAD] = 0.01, [OPT_RMSPROP] = 0.01, [OPT_RPROP] = 0.01};
     *lr = rates[kind], *momentum = 0, *decay = kind == OPT_ADAMW ? 0.01 : 0;
     if (kind == OPT_ADADELTA) o.rho = 0.9, o.eps = 1e-6;
     if (kind == OPT_ADAGRAD) o.eps = 1e-10;
@@ -34,18 +35,25 @@ Optimizer optimizer_default(OptimizerKind kind, double *lr, double *momentum, do
 
 // What the optimizer remembers of p, zero at first.
 static Node *remember(Update *s, const char *name) {
-    Node *leaf = graph_param(s->g, cx_fmt(s->g->cx, "%s/%s", name, s->p->name ? s->p->name : ""), s->p->type, s->p->shape, NULL);
+    Node *leaf =
+        graph_param(s->g, cx_fmt(s->g->cx, "%s/%s", name, s->p->name ? s->p->name : ""), s->p->type, s->p->shape, NULL);
     leaf->train = true;
     s->state[s->nstate].name = leaf->name;
     return s->state[s->nstate++].leaf = leaf;
 }
 
-static Node *replace(Update *s, int state, Node *next) { return s->state[state].next = op3(s->g, Where, s->ok, next, s->state[state].leaf); }
+static Node *replace(Update *s, int state, Node *next) {
+    return s->state[state].next = op3(s->g, Where, s->ok, next, s->state[state].leaf);
+}
 
 static Node *decayed(Update *s) { return ADD(s->d, MUL(CAST(s->r->decay), s->p)); }
-static Node *mixed(Update *s, Node *old, double keep, Node *now) { return ADD(MUL(old, NUM(keep)), MUL(now, NUM(1 - keep))); }
+static Node *mixed(Update *s, Node *old, double keep, Node *now) {
+    return ADD(MUL(old, NUM(keep)), MUL(now, NUM(1 - keep)));
+}
 static Node *first_step(Update *s) { return op2(s->g, Equal, s->r->step, F64(1)); }
-static Node *correction(Update *s, double beta) { return op2(s->g, Sub, F64(1), op2(s->g, Pow, F64(beta), s->r->step)); }
+static Node *correction(Update *s, double beta) {
+    return op2(s->g, Sub, F64(1), op2(s->g, Pow, F64(beta), s->r->step));
+}
 
 static Node *sgd(Update *s) {
     Node *d = decayed(s);

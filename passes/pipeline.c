@@ -52,7 +52,9 @@ static void run_list(Graph *g, const Pass *p) {
         int before = g->norder;
         p->run(g);
         check(g, p->run != precision);
-        if (debug() >= 2) fprintf(stderr, "%-9s %4d -> %4d nodes, %3zu MB   %s\n", p->name, before, g->norder, g->cx->used >> 20, p->doc);
+        if (debug() >= 2)
+            fprintf(stderr, "%-9s %4d -> %4d nodes, %3zu MB   %s\n", p->name, before, g->norder, g->cx->used >> 20,
+                    p->doc);
         if (dump && (!strcmp(dump, p->name) || !strcmp(dump, "all"))) {
             fprintf(stderr, "# after %s\n", p->name);
             graph_print(g, stderr);

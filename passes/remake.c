@@ -93,7 +93,8 @@ static bool find_parts(const Remake *r, const Node *v, Parts *p) {
     for (int i = 0; i < p->ninside; i++)
         for (int k = 0; k < p->inside[i]->nin; k++) {
             const Node *x = p->inside[i]->in[k];
-            bool inside = is_inside(r, x, size), free = op_is_leaf(x) || x->frozen || x->nin == 0 || numel(x->shape) * SMALLER <= size;
+            bool inside = is_inside(r, x, size),
+                 free = op_is_leaf(x) || x->frozen || x->nin == 0 || numel(x->shape) * SMALLER <= size;
             if (inside && !list_add(p->inside, &p->ninside, FORMULA, x)) return false;
             if (!inside && !free && !list_add(p->source, &p->nsource, SOURCES, x)) return false;
         }
@@ -104,7 +105,8 @@ static bool find_parts(const Remake *r, const Node *v, Parts *p) {
 static bool is_cheap(const Remake *r, const Node *n) {
     if (n->op != OP_ConvBlk || n->nin != 2 || r->g->gpu || !r->early[n->id] || !r->needed[n->in[0]->id]) return false;
     const Shape *w = &n->in[1]->shape;
-    return numel(*w) <= SHORT * w->d[0] * w->d[w->n - 1] && bytes(n) >= GROWTH * bytes(n->in[0]) && PART * bytes(n) >= r->results;
+    return numel(*w) <= SHORT * w->d[0] * w->d[w->n - 1] && bytes(n) >= GROWTH * bytes(n->in[0]) &&
+           PART * bytes(n) >= r->results;
 }
 
 // Sources that would have to be kept for this: no more bytes than the value itself has, and in
@@ -125,7 +127,9 @@ static bool asks_sign_only(const Remake *r, const Node *v) {
     bool only = r->relu[v->id] != NULL;
     for (int i = v->id; i < r->n && only; i++)
         for (int k = 0; r->late[i] && k < r->order[i]->nin; k++)
-            only &= r->order[i]->in[k] != v || (r->order[i]->op == OP_Less && k == 1 && op_is_splat(r->order[i]->in[0]) && splat_value(r->order[i]->in[0]) == 0);
+            only &=
+                r->order[i]->in[k] != v || (r->order[i]->op == OP_Less && k == 1 && op_is_splat(r->order[i]->in[0]) &&
+                                            splat_value(r->order[i]->in[0]) == 0);
     return only;
 }
 
@@ -176,7 +180,8 @@ static Node *run_again(Remake *r, Node *n, uint32_t tag) {
 static Node *for_late_users(Remake *r, Node *x) {
     if (!is_known(r, x) || !r->again[x->id]) return x;
     uint32_t tag = (uint32_t)x->id + 1;
-    if (!r->twin[x->id]) r->twin[x->id] = op_kind(x) == CONTRACT ? run_again(r, x, tag) : clone(r, x, numel(x->shape), tag);
+    if (!r->twin[x->id])
+        r->twin[x->id] = op_kind(x) == CONTRACT ? run_again(r, x, tag) : clone(r, x, numel(x->shape), tag);
     return r->twin[x->id];
 }
 
@@ -200,7 +205,8 @@ void remake(Graph *g) {
     Remake r = {.g = g, .n = n, .order = g->order};
     bool **sets[] = {&r.early, &r.late, &r.needed, &r.saved, &r.again};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) *sets[i] = NEW(g->cx, bool, n);
-    r.relu = NEW(g->cx, Node *, n), r.twin = NEW(g->cx, Node *, n), r.copy = NEW(g->cx, Node *, n), r.tag = NEW(g->cx, uint32_t, n);
+    r.relu = NEW(g->cx, Node *, n), r.twin = NEW(g->cx, Node *, n), r.copy = NEW(g->cx, Node *, n),
+    r.tag = NEW(g->cx, uint32_t, n);
     if (!find_ways(&r)) return;
     decide_all(&r);
     graph_map(g, late_form, &r);

@@ -38,17 +38,21 @@ static bool is_part(const Node *n, const Node *x) {
 static Node *sum_of_mean(Graph *g, const Node *m, const Node *x) {
     for (int i = 0; i < 2 && (m->op == OP_Div || m->op == OP_Mul); i++) {
         Node *s = m->in[i], *by = m->in[1 - i];
-        if (is_channel_sum(s) && s->in[0] == x && (m->op == OP_Mul ? is_part(by, x) : i == 0 && is_count(g, by, x))) return s;
+        if (is_channel_sum(s) && s->in[0] == x && (m->op == OP_Mul ? is_part(by, x) : i == 0 && is_count(g, by, x)))
+            return s;
     }
     return NULL;
 }
 
-static bool is_centred(Graph *g, const Node *n) { return n->op == OP_Sub && n->shape.n > 2 && sum_of_mean(g, n->in[1], n->in[0]); }
+static bool is_centred(Graph *g, const Node *n) {
+    return n->op == OP_Sub && n->shape.n > 2 && sum_of_mean(g, n->in[1], n->in[0]);
+}
 
 // One number per channel: n itself, or what was expanded; or NULL.
 static Node *channel_factor(Node *n, const Node *of) {
     while (n->op == OP_Expand) n = n->in[0];
-    bool is = numel(n->shape) == 1 || (n->shape.n == of->shape.n && n->shape.d[1] == numel(n->shape) && !n->shape.batch) ||
+    bool is = numel(n->shape) == 1 ||
+              (n->shape.n == of->shape.n && n->shape.d[1] == numel(n->shape) && !n->shape.batch) ||
               (n->shape.n == of->shape.n - 1 && n->shape.d[0] == numel(n->shape) && !n->shape.batch);
     return is && n->shape.n <= of->shape.n ? n : NULL;
 }
@@ -73,7 +77,8 @@ static Node *linear(Graph *g, Node *x, const Node *sum, int deep) {
         Node *s = linear(g, x->in[0], sum, deep - 1);
         return s ? op1(g, Neg, s) : NULL;
     }
-    if (deep && (x->op == OP_Add || x->op == OP_Sub) && same_shape(x->in[0]->shape, x->in[1]->shape) && has_centred(g, x, DEEP)) {
+    if (deep && (x->op == OP_Add || x->op == OP_Sub) && same_shape(x->in[0]->shape, x->in[1]->shape) &&
+        has_centred(g, x, DEEP)) {
         Node *a = linear(g, x->in[0], sum, deep - 1), *b = linear(g, x->in[1], sum, deep - 1);
         if (!b) return a;
         return a ? graph_op(g, x->op, (Attr){0}, 2, (Node *[]){a, b}) : x->op == OP_Sub ? op1(g, Neg, b) : b;

@@ -8,7 +8,8 @@ bool surgery_asked(const Surgery *s) {
 static void check_wishes(Model *m, const Surgery *s) {
     bool head_options = s->nhidden || s->dropout > 0 || s->whole_module;
     if (head_options && !s->classes)
-        fail(m->cx, E_USAGE, "--head-hidden, --head-dropout and --head-scope say how the new head looks: --replace-head N is missing");
+        fail(m->cx, E_USAGE,
+             "--head-hidden, --head-dropout and --head-scope say how the new head looks: --replace-head N is missing");
     if (s->dropout < 0 || s->dropout >= 1) fail(m->cx, E_USAGE, "--head-dropout %g is not within 0 to 1", s->dropout);
     if (m->noutput == 0) fail(m->cx, E_MALFORMED, "%s has no output", cx_show(m->cx, m->path));
 }

@@ -8,11 +8,13 @@
 #include "../ir/near.h"
 #include "surgery_graph.h"
 
-static const char *const reading_aids[] = {"Softmax", "LogSoftmax", "Sigmoid", "Flatten", "Reshape", "Squeeze", "Unsqueeze",
-                                           "Identity", "Dropout", "Cast", "Transpose", NULL};
-static const char *const pools[] = {"GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax", NULL};
+static const char *const reading_aids[] = {"Softmax",   "LogSoftmax", "Sigmoid", "Flatten", "Reshape",   "Squeeze",
+                                           "Unsqueeze", "Identity",   "Dropout", "Cast",    "Transpose", NULL};
+static const char *const pools[] = {"GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool",
+                                    "ReduceMean",        "ReduceMax",     NULL};
 static const char *const rectifiers[] = {"Relu", "LeakyRelu", NULL};
-static const char *const squashes[] = {"Clip", "HardSwish", "HardSigmoid", "Tanh", "Elu", "Selu", "PRelu", "Gelu", "Mish", "Swish",
+static const char *const squashes[] = {"Clip",     "HardSwish",       "HardSigmoid", "Tanh", "Elu",
+                                       "Selu",     "PRelu",           "Gelu",        "Mish", "Swish",
                                        "Softplus", "ThresholdedRelu", NULL};
 
 // ---- one layer ----
@@ -29,16 +31,19 @@ bool heads_layer(Model *m, DocNode *n, Head *h, const char **why) {
     const char *label = node_label(m->cx, n);
     if (!gemm && !matmul && !conv) return *why = cx_fmt(m->cx, "%s is no Gemm, MatMul or 1x1 Conv", label), false;
     if (n->nout < 1 || !n->out[0][0]) return *why = cx_fmt(m->cx, "%s has no output", label), false;
-    if (n->nin < 2 || !constant_of(m, n->in[1], &w)) return *why = cx_fmt(m->cx, "the weights of %s are no constant", label), false;
+    if (n->nin < 2 || !constant_of(m, n->in[1], &w))
+        return *why = cx_fmt(m->cx, "the weights of %s are no constant", label), false;
     if (constant_of(m, n->in[0], &x)) return *why = cx_fmt(m->cx, "%s has constants for both inputs", label), false;
-    if (!dtype_is_float(w.type)) return *why = cx_fmt(m->cx, "the weights of %s are no floating-point numbers", label), false;
+    if (!dtype_is_float(w.type))
+        return *why = cx_fmt(m->cx, "the weights of %s are no floating-point numbers", label), false;
     if (!conv && w.rank != 2) return *why = cx_fmt(m->cx, "the weights of %s are no matrix", label), false;
     if (gemm && node_int(n, "transA", 0)) return *why = cx_fmt(m->cx, "%s transposes its input", label), false;
     if (gemm && node_int(n, "transB", 0)) return fits("Gemm", w.dim[1], w.dim[0], n, h);
     if (!conv) return fits(gemm ? "Gemm" : "MatMul", w.dim[0], w.dim[1], n, h);
     for (int d = 2; d < w.rank; d++)
         if (w.dim[d] != 1) return *why = cx_fmt(m->cx, "%s looks at more than one pixel", label), false;
-    if (w.rank < 3 || node_int(n, "group", 1) != 1) return *why = cx_fmt(m->cx, "%s is a grouped convolution", label), false;
+    if (w.rank < 3 || node_int(n, "group", 1) != 1)
+        return *why = cx_fmt(m->cx, "%s is a grouped convolution", label), false;
     return fits("Conv", w.dim[1], w.dim[0], n, h);
 }
 
@@ -81,8 +86,8 @@ static bool pass(Walk *w, DocNode *n) {
     if (op_among(n, pools)) w->pooled = true;
     else if (rectifier) w->rectified = true;
     else if (op_among(n, squashes)) {
-        w->why = cx_fmt(w->m->cx, "%s before output '%s' %s, as features are", node_label(w->m->cx, n), cx_show(w->m->cx, w->output),
-                        op_is(n, "Clip") ? "is bounded above" : "is an activation");
+        w->why = cx_fmt(w->m->cx, "%s before output '%s' %s, as features are", node_label(w->m->cx, n),
+                        cx_show(w->m->cx, w->output), op_is(n, "Clip") ? "is bounded above" : "is an activation");
         return false;
     } else if (!op_among(n, reading_aids)) return false;
     enum { TOLD = 8 };
@@ -106,9 +111,12 @@ static bool judge(Walk *w, DocNode *n, Head *h) {
         return false;
     }
     h->output = w->output;
-    h->why = cx_fmt(w->m->cx, "the last layer before output '%s'%s%s%s: a %s%s from %lld features to %lld classes, with constant weights",
-                    cx_show(w->m->cx, w->output), w->through ? " (behind it " : "", w->through ? w->through : "", w->through ? ")" : "",
-                    conv ? "1x1 Conv" : h->kind, h->add ? " and Add" : "", (long long)h->in_features, (long long)h->classes);
+    h->why = cx_fmt(
+        w->m->cx,
+        "the last layer before output '%s'%s%s%s: a %s%s from %lld features to %lld classes, with constant weights",
+        cx_show(w->m->cx, w->output), w->through ? " (behind it " : "", w->through ? w->through : "",
+        w->through ? ")" : "", conv ? "1x1 Conv" : h->kind, h->add ? " and Add" : "", (long long)h->in_features,
+        (long long)h->classes);
     return true;
 }
 
@@ -118,8 +126,8 @@ static bool find_above(Model *m, const char *output, Head *h, const char **why) 
     for (int steps = 0; steps <= m->nnode && !w.why; steps++) {
         DocNode *n = model_producer(m, w.value);
         if (!n) {
-            w.why = cx_fmt(m->cx, "nothing but %s lies between output '%s' and an input", w.through ? w.through : "a name",
-                           cx_show(m->cx, output));
+            w.why = cx_fmt(m->cx, "nothing but %s lies between output '%s' and an input",
+                           w.through ? w.through : "a name", cx_show(m->cx, output));
         } else if (n->nin > 0 && !w.add && pass(&w, n)) {
             continue;
         } else if (!w.add && !w.why && (w.add_at = bias_input(m, n)) >= 0) {
@@ -170,8 +178,9 @@ static DocNode *named_node(Model *m, const char *name) {
     for (int i = 0; i < m->nnode; i++) all[count++] = m->node[i]->name;
     for (int i = 0; i < m->ninit; i++) all[count++] = m->init[i]->name;
     int k = near_name(name, count, all);
-    fail(m->cx, E_USAGE, "no node, value or weight is called '%s'%s%s%s", cx_show(m->cx, name), k >= 0 ? "; did you mean '" : "",
-         k >= 0 ? cx_show(m->cx, all[k]) : "", k >= 0 ? "'?" : "; `tvc inspect` lists the nodes");
+    fail(m->cx, E_USAGE, "no node, value or weight is called '%s'%s%s%s", cx_show(m->cx, name),
+         k >= 0 ? "; did you mean '" : "", k >= 0 ? cx_show(m->cx, all[k]) : "",
+         k >= 0 ? "'?" : "; `tvc inspect` lists the nodes");
 }
 
 // The Add that gives a layer its bias, where that is its only user.
@@ -190,7 +199,8 @@ static Head head_named(Model *m, const char *name) {
     Head h;
     const char *why = "";
     if (!layer || !heads_layer(m, layer, &h, &why))
-        fail(m->cx, E_UNSUPPORTED, "'%s' cannot be a head: %s", cx_show(m->cx, name), layer ? why : "nothing computes it");
+        fail(m->cx, E_UNSUPPORTED, "'%s' cannot be a head: %s", cx_show(m->cx, name),
+             layer ? why : "nothing computes it");
     find_bias(m, &h);
     h.why = cx_fmt(m->cx, "named by the user: '%s'", cx_show(m->cx, name));
     return h;

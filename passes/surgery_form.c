@@ -88,7 +88,8 @@ static void drop_extra_outputs(Model *m, DocNode *n, int keep) {
         for (int i = 0; i < m->noutput; i++)
             if (strcmp(m->output[i]->name, n->out[k]) == 0) gone[i] = shown = true;
         if (value_users(m, n->out[k]) > value_is_output(m, n->out[k]))
-            fail(m->cx, E_UNSUPPORTED, "output %d of %s is used by another node: there is no inference form", k, node_label(m->cx, n));
+            fail(m->cx, E_UNSUPPORTED, "output %d of %s is used by another node: there is no inference form", k,
+                 node_label(m->cx, n));
     }
     if (shown) {
         cx_note(m->cx, "graph outputs of %s that exist only in training are dropped", node_label(m->cx, n));

@@ -45,7 +45,8 @@ static void mark_all(Frozen *f) {
 
 // Everything but the head: what this edit made, or else the heads that were found.
 static void mark_backbone(Frozen *f, const Maker *k, const Heads *h) {
-    if (!k->s->classes && h->n == 0) fail(f->m->cx, E_UNSUPPORTED, "--freeze backbone: there is no head (%s)", h->why_none);
+    if (!k->s->classes && h->n == 0)
+        fail(f->m->cx, E_UNSUPPORTED, "--freeze backbone: there is no head (%s)", h->why_none);
     mark_all(f);
     for (int i = 0; i < k->nmade && k->s->classes; i++) mark_value(f, k->made[i], false);
     for (int i = 0; i < h->n && !k->s->classes; i++) {
@@ -60,8 +61,11 @@ static void mark_pattern(Frozen *f, const char *pattern) {
     for (int i = 0; i < m->ninit; i++)
         if (is_param(m->init[i]) && fnmatch(pattern, m->init[i]->name, 0) == 0) any = f->init[i] = true;
     for (int i = 0; i < m->nnode; i++)
-        if (m->node[i]->name[0] && fnmatch(pattern, m->node[i]->name, 0) == 0) mark_node(f, m->node[i], true), any = true;
-    if (!any) fail(m->cx, E_USAGE, "'%s' matches no initializer of numbers and no node; `tvc inspect` lists the nodes", cx_show(m->cx, pattern));
+        if (m->node[i]->name[0] && fnmatch(pattern, m->node[i]->name, 0) == 0)
+            mark_node(f, m->node[i], true), any = true;
+    if (!any)
+        fail(m->cx, E_USAGE, "'%s' matches no initializer of numbers and no node; `tvc inspect` lists the nodes",
+             cx_show(m->cx, pattern));
 }
 
 static void free_json(void *json) { json_decref(json); }
@@ -74,7 +78,9 @@ static const char *names_json(Frozen *f) {
     for (int i = 0; i < f->m->ninit; i++) {
         if (!f->init[i]) continue;
         json_t *name = json_string(f->m->init[i]->name);
-        if (!name) fail(cx, E_UNSUPPORTED, "initializer '%s' cannot be listed: its name is no UTF-8", cx_show(cx, f->m->init[i]->name));
+        if (!name)
+            fail(cx, E_UNSUPPORTED, "initializer '%s' cannot be listed: its name is no UTF-8",
+                 cx_show(cx, f->m->init[i]->name));
         json_array_append_new(list, name);
     }
     char *text = json_dumps(list, JSON_COMPACT);

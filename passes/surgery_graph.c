@@ -37,7 +37,8 @@ int constant_ints(Model *m, const char *value, const int64_t **v) {
     }
     if (!t || !dtype_is_int(t->type) || t->rank > 1 || t->count > MAXDIM) return -1;
     int64_t *r = NEW(m->cx, int64_t, t->count);
-    for (int64_t i = 0; i < t->count; i++) r[i] = dtype_get_i(t->type, (const char *)t->data + i * dtypes[t->type].bytes);
+    for (int64_t i = 0; i < t->count; i++)
+        r[i] = dtype_get_i(t->type, (const char *)t->data + i * dtypes[t->type].bytes);
     *v = r;
     return (int)t->count;
 }
@@ -103,7 +104,9 @@ static bool transposed(const DocNode *n, Constant *c) {
 static bool sane(const Constant *c) {
     int64_t count = 1;
     for (int d = 0; d < c->rank; d++)
-        if (c->dim[d] < 0 || __builtin_mul_overflow(count, c->dim[d] ? c->dim[d] : 1, &count) || count > (int64_t)1 << 40) return false;
+        if (c->dim[d] < 0 || __builtin_mul_overflow(count, c->dim[d] ? c->dim[d] : 1, &count) ||
+            count > (int64_t)1 << 40)
+            return false;
     return true;
 }
 
@@ -200,7 +203,8 @@ static void refuse_subgraphs(Model *m) {
     for (int i = 0; i < m->nnode; i++)
         for (int k = 0; k < m->node[i]->nattr; k++)
             if (m->node[i]->attr[k].kind == ATTR_G || m->node[i]->attr[k].kind == ATTR_GS)
-                fail(m->cx, E_UNSUPPORTED, "%s holds a subgraph: what that uses is not known, so nothing may be changed",
+                fail(m->cx, E_UNSUPPORTED,
+                     "%s holds a subgraph: what that uses is not known, so nothing may be changed",
                      node_label(m->cx, m->node[i]));
 }
 
@@ -210,7 +214,8 @@ static Reach *reach(Model *m, const Reach *before) {
     r->set = set_new(m->cx, (size_t)m->nnode + (size_t)m->ninit);
     for (int i = 0; i < m->noutput; i++) reach_value(m, r, m->output[i]->name);
     for (int i = 0; before && i < m->nnode; i++)
-        if (!*set_slot(&before->set, m->node[i]) && set_add(&r->set, m->node[i])) *VEC_PUSH(m->cx, r->node, r->nnode) = m->node[i];
+        if (!*set_slot(&before->set, m->node[i]) && set_add(&r->set, m->node[i]))
+            *VEC_PUSH(m->cx, r->node, r->nnode) = m->node[i];
     for (int i = 0; i < r->nnode; i++)                                     // grows while it is walked
         for (int k = 0; k < r->node[i]->nin; k++) reach_value(m, r, r->node[i]->in[k]);
     return r;

@@ -55,10 +55,11 @@ void put_init(Maker *k, const char *name, const Tensor *t);
 void replace_constant(Maker *k, DocNode *n, int at, const Tensor *t);
 
 // Nodes are put before node number *at, which moves on. Each returns the name of its value.
-const char *add_node(Maker *k, int *at, const char *op, const char *like, int nin, const char **in, int nattr, const NewAttr *attr);
+const char *add_node(Maker *k, int *at, const char *op, const char *like, int nin, const char **in, int nattr,
+                     const NewAttr *attr);
 // A layer with bias, written as `kind` says: Gemm, MatMul (and Add), or a 1x1 Conv over `spatial` axes.
-const char *add_linear(Maker *k, int *at, const char *x, const char *name, const char *kind, int spatial, DType t, int64_t from,
-                       int64_t to);
+const char *add_linear(Maker *k, int *at, const char *x, const char *name, const char *kind, int spatial, DType t,
+                       int64_t from, int64_t to);
 // The hidden layers that are wanted, each with Relu and Dropout; *features becomes the last one's size.
 const char *add_hidden(Maker *k, int *at, const char *x, const char *kind, int spatial, DType t, int64_t *features);
 int node_opset(const Model *m);                                            // version of ai.onnx

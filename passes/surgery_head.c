@@ -3,9 +3,9 @@
 #include "surgery_graph.h"
 
 // ---- how far back the head goes ----
-static const char *const elementwise[] = {"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
-                                          "Clip", "Softplus", "Erf", "Gelu", "Mish", "Add", "Sub", "Mul", "Div", "Dropout",
-                                          "Identity", "Cast", NULL};
+static const char *const elementwise[] = {
+    "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",     "Clip", "Softplus",
+    "Erf",  "Gelu",      "Mish",  "Add", "Sub",  "Mul",     "Div",         "Dropout",   "Identity", "Cast", NULL};
 
 enum { REGION = 64 };                    // nodes of one activation function, at most
 
@@ -68,13 +68,16 @@ static void patch_shape(Model *m, const Head *h, const char *name, int64_t class
 static void patch_reshape(Maker *k, const Head *h, DocNode *n) {
     const AttrValue *a = node_attr(n, "shape");
     const int64_t *old = a && a->kind == ATTR_IS ? a->is : NULL;
-    int rank = old ? a->n : n->nin > 1 ? constant_ints(k->m, n->in[1], &old) : -1, axis = rank < 0 ? -1 : class_axis(h, rank, old);
+    int rank = old          ? a->n
+               : n->nin > 1 ? constant_ints(k->m, n->in[1], &old)
+                            : -1,
+        axis = rank < 0 ? -1 : class_axis(h, rank, old);
     if (rank < 0) return;                                        // computed from the shape of what comes in
     bool open = false;
     for (int d = 0; d < rank; d++) open |= old[d] == -1;
     if (axis < 0 && !open)
-        fail(k->m->cx, E_UNSUPPORTED, "%s, after the head, splits the %lld classes in a fixed way", node_label(k->m->cx, n),
-             (long long)h->classes);
+        fail(k->m->cx, E_UNSUPPORTED, "%s, after the head, splits the %lld classes in a fixed way",
+             node_label(k->m->cx, n), (long long)h->classes);
     if (axis < 0) return;
     int64_t *shape = NEW(k->m->cx, int64_t, rank);
     memcpy(shape, old, sizeof *old * (size_t)rank);
@@ -88,8 +91,8 @@ static void refuse_class_constants(Model *m, const Head *h, const DocNode *n) {
         Constant c;
         if (!n->in[i][0] || !constant_of(m, n->in[i], &c)) continue;
         if (class_axis(h, c.rank, c.dim) >= 0)
-            fail(m->cx, E_UNSUPPORTED, "%s, after the head, has numbers of its own for each of the %lld classes", node_label(m->cx, n),
-                 (long long)h->classes);
+            fail(m->cx, E_UNSUPPORTED, "%s, after the head, has numbers of its own for each of the %lld classes",
+                 node_label(m->cx, n), (long long)h->classes);
     }
 }
 
@@ -112,7 +115,8 @@ static void patch_after(Maker *k, const Head *h) {
 // ---- the head itself ----
 static void new_weight(Maker *k, const Head *h, const Constant *old, int64_t features) {
     int64_t dim[MAXDIM];
-    bool transposed = strcmp(h->kind, "MatMul") == 0 || (strcmp(h->kind, "Gemm") == 0 && !node_int(h->node, "transB", 0));
+    bool transposed =
+        strcmp(h->kind, "MatMul") == 0 || (strcmp(h->kind, "Gemm") == 0 && !node_int(h->node, "transB", 0));
     memcpy(dim, old->dim, sizeof dim);
     dim[transposed] = k->s->classes, dim[!transposed] = features;
     replace_constant(k, h->node, 1, fresh_tensor(k, old->type, old->rank, dim, usual_bound(features)));
@@ -156,8 +160,8 @@ void append_head(Maker *k) {
     DType t;
     Shape s = value_shape(m, k->s, x, &t);
     if (s.n < 2 || !dtype_is_float(t))
-        fail(m->cx, E_UNSUPPORTED, "output '%s' %s of type %s is no features to classify by", cx_show(m->cx, x), shape_str(m->cx, s),
-             dtypes[t].name);
+        fail(m->cx, E_UNSUPPORTED, "output '%s' %s of type %s is no features to classify by", cx_show(m->cx, x),
+             shape_str(m->cx, s), dtypes[t].name);
     int at = m->nnode;
     int64_t pixels = 1, features = s.d[1];
     for (int d = 2; d < s.n; d++) pixels *= s.d[d];

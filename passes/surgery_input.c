@@ -4,7 +4,8 @@
 // convolution; what has numbers for each channel stands in the way, and is named.
 #include "surgery_graph.h"
 
-static const char *const alike[] = {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Pad", NULL};
+static const char *const alike[] = {"Identity", "Cast", "Dropout", "Add", "Sub", "Mul",
+                                    "Div",      "Relu", "Clip",    "Pad", NULL};
 
 static const ValueInfo *picture_input(Model *m) {
     for (int i = 0; i < m->ninput; i++)
@@ -21,7 +22,8 @@ static void refuse_per_channel(Model *m, const DocNode *n) {
         if (!n->in[i][0] || !constant_of(m, n->in[i], &c) || op_is(n, "Pad")) continue;
         for (int d = 0; d < c.rank; d++)
             if (c.dim[d] != 1)
-                fail(m->cx, E_UNSUPPORTED, "%s has numbers for each channel of the picture: they would not fit another number of them",
+                fail(m->cx, E_UNSUPPORTED,
+                     "%s has numbers for each channel of the picture: they would not fit another number of them",
                      node_label(m->cx, n));
     }
 }
@@ -55,7 +57,8 @@ static void change_conv(Maker *k, DocNode *n) {
     if (n->nin < 2 || !constant_of(m, n->in[1], &w) || (w.tensor && !w.as_stored) || w.rank < 3)
         fail(m->cx, E_UNSUPPORTED, "the weights of %s are no plain constant", node_label(m->cx, n));
     if (node_int(n, "group", 1) != 1)
-        fail(m->cx, E_UNSUPPORTED, "%s treats its channels in groups: their number cannot be changed", node_label(m->cx, n));
+        fail(m->cx, E_UNSUPPORTED, "%s treats its channels in groups: their number cannot be changed",
+             node_label(m->cx, n));
     int64_t from = w.dim[1], to = k->s->channels, pixels = 1, filters = w.dim[0];
     if (from < 1) fail(m->cx, E_UNSUPPORTED, "%s reads no channels", node_label(m->cx, n));
     for (int d = 2; d < w.rank; d++) pixels *= w.dim[d];
@@ -93,8 +96,8 @@ void change_channels(Maker *k) {
         if (!sees) continue;
         if (op_is(n, "Conv")) *VEC_PUSH(m->cx, conv, nconv) = n;
         else if (!op_among(n, alike))
-            fail(m->cx, E_UNSUPPORTED, "%s stands between the picture '%s' and the first convolution", node_label(m->cx, n),
-                 cx_show(m->cx, name));
+            fail(m->cx, E_UNSUPPORTED, "%s stands between the picture '%s' and the first convolution",
+                 node_label(m->cx, n), cx_show(m->cx, name));
         else refuse_per_channel(m, n), is_picture[n->index] = n->nout > 0;
     }
     if (nconv == 0) fail(m->cx, E_UNSUPPORTED, "no convolution reads input '%s'", cx_show(m->cx, name));

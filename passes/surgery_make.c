@@ -9,7 +9,8 @@ Tensor *tensor_new(Model *m, DType t, int rank, const int64_t *dim) {
     size_t count = 1;
     for (int d = 0; d < rank; d++) count = ck_mul(m->cx, count, (size_t)(own[d] = dim[d]));
     size_t bytes = ck_mul(m->cx, count, (size_t)dtypes[t].bytes);
-    *r = (Tensor){.name = "", .onnx_type = dtypes[t].onnx, .type = t, .rank = rank, .dim = own, .count = (int64_t)count};
+    *r =
+        (Tensor){.name = "", .onnx_type = dtypes[t].onnx, .type = t, .rank = rank, .dim = own, .count = (int64_t)count};
     r->data = cx_alloc(m->cx, bytes);
     return r;
 }
@@ -53,7 +54,8 @@ void replace_constant(Maker *k, DocNode *n, int at, const Tensor *t) {
 }
 
 // ---- nodes ----
-const char *add_node(Maker *k, int *at, const char *op, const char *like, int nin, const char **in, int nattr, const NewAttr *attr) {
+const char *add_node(Maker *k, int *at, const char *op, const char *like, int nin, const char **in, int nattr,
+                     const NewAttr *attr) {
     const char *name = model_fresh_name(k->m, like);
     const char *out = model_fresh_name(k->m, cx_fmt(k->m->cx, "%s_output", name));
     model_add_node(k->m, (*at)++, op, "", name, nin, in, 1, &out, nattr, attr);
@@ -63,7 +65,8 @@ const char *add_node(Maker *k, int *at, const char *op, const char *like, int ni
 static const char *add_dropout(Maker *k, int *at, const char *x, double p) {
     int opset = node_opset(k->m);
     if (opset < 12) {
-        NewAttr attr[] = {{.name = "ratio", .kind = ATTR_F, .f = (float)p}, {.name = "is_test", .kind = ATTR_I, .i = 1}};
+        NewAttr attr[] = {{.name = "ratio", .kind = ATTR_F, .f = (float)p},
+                          {.name = "is_test", .kind = ATTR_I, .i = 1}};
         return add_node(k, at, "Dropout", "head.dropout", 1, &x, opset < 7 ? 2 : 1, attr);
     }
     Tensor *ratio = tensor_new(k->m, DT_F32, 0, NULL);
@@ -74,14 +77,15 @@ static const char *add_dropout(Maker *k, int *at, const char *x, double p) {
 
 static const NewAttr broadcast = {.name = "broadcast", .kind = ATTR_I, .i = 1};          // before opset 7 one had to ask for it
 
-const char *add_linear(Maker *k, int *at, const char *x, const char *name, const char *kind, int spatial, DType t, int64_t from,
-                       int64_t to) {
+const char *add_linear(Maker *k, int *at, const char *x, const char *name, const char *kind, int spatial, DType t,
+                       int64_t from, int64_t to) {
     Model *m = k->m;
     bool old = node_opset(m) < 7, conv = strcmp(kind, "Conv") == 0, matmul = strcmp(kind, "MatMul") == 0;
     int64_t dim[MAXDIM] = {to, from, 1, 1, 1, 1, 1, 1}, transposed[] = {from, to}, ones[] = {1, 1, 1, 1, 1, 1};
     Tensor *weight = fresh_tensor(k, t, 2 + (conv ? spatial : 0), matmul ? transposed : dim, usual_bound(from));
     Tensor *bias = fresh_tensor(k, t, 1, &to, usual_bound(from));
-    const char *in[] = {x, put_new(k, cx_fmt(m->cx, "%s.weight", name), weight), put_new(k, cx_fmt(m->cx, "%s.bias", name), bias)};
+    const char *in[] = {x, put_new(k, cx_fmt(m->cx, "%s.weight", name), weight),
+                        put_new(k, cx_fmt(m->cx, "%s.bias", name), bias)};
     if (conv) {
         NewAttr kernel = {.name = "kernel_shape", .kind = ATTR_IS, .n = spatial, .is = ones};
         return add_node(k, at, "Conv", name, 3, in, 1, &kernel);

@@ -108,10 +108,12 @@ static Node *bn_train(Train *t, Node *n) {
     Attr others = {.n = (int)na, .i = axes};
     Node *count = values_per_channel(g, x);
     Node *mean = op2(g, Div, graph_op(g, OP_ReduceSum, others, 1, &x), count), *centred = op2(g, Sub, x, mean);
-    Node *square = op2(g, Mul, centred, centred), *sum = graph_op(g, OP_ReduceSum, others, 1, &square), *var = op2(g, Div, sum, count);
+    Node *square = op2(g, Mul, centred, centred), *sum = graph_op(g, OP_ReduceSum, others, 1, &square),
+         *var = op2(g, Div, sum, count);
     Node *unbiased = op2(g, Div, sum, op2(g, Max, one, op2(g, Sub, count, one)));
     move_statistic(t, n, 3, mean), move_statistic(t, n, 4, unbiased);
-    Node *scale = node_per_channel(g, node_cast(g, n->in[1], x->type), r), *shift = node_per_channel(g, node_cast(g, n->in[2], x->type), r);
+    Node *scale = node_per_channel(g, node_cast(g, n->in[1], x->type), r),
+         *shift = node_per_channel(g, node_cast(g, n->in[2], x->type), r);
     Node *inverse = op2(g, Div, one, op1(g, Sqrt, op2(g, Add, var, node_like(g, x, n->attr.f))));
     return op2(g, Add, op2(g, Mul, centred, op2(g, Mul, inverse, scale)), shift);
 }
@@ -182,10 +184,12 @@ static void cut_features(Train *t) {
         if (!cut[i]) continue;
         int at = t->t->nfeature;
         *VEC_PUSH(g->cx, t->prefix, at) = n;
-        *VEC_PUSH(g->cx, t->t->feature, t->t->nfeature) = graph_input(g, cx_fmt(g->cx, "features.%d", at), n->type, n->shape);
+        *VEC_PUSH(g->cx, t->t->feature, t->t->nfeature) =
+            graph_input(g, cx_fmt(g->cx, "features.%d", at), n->type, n->shape);
     }
     graph_map(g, boundary, t);
-    for (int i = 0; i < t->t->nfeature; i++) graph_root(g, t->t->feature[i]->name, t->prefix[i], t->t->feature[i], FN_FEATURES);
+    for (int i = 0; i < t->t->nfeature; i++)
+        graph_root(g, t->t->feature[i]->name, t->prefix[i], t->t->feature[i], FN_FEATURES);
 }
 
 // ---- loss, gradients, updates ----
@@ -273,7 +277,8 @@ static void scaled_gradients(Train *t, Node *loss, Node **d) {
 // number; d becomes what apply finds: their means.
 static Node *accumulate(Train *t, Node *loss, Node **d) {
     Graph *g = t->g;
-    Node *keep = scalar_input(g, "tvc.keep"), *weight = scalar_input(g, "tvc.weight"), *total = scalar_input(g, "tvc.total");
+    Node *keep = scalar_input(g, "tvc.keep"), *weight = scalar_input(g, "tvc.weight"),
+         *total = scalar_input(g, "tvc.total");
     Node **sum = NEW(g->cx, Node *, t->t->nparam);
     for (int i = 0; i < t->t->nparam; i++) {
         Node *p = t->t->param[i];
@@ -294,7 +299,8 @@ static void average(Train *t, Node *p, Node *next, Node *ok, int fn) {
     Graph *g = t->g;
     Node *e = graph_param(g, cx_fmt(g->cx, "ema/%s", p->name), p->type, p->shape, p->data);
     e->train = true;
-    Node *mixed = op2(g, Add, op2(g, Mul, e, node_like(g, e, t->o->ema)), op2(g, Mul, next, node_like(g, e, 1 - t->o->ema)));
+    Node *mixed =
+        op2(g, Add, op2(g, Mul, e, node_like(g, e, t->o->ema)), op2(g, Mul, next, node_like(g, e, 1 - t->o->ema)));
     graph_root(g, e->name, op3(g, Where, ok, mixed, e), e, fn);
 }
 
@@ -312,7 +318,8 @@ static void updates(Train *t, Node *loss, Node **d) {
         if (t->o->ema > 0) average(t, p, next, now, fn);
     }
     for (int i = 0; i < t->nstat; i++)
-        graph_root(g, t->stat[i].leaf->name, op3(g, Where, ok, t->stat[i].value, t->stat[i].leaf), t->stat[i].leaf, FN_TRAIN_STEP);
+        graph_root(g, t->stat[i].leaf->name, op3(g, Where, ok, t->stat[i].value, t->stat[i].leaf), t->stat[i].leaf,
+                   FN_TRAIN_STEP);
 }
 
 static void only_gradients(Train *t, Node *loss, Node **d) {
@@ -328,7 +335,8 @@ static void take_roots(Train *t, Node **loss) {
     *loss = total_loss(t);
     for (int i = 0; i < t->nstat; i++) t->stat[i].value = g->root[first_stat + i].value;
     int gone = t->o->nscores + t->nstat;
-    memmove(&g->root[t->first_score], &g->root[t->first_score + gone], sizeof *g->root * (size_t)(g->nroot - t->first_score - gone));
+    memmove(&g->root[t->first_score], &g->root[t->first_score + gone],
+            sizeof *g->root * (size_t)(g->nroot - t->first_score - gone));
     g->nroot -= gone;
 }
 

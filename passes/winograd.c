@@ -11,7 +11,8 @@ enum { M = 4, K = 6 };
 #define b 1.41421356f
 static const float bt[] = {1, 0, -2.5f, 0, 1, 0,  0, -b, -2, a, 1, 0,  0, b, -2, -a, 1, 0,
                            0, -a, -.5f, b, 1, 0,  0, a, -.5f, -b, 1, 0,  0, 1, 0, -2.5f, 0, 1};
-static const float at[] = {1, 1, 1, 1, 1, 0,  0, a, -a, b, -b, 0,  0, .5f, .5f, 2, 2, 0,  0, a / 2, -a / 2, 2 * b, -2 * b, 1};
+static const float at[] = {1, 1,   1,   1, 1, 0, 0, a,     -a,     b,     -b,     0,
+                           0, .5f, .5f, 2, 2, 0, 0, a / 2, -a / 2, 2 * b, -2 * b, 1};
 static const float gw[] = {1, 0, 0,  -1 / 1.5f, -a / 1.5f, -1 / 3.f,  -1 / 1.5f, a / 1.5f, -1 / 3.f,
                            1 / 6.f, b / 6, 1 / 3.f,  1 / 6.f, -b / 6, 1 / 3.f,  0, 0, 1};
 #undef a
@@ -21,7 +22,9 @@ static Node *mix(Graph *g, Node *x, int64_t axis, Node *table) {
     return graph_op(g, OP_Mix, AXES(axis), 2, (Node *[]){x, table});
 }
 
-static Node *table(Graph *g, const float *t, int64_t rows, int64_t cols) { return graph_const(g, DT_F32, SHAPE(rows, cols), t); }
+static Node *table(Graph *g, const float *t, int64_t rows, int64_t cols) {
+    return graph_const(g, DT_F32, SHAPE(rows, cols), t);
+}
 
 // Weights turned round: the convolution is a gradient's. What Winograd rounds is alike in all pixels of a tile and, of
 // the weights, in all pictures; in sums over all pixels, as the gradient of a bias, it would not average out.
@@ -38,8 +41,8 @@ bool winograd_pays(Graph *g, const Node *n) {
     Window win = window_of(n);
     bool fits = !is_turned(n->in[1]);
     for (int d = 0; d < 2; d++)
-        fits &= win.axis[d].kernel == 3 && win.axis[d].stride == 1 && win.axis[d].dilation == 1 && win.axis[d].before == 1 &&
-                win.axis[d].after == 1 && x[2 + d] >= 14;
+        fits &= win.axis[d].kernel == 3 && win.axis[d].stride == 1 && win.axis[d].dilation == 1 &&
+                win.axis[d].before == 1 && win.axis[d].after == 1 && x[2 + d] >= 14;
     return fits && w[0] % g->lanes == 0 && w[1] % g->lanes == 0 && w[1] >= 64;
 }
 

@@ -86,12 +86,16 @@ static Err refuse(const Cuda *c, int error, Fault *f) {
     const char *made_for = program_text(c->program, c->program->target);
     int version = cuda_version(c->api);
     if (error == CUDA_NO_BINARY_FOR_GPU || error == CUDA_INVALID_IMAGE)
-        return fault(f, E_DEVICE, "compiled for %s; %s is sm_%d%d, with a driver for CUDA %d.%d (code made by CUDA 13 needs "
-                     "driver 580 or newer): compile with --target cuda:sm_%d%d", made_for, c->info.name, c->info.major,
-                     c->info.minor, version / 1000, version % 1000 / 10, c->info.major, c->info.minor);
+        return fault(f, E_DEVICE,
+                     "compiled for %s; %s is sm_%d%d, with a driver for CUDA %d.%d (code made by CUDA 13 needs "
+                     "driver 580 or newer): compile with --target cuda:sm_%d%d",
+                     made_for, c->info.name, c->info.major, c->info.minor, version / 1000, version % 1000 / 10,
+                     c->info.major, c->info.minor);
     if (error == CUDA_UNSUPPORTED_PTX)
-        return fault(f, E_DEVICE, "compiled by a CUDA newer than the driver's, which is %d.%d (CUDA 13 needs driver 580 or "
-                     "newer)", version / 1000, version % 1000 / 10);
+        return fault(f, E_DEVICE,
+                     "compiled by a CUDA newer than the driver's, which is %d.%d (CUDA 13 needs driver 580 or "
+                     "newer)",
+                     version / 1000, version % 1000 / 10);
     return cuda_fault(c->api, error, "the program's code cannot be loaded", f);
 }
 

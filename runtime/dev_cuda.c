@@ -52,7 +52,9 @@ static int next_stage(Cuda *c) {
     return c->turn;
 }
 
-static void stage_used(Cuda *c, int k, CuStream s) { cuda_ok(c, c->api->EventRecord(c->stage_free[k], s), "cuEventRecord"); }
+static void stage_used(Cuda *c, int k, CuStream s) {
+    cuda_ok(c, c->api->EventRecord(c->stage_free[k], s), "cuEventRecord");
+}
 
 static void copy_up(Cuda *c, CuPointer to, const char *from, int64_t bytes, CuStream s) {
     for (int64_t at = 0; at < bytes && !c->failed; at += CUDA_STAGE) {

@@ -62,9 +62,13 @@ static Sums sums_of(const Program *p, int fn, bool list) {
         s.spilled += g && g->spilled > 0;
         s.products += g && has_products(p, x) ? x->flops : 0;
         if (list)
-            printf("%-64s %9.1f MFLOP %9.1f kB  %8lld blocks %3d regs %d spilled\n", label, x->flops * 1e-6, x->bytes * 1e-3,
-                   g ? (long long)(grid_blocks(g, 0, p->max_batch, p->max_batch) * grid_blocks(g, 1, p->max_batch, p->max_batch) *
-                       grid_blocks(g, 2, p->max_batch, p->max_batch)) : 0, g ? g->registers : 0, g ? g->spilled : 0);
+            printf("%-64s %9.1f MFLOP %9.1f kB  %8lld blocks %3d regs %d spilled\n", label, x->flops * 1e-6,
+                   x->bytes * 1e-3,
+                   g ? (long long)(grid_blocks(g, 0, p->max_batch, p->max_batch) *
+                                   grid_blocks(g, 1, p->max_batch, p->max_batch) *
+                                   grid_blocks(g, 2, p->max_batch, p->max_batch))
+                     : 0,
+                   g ? g->registers : 0, g ? g->spilled : 0);
     }
     return s;
 }
@@ -76,7 +80,8 @@ enum { MAXFAMILIES = 16 };
 
 static bool seen(const Program *p, int i) {
     for (int j = 0; j < i; j++)
-        if (p->steps[j].kind == STEP_CODE && !strcmp(program_text(p, p->steps[j].entry), program_text(p, p->steps[i].entry)))
+        if (p->steps[j].kind == STEP_CODE &&
+            !strcmp(program_text(p, p->steps[j].entry), program_text(p, p->steps[i].entry)))
             return true;
     return false;
 }
@@ -102,8 +107,8 @@ static void print_families(const Program *p) {
     }
     printf("\"families\": {");
     for (int i = 0; i < MAXFAMILIES && *f[i].name; i++)
-        printf("%s\"%s\": {\"kernels\": %d, \"registers\": %d, \"spilled\": %d, \"worst\": %d}", i ? ", " : "", f[i].name,
-               f[i].kernels, f[i].registers, f[i].spilled, f[i].worst);
+        printf("%s\"%s\": {\"kernels\": %d, \"registers\": %d, \"spilled\": %d, \"worst\": %d}", i ? ", " : "",
+               f[i].name, f[i].kernels, f[i].registers, f[i].spilled, f[i].worst);
     printf("}}\n");
 }
 
@@ -117,13 +122,16 @@ static void work(void *arg) {
     Sums init = sums_of(p, 0, t->list), run = sums_of(p, t->train ? FN_TRAIN_STEP : 1, t->list);
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    printf("{\"launches\": %d, \"bodies\": %d, \"init\": %d, \"distinct\": %d, \"spilled\": %d, \"spilled_launches\": %d, "
-           "\"flops\": %.6g, \"tile\": %.4f, \"products\": %.4f, \"arena_mb\": %.1f, \"keep_mb\": %.1f, \"seconds\": %.2f, \"nvrtc_seconds\": %.2f, "
-           "\"cpu_seconds\": %.2f, \"cubin_kb\": %.0f, ",
-           run.launches, run.bodies, init.launches, c->distinct, c->spilled, run.spilled + init.spilled, run.flops,
-           run.flops > 0 ? run.tile / run.flops : 0, run.flops > 0 ? run.products / run.flops : 0, (double)p->arena_bytes * 1e-6, (double)p->keep_bytes * 1e-6, c->seconds,
-           c->cc_seconds, (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec),
-           (double)p->code_bytes * 1e-3);
+    printf(
+        "{\"launches\": %d, \"bodies\": %d, \"init\": %d, \"distinct\": %d, \"spilled\": %d, \"spilled_launches\": %d, "
+        "\"flops\": %.6g, \"tile\": %.4f, \"products\": %.4f, \"arena_mb\": %.1f, \"keep_mb\": %.1f, \"seconds\": "
+        "%.2f, \"nvrtc_seconds\": %.2f, "
+        "\"cpu_seconds\": %.2f, \"cubin_kb\": %.0f, ",
+        run.launches, run.bodies, init.launches, c->distinct, c->spilled, run.spilled + init.spilled, run.flops,
+        run.flops > 0 ? run.tile / run.flops : 0, run.flops > 0 ? run.products / run.flops : 0,
+        (double)p->arena_bytes * 1e-6, (double)p->keep_bytes * 1e-6, c->seconds, c->cc_seconds,
+        (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec),
+        (double)p->code_bytes * 1e-3);
     print_families(p);
 }
 
@@ -134,7 +142,8 @@ int main(int argc, char **argv) {
                                                         {"precision=", &t.precision}};
     for (int i = 4; i < argc; i++)
         for (size_t k = 0; k < sizeof options / sizeof *options; k++)
-            if (!strncmp(argv[i], options[k].name, strlen(options[k].name))) *options[k].to = atoi(strchr(argv[i], '=') + 1);
+            if (!strncmp(argv[i], options[k].name, strlen(options[k].name)))
+                *options[k].to = atoi(strchr(argv[i], '=') + 1);
     bool ok = cx_guard(t.cx, work, &t);
     if (!ok) fprintf(stderr, "%s\n", t.cx->error);
     cx_free(t.cx);

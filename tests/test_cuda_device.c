@@ -26,7 +26,8 @@ static void mixed(Graph *g) {
 
 static Node *conv(Graph *g, Node *x, const char *name, int64_t out, int64_t stride) {
     Window w = {.rank = 2, .group = 1, .axis = {{3, stride, 1, 1, 1}, {3, stride, 1, 1, 1}}};
-    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2, (Node *[]){x, param(g, name, SHAPE(out, x->shape.d[1], 3, 3))});
+    return graph_op(g, OP_Conv, window_attr(g->cx, &w), 2,
+                    (Node *[]){x, param(g, name, SHAPE(out, x->shape.d[1], 3, 3))});
 }
 
 // Three convolutions of one image, of different sizes, in one launch; what is made of them in another.
@@ -52,8 +53,11 @@ static void learning(Graph *g) {
     y = op2(g, MatMul, y, param(g, "b", SHAPE(8, 3)));
     graph_root(g, "y", y, NULL, FN_FORWARD);
     double lr, momentum, decay;
-    TrainOptions o = {.optimizer = optimizer_default(OPT_ADAM, &lr, &momentum, &decay), .ngroup = 1, .group = everything,
-                      .nscores = 1, .scores = &y};
+    TrainOptions o = {.optimizer = optimizer_default(OPT_ADAM, &lr, &momentum, &decay),
+                      .ngroup = 1,
+                      .group = everything,
+                      .nscores = 1,
+                      .scores = &y};
     train_graph(g, &o);
 }
 
@@ -106,7 +110,8 @@ static void check_siblings(void *arg) {
     Pair r = pair(arg, siblings, (Wishes){0});
     const Function *f = &r.p[1]->functions[1];
     int tiles = 0;
-    for (int i = f->from; i < f->to; i++) tiles += strstr(program_text(r.p[1], r.p[1]->steps[i].label), " tiles") != NULL;
+    for (int i = f->from; i < f->to; i++)
+        tiles += strstr(program_text(r.p[1], r.p[1]->steps[i].label), " tiles") != NULL;
     if (tiles != 1) fail(r.cx, E_CHECK, "%d launches of several products", tiles);
     float *x = NEW(r.cx, float, MAX * 144);
     for (int round = 0; round < 5; round++) {
@@ -133,7 +138,8 @@ static void check_range(void *arg) {
         write_both(&r, "at", at);
         for (int i = 0; i < 2; i++) {
             f = (Fault){0};
-            if (session_call(r.s[i], 1, &f) != E_MALFORMED || !strstr(f.text, "Gather")) fail(cx, E_CHECK, "%d: %s", i, f.text);
+            if (session_call(r.s[i], 1, &f) != E_MALFORMED || !strstr(f.text, "Gather"))
+                fail(cx, E_CHECK, "%d: %s", i, f.text);
         }
         feed(&r, MAX, round);
         run_and_compare(&r);                                  // the next call starts clean
@@ -162,7 +168,10 @@ static void check_ahead(void *arg) {
     Cx *cx = arg;
     Pair r = pair(cx, learning, (Wishes){0});
     Fault f;
-    static const struct { const char *name; double v; } rates[] = {{"lr.0", 0.01}, {"momentum.0", 0.9}, {"weight_decay.0", 0}};
+    static const struct {
+        const char *name;
+        double v;
+    } rates[] = {{"lr.0", 0.01}, {"momentum.0", 0.9}, {"weight_decay.0", 0}};
     for (int step = 0; step <= 8; step++) {
         float x[MAX * 6];
         int64_t label[MAX];
@@ -171,7 +180,8 @@ static void check_ahead(void *arg) {
         for (int i = 0; i < MAX; i++) label[i] = (i + step) % 3;
         for (int i = 0; i < 2; i++) {                         // the CPU is waited for first
             if (i == 0 && step) session_wait(r.s[0], &f);
-            session_write(r.s[i], session_slot(r.s[i], "x"), x), session_write(r.s[i], session_slot(r.s[i], "tvc.target"), label);
+            session_write(r.s[i], session_slot(r.s[i], "x"), x),
+                session_write(r.s[i], session_slot(r.s[i], "tvc.target"), label);
             session_write(r.s[i], session_slot(r.s[i], "tvc.step"), &number);
             for (int k = 0; k < 3; k++) session_write(r.s[i], session_slot(r.s[i], rates[k].name), &rates[k].v);
             if (i == 1 && session_wait(r.s[1], &f)) fail(cx, f.code, "%s", f.text);
@@ -268,8 +278,10 @@ static void check_failures(void *arg) {
             Fault f = {0};
             setenv("STANDIN_FAIL", cx_fmt(cx, "%s:%d:%d", symbols[i], nth, nth == 3 ? 2 : nth == 7 ? 700 : 699), 1);
             Err e = live_once(p, &f);
-            if (e && ((e != E_DEVICE && e != E_LIMIT) || !*f.text)) fail(cx, E_CHECK, "%s: %d, %s", getenv("STANDIN_FAIL"), e, f.text);
-            if (!e && nth == 1 && must_notice(symbols[i])) fail(cx, E_CHECK, "%s was not noticed", getenv("STANDIN_FAIL"));
+            if (e && ((e != E_DEVICE && e != E_LIMIT) || !*f.text))
+                fail(cx, E_CHECK, "%s: %d, %s", getenv("STANDIN_FAIL"), e, f.text);
+            if (!e && nth == 1 && must_notice(symbols[i]))
+                fail(cx, E_CHECK, "%s was not noticed", getenv("STANDIN_FAIL"));
         }
     unsetenv("STANDIN_FAIL");
     Fault f;
@@ -330,9 +342,10 @@ static void threads(void **state) { (void)state, in_order(check_threads, 2); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches),  cmocka_unit_test(beside),  cmocka_unit_test(data_out_of_range), cmocka_unit_test(long_copies),
-        cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),      cmocka_unit_test(failures),
-        cmocka_unit_test(words),    cmocka_unit_test(threads),           cmocka_unit_test(streams),
+        cmocka_unit_test(batches),     cmocka_unit_test(beside),       cmocka_unit_test(data_out_of_range),
+        cmocka_unit_test(long_copies), cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),
+        cmocka_unit_test(failures),    cmocka_unit_test(words),        cmocka_unit_test(threads),
+        cmocka_unit_test(streams),
     };
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");

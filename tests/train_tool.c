@@ -48,7 +48,8 @@ static void kinds(Tool *t, const char *arg) {
     const char *v;
     if (named(arg, "optimizer", &v))
         for (int i = 0; i < NOPTIMIZERS; i++)
-            if (!strcmp(v, optimizers[i])) t->train.optimizer = optimizer_default((OptimizerKind)i, &t->lr, &t->momentum, &t->decay);
+            if (!strcmp(v, optimizers[i]))
+                t->train.optimizer = optimizer_default((OptimizerKind)i, &t->lr, &t->momentum, &t->decay);
     if (named(arg, "only", &v)) t->only = v;
     if (named(arg, "bn", &v))
         for (int i = 0; i < 4; i++)
@@ -57,13 +58,27 @@ static void kinds(Tool *t, const char *arg) {
 
 static void numbers(Tool *t, const char *arg) {
     Optimizer *o = &t->train.optimizer;
-    struct { const char *name; double *to; bool *flag; } names[] = {
-        {"lr", &t->lr, NULL}, {"momentum", &t->momentum, &o->has_momentum}, {"weight_decay", &t->decay, NULL},
-        {"dampening", &o->dampening, NULL}, {"lr_decay", &o->lr_decay, NULL}, {"alpha", &o->rho, NULL},
-        {"eps", &o->eps, NULL}, {"nesterov", NULL, &o->nesterov}, {"amsgrad", NULL, &o->amsgrad},
-        {"centered", NULL, &o->centered}, {"threads", &t->threads, NULL}, {"profile", &t->profile, NULL},
-        {"interpret", &t->interpret, NULL}, {"aux", &t->aux, NULL}, {"cuda", &t->cuda, NULL}, {"precision", &t->precision, NULL},
-        {"frozen", &t->frozen, NULL}, {"scale", &t->scale, NULL}, {"cublas", &t->cublas, NULL},
+    struct { const char *name; double *to; bool *flag;
+    } names[] = {
+        {"lr", &t->lr, NULL},
+        {"momentum", &t->momentum, &o->has_momentum},
+        {"weight_decay", &t->decay, NULL},
+        {"dampening", &o->dampening, NULL},
+        {"lr_decay", &o->lr_decay, NULL},
+        {"alpha", &o->rho, NULL},
+        {"eps", &o->eps, NULL},
+        {"nesterov", NULL, &o->nesterov},
+        {"amsgrad", NULL, &o->amsgrad},
+        {"centered", NULL, &o->centered},
+        {"threads", &t->threads, NULL},
+        {"profile", &t->profile, NULL},
+        {"interpret", &t->interpret, NULL},
+        {"aux", &t->aux, NULL},
+        {"cuda", &t->cuda, NULL},
+        {"precision", &t->precision, NULL},
+        {"frozen", &t->frozen, NULL},
+        {"scale", &t->scale, NULL},
+        {"cublas", &t->cublas, NULL},
     };
     const char *v;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -133,22 +148,30 @@ static void work(void *arg) {
     t->train.scaled = t->scale > 0;
     t->train.ngroup = 1, t->train.group = group_of, t->train.user = t;
     train_graph(g, &t->train);
-    Program *p = graph_compile(g, &(CompileOptions){.isa = -1, .no_compiler = t->interpret != 0,
-                                                  .target = t->cuda != 0 ? cx_fmt(cx, "cuda:sm_%d", t->cuda > 1 ? (int)t->cuda : 90) : NULL, .precision = (Precision)t->precision,
-                                                  .frozen = t->frozen < 0 ? NULL : &frozen})->program;
+    Program *p =
+        graph_compile(
+            g,
+            &(CompileOptions){.isa = -1,
+                              .no_compiler = t->interpret != 0,
+                              .target = t->cuda != 0 ? cx_fmt(cx, "cuda:sm_%d", t->cuda > 1 ? (int)t->cuda : 90) : NULL,
+                              .precision = (Precision)t->precision,
+                              .frozen = t->frozen < 0 ? NULL : &frozen})
+            ->program;
     Fault f;
     Session *s = session_new(p, &(SessionOptions){.threads = (int)t->threads, .profile = t->profile == 1,
                                                   .cublas = (Cublas)t->cublas}, &f);
     if (!s) fail(cx, f.code, "%s", f.text);
     cx_defer(cx, (void (*)(void *))session_free, s);
-    if ((Cublas)t->cublas == CUBLAS_ALWAYS && !session_in_library(s)) fail(cx, E_CHECK, "cuBLASLt: %s", session_note(s));
+    if ((Cublas)t->cublas == CUBLAS_ALWAYS && !session_in_library(s))
+        fail(cx, E_CHECK, "cuBLASLt: %s", session_note(s));
     model_rest(m);
     const Tensor *x = npy_read(cx, cx_fmt(cx, "%s/x.npy", in)), *y = npy_read(cx, cx_fmt(cx, "%s/target.npy", in));
     double *loss = NEW(cx, double, steps), *seconds = NEW(cx, double, steps), *cpu = NEW(cx, double, steps);
     for (int64_t k = 0; k < steps; k++) {
         feed(s, 0, x, k % (x->dim[0] / batch));
         feed(s, session_slot(s, "tvc.target"), y, k % (y->dim[0] / batch));
-        set(s, "tvc.step", (double)k + 1), set(s, "lr.0", t->lr), set(s, "momentum.0", t->momentum), set(s, "weight_decay.0", t->decay);
+        set(s, "tvc.step", (double)k + 1), set(s, "lr.0", t->lr), set(s, "momentum.0", t->momentum),
+            set(s, "weight_decay.0", t->decay);
         set(s, "tvc.scale", t->scale);
         session_set_step(s, (uint64_t)k);
         double began = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);

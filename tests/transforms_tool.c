@@ -14,8 +14,11 @@ static Err load(Tool *t, int channels, const char *path, Fault *f) {
 
 static Err do_plain(void *tool, char *line, Fault *f) {
     Tool *t = tool;
-    static const struct { const char *name; void (*change)(Image *, double); } colour[] = {
-        {"brightness", image_brightness}, {"contrast", image_contrast}, {"saturation", image_saturation}, {"hue", image_hue}};
+    static const struct { const char *name; void (*change)(Image *, double);
+    } colour[] = {{"brightness", image_brightness},
+                  {"contrast", image_contrast},
+                  {"saturation", image_saturation},
+                  {"hue", image_hue}};
     char name[16];
     int channels, at = 0;
     double v;
@@ -65,8 +68,8 @@ static Err do_augment(void *tool, char *args, Fault *f) {
     unsigned long long seed, epoch, sample;
     int at = 0;
     const Image *im = &t->in;
-    if (sscanf(args, "%d %d %d %llu %llu %llu %255s %n", &j.in.channels, &j.in.height, &j.in.width, &seed, &epoch, &sample,
-               list, &at) != 7)
+    if (sscanf(args, "%d %d %d %llu %llu %llu %255s %n", &j.in.channels, &j.in.height, &j.in.width, &seed, &epoch,
+               &sample, list, &at) != 7)
         return fault(f, E_USAGE, "bad command");
     j.list = list;
     Err e = cx_guard(j.cx, parse, &j) ? E_OK : fault(f, j.cx->code, "%s", j.cx->error);

@@ -32,14 +32,16 @@ static void refuse_mistaken(const Args *a, const char *path) {
     char head[32] = {0};
     const char *shown = cx_show(cx, path);
     if (!stat(path, &st) && S_ISDIR(st.st_mode))
-        fail(cx, E_IO, "%s: is a folder, where a model is expected: tvc %s %s", shown, a->command->name, a->command->arguments);
+        fail(cx, E_IO, "%s: is a folder, where a model is expected: tvc %s %s", shown, a->command->name,
+             a->command->arguments);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return;                                          // the reader says why
     ssize_t n = read(fd, head, sizeof head);
     close(fd);
     for (size_t i = 0; i < sizeof mistaken / sizeof *mistaken; i++) {
         const struct Mistaken *k = &mistaken[i];
-        if (n >= k->at + k->n && !memcmp(head + k->at, k->bytes, (size_t)k->n)) fail(cx, E_MALFORMED, "%s: is no ONNX model, but %s", shown, k->what);
+        if (n >= k->at + k->n && !memcmp(head + k->at, k->bytes, (size_t)k->n))
+            fail(cx, E_MALFORMED, "%s: is no ONNX model, but %s", shown, k->what);
     }
     if (is_text(head, n)) fail(cx, E_MALFORMED, "%s: is no ONNX model, but text", shown);
 }
@@ -49,9 +51,13 @@ static void refuse_ending(const Args *a, const char *out, const char *ending, co
     if (n > k && !strcmp(out + n - k, ending)) fail(a->cx, E_USAGE, "%s: %s", cx_show(a->cx, out), why);
 }
 
-void asked_onnx_out(const Args *a, const char *out) { refuse_ending(a, out, ".tvc", "what is written is an ONNX file; `tvc compile` makes a package of it"); }
+void asked_onnx_out(const Args *a, const char *out) {
+    refuse_ending(a, out, ".tvc", "what is written is an ONNX file; `tvc compile` makes a package of it");
+}
 
-void asked_package_out(const Args *a, const char *out) { refuse_ending(a, out, ".onnx", "what is written is a package, a .tvc; `tvc edit` writes ONNX files"); }
+void asked_package_out(const Args *a, const char *out) {
+    refuse_ending(a, out, ".onnx", "what is written is a package, a .tvc; `tvc edit` writes ONNX files");
+}
 
 Model *asked_model(const Args *a, const char *path) {
     refuse_mistaken(a, path);

@@ -4,7 +4,13 @@
 
 #include <unistd.h>
 
-enum { MOST_EPOCHS = 1000000, MOST_BATCH = 65536, DEFAULT_BATCH = 32, MOST_ACCUMULATE = 65536, DEFAULT_SAVE_EVERY = 30 };
+enum {
+    MOST_EPOCHS = 1000000,
+    MOST_BATCH = 65536,
+    DEFAULT_BATCH = 32,
+    MOST_ACCUMULATE = 65536,
+    DEFAULT_SAVE_EVERY = 30
+};
 
 // What a recipe chooses. `head_part`: the share of the epochs in which the head learns alone.
 typedef struct Choice {
@@ -62,7 +68,8 @@ static OptimizerKind optimizer_kind(Cx *cx, const char *name) {
     };
     for (int k = 0; k < NOPTIMIZERS; k++)
         if (strcmp(names[k], name) == 0) return (OptimizerKind)k;
-    fail(cx, E_USAGE, "--optimizer '%s': there are sgd, adam, adamw, adamax, adadelta, adagrad, rmsprop and rprop", cx_show(cx, name));
+    fail(cx, E_USAGE, "--optimizer '%s': there are sgd, adam, adamw, adamax, adadelta, adagrad, rmsprop and rprop",
+         cx_show(cx, name));
 }
 
 // The recipe's rates belong to the recipe's optimizer; another one brings its own.
@@ -77,7 +84,8 @@ static void asked_optimizer(const Args *a, const Choice *c, LearnerOptions *o) {
     o->rates.lr = arg_float(a, OPT_LR, o->rates.lr);
     o->rates.momentum = arg_float(a, OPT_MOMENTUM, o->rates.momentum);
     o->rates.decay = arg_float(a, OPT_WEIGHT_DECAY, o->rates.decay);
-    for (const char *p = text && text[n] ? text + n + 1 : ""; next_pair(cx, "--optimizer", &p, &key, &v);) optimizer_key(cx, &o->optimizer, key, v);
+    for (const char *p = text && text[n] ? text + n + 1 : ""; next_pair(cx, "--optimizer", &p, &key, &v);)
+        optimizer_key(cx, &o->optimizer, key, v);
     if (o->rates.lr < 0 || o->rates.momentum < 0 || o->rates.decay < 0) fail(cx, E_USAGE, "rates below zero");
 }
 
@@ -89,11 +97,16 @@ static void asked_groups(const Args *a, LearnerOptions *o) {
     int at = 0;
     for (const char *s; (s = arg_next(a, OPT_GROUP, &at));) {
         const char *colon = strrchr(s, ':');
-        if (!colon || colon == s) fail(cx, E_USAGE, "--group '%s' is not of the form GLOB:lr=1e-4,weight_decay=0", cx_show(cx, s));
+        if (!colon || colon == s)
+            fail(cx, E_USAGE, "--group '%s' is not of the form GLOB:lr=1e-4,weight_decay=0", cx_show(cx, s));
         ParamGroup g = {cx_str(cx, s, (size_t)(colon - s)), NAN, NAN, NAN};
         for (const char *p = colon + 1; next_pair(cx, "--group", &p, &key, &v);) {
-            double *to = strcmp(key, "lr") == 0 ? &g.lr : strcmp(key, "momentum") == 0 ? &g.momentum : strcmp(key, "weight_decay") == 0 ? &g.decay : NULL;
-            if (!to) fail(cx, E_USAGE, "--group: no key '%s'; there are lr, momentum and weight_decay", cx_show(cx, key));
+            double *to = strcmp(key, "lr") == 0             ? &g.lr
+                         : strcmp(key, "momentum") == 0     ? &g.momentum
+                         : strcmp(key, "weight_decay") == 0 ? &g.decay
+                                                            : NULL;
+            if (!to)
+                fail(cx, E_USAGE, "--group: no key '%s'; there are lr, momentum and weight_decay", cx_show(cx, key));
             *to = v;
         }
         *VEC_PUSH(cx, list, o->ngroup) = g;
@@ -143,14 +156,18 @@ static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
 
 TargetKind asked_target(const Args *a) {
     const char *loss = arg_text(a, OPT_LOSS, "");
-    bool numbers = strcmp(loss, "mse") == 0 || strcmp(loss, "l1") == 0, classes = strcmp(loss, "cross-entropy") == 0 || strcmp(loss, "nll") == 0;
+    bool numbers = strcmp(loss, "mse") == 0 || strcmp(loss, "l1") == 0,
+         classes = strcmp(loss, "cross-entropy") == 0 || strcmp(loss, "nll") == 0;
     return numbers ? TARGET_NUMBERS : strcmp(loss, "bce") == 0 ? TARGET_LABELS : classes ? TARGET_CLASS : TARGET_AUTO;
 }
 
 DatasetOptions asked_dataset(const Args *a) {
     enum { MOST_PICTURES = 1000000000 };
-    DatasetOptions o = {.target = asked_target(a), .val_split = arg_float(a, OPT_VAL_SPLIT, 0), .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX),
-                        .classes = arg_text(a, OPT_CLASSES, NULL), .per_class = (int)arg_int(a, OPT_PER_CLASS, 0, 1, MOST_PICTURES),
+    DatasetOptions o = {.target = asked_target(a),
+                        .val_split = arg_float(a, OPT_VAL_SPLIT, 0),
+                        .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX),
+                        .classes = arg_text(a, OPT_CLASSES, NULL),
+                        .per_class = (int)arg_int(a, OPT_PER_CLASS, 0, 1, MOST_PICTURES),
                         .split = arg_text(a, OPT_SPLIT, NULL)};
     if (!arg_given(a, OPT_CLASS_NAMES)) return o;
     Labels *names = NEW(a->cx, Labels, 1);
@@ -173,12 +190,14 @@ Loss asked_loss(const Args *a, const Dataset *d) {
         TVC_LOSSES(X)
 #undef X
     };
-    static const LossKind usual[] = {[TARGET_CLASS] = LOSS_CROSS_ENTROPY, [TARGET_LABELS] = LOSS_BCE, [TARGET_NUMBERS] = LOSS_MSE};
+    static const LossKind usual[] = {
+        [TARGET_CLASS] = LOSS_CROSS_ENTROPY, [TARGET_LABELS] = LOSS_BCE, [TARGET_NUMBERS] = LOSS_MSE};
     Loss l = {.kind = usual[d->kind], .smoothing = arg_float(a, OPT_LABEL_SMOOTHING, 0)};
     for (int k = 0; k < NLOSSES; k++)
         if (strcmp(arg_text(a, OPT_LOSS, ""), names[k]) == 0) l.kind = (LossKind)k;
     bool classes = l.kind == LOSS_CROSS_ENTROPY || l.kind == LOSS_NLL;
-    if (l.smoothing < 0 || l.smoothing >= 1) fail(a->cx, E_USAGE, "--label-smoothing %g is not within 0 to 1", l.smoothing);
+    if (l.smoothing < 0 || l.smoothing >= 1)
+        fail(a->cx, E_USAGE, "--label-smoothing %g is not within 0 to 1", l.smoothing);
     if (l.smoothing > 0 && l.kind != LOSS_CROSS_ENTROPY) fail(a->cx, E_USAGE, "--label-smoothing is for cross entropy");
     if (!arg_given(a, OPT_CLASS_WEIGHTS)) return l;
     if (!classes) fail(a->cx, E_USAGE, "--class-weights is for cross entropy and nll");
@@ -220,13 +239,17 @@ static ScaleOptions asked_scale(const Args *a, const CompileOptions *o) {
     if (strcmp(s, "auto") == 0) return scale;
     scale.fixed = strncmp(s, "auto:", 5) != 0;
     scale.first = parse_float(a->cx, "--loss-scale", scale.fixed ? s : s + 5);
-    if (!(scale.first >= scale_least && isfinite(scale.first))) fail(a->cx, E_USAGE, "--loss-scale %g: at least 2^-13", scale.first);
+    if (!(scale.first >= scale_least && isfinite(scale.first)))
+        fail(a->cx, E_USAGE, "--loss-scale %g: at least 2^-13", scale.first);
     return scale;
 }
 
 static BnMode asked_bn(const Args *a) {
     const char *s = arg_text(a, OPT_BN, "auto");
-    return strcmp(s, "train") == 0 ? BN_TRAIN : strcmp(s, "stats") == 0 ? BN_STATS : strcmp(s, "frozen") == 0 ? BN_FROZEN : BN_AUTO;
+    return strcmp(s, "train") == 0    ? BN_TRAIN
+           : strcmp(s, "stats") == 0  ? BN_STATS
+           : strcmp(s, "frozen") == 0 ? BN_FROZEN
+                                      : BN_AUTO;
 }
 
 // Where there are few pictures, a batch is a sixth of them: an epoch has several updates then. BatchNorm that trains
@@ -248,8 +271,10 @@ void asked_job(const Args *a, TrainJob *job) {
     l->batch = asked_batch(a, -1);
     l->head = arg_text(a, OPT_HEAD, NULL);
     l->bn = asked_bn(a);
-    l->clip = arg_float(a, OPT_CLIP, 0), l->ema = arg_float(a, OPT_EMA, 0), l->aux_weight = arg_float(a, OPT_AUX_WEIGHT, -1);
-    if (l->clip < 0 || l->ema < 0 || l->ema >= 1) fail(a->cx, E_USAGE, "--clip is not below zero, --ema is within 0 to 1");
+    l->clip = arg_float(a, OPT_CLIP, 0), l->ema = arg_float(a, OPT_EMA, 0),
+    l->aux_weight = arg_float(a, OPT_AUX_WEIGHT, -1);
+    if (l->clip < 0 || l->ema < 0 || l->ema >= 1)
+        fail(a->cx, E_USAGE, "--clip is not below zero, --ema is within 0 to 1");
     asked_optimizer(a, c, l);
     asked_groups(a, l);
     asked_phases(a, c, job);
@@ -283,9 +308,11 @@ LearnerOptions asked_learner(const Args *a, Model *m, int which) {
     LearnerOptions o = job_options(&job, 0);
     Heads heads = heads_find(m, o.head);
     TargetKind kind = asked_target(a);
-    Dataset none = {.kind = kind == TARGET_AUTO ? TARGET_CLASS : kind, .ntarget = heads.n ? (int)heads.head[0].classes : 0};
+    Dataset none = {.kind = kind == TARGET_AUTO ? TARGET_CLASS : kind,
+                    .ntarget = heads.n ? (int)heads.head[0].classes : 0};
     if (strcmp(arg_text(a, OPT_CLASS_WEIGHTS, ""), "auto") == 0)
-        fail(a->cx, E_USAGE, "--class-weights auto counts the classes of data, and there are none here; give the numbers");
+        fail(a->cx, E_USAGE,
+             "--class-weights auto counts the classes of data, and there are none here; give the numbers");
     o.loss = asked_loss(a, &none);
     o.import = asked_import(a), o.compile = asked_compile(a, which);
     o.compile.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
@@ -301,12 +328,46 @@ void asked_no_training(const Args *a) {
 }
 
 const char *asked_settings(const Args *a) {
-    static const OptionId matter[] = {
-        OPT_RECIPE, OPT_LR, OPT_OPTIMIZER, OPT_MOMENTUM, OPT_WEIGHT_DECAY, OPT_SCHEDULE, OPT_WARMUP_EPOCHS, OPT_GROUP, OPT_UNFREEZE_AT,
-        OPT_LOSS, OPT_LABEL_SMOOTHING, OPT_CLASS_WEIGHTS, OPT_BN, OPT_DROPOUT, OPT_CLIP, OPT_ACCUMULATE, OPT_EMA, OPT_AUX_WEIGHT, OPT_KEEP_HEAD,
-        OPT_HEAD, OPT_HEAD_SCOPE, OPT_HEAD_HIDDEN, OPT_HEAD_DROPOUT, OPT_VAL_SPLIT, OPT_CLASSES,
-        OPT_FREEZE, OPT_AUGMENT, OPT_BALANCE, OPT_PRESET, OPT_RESIZE, OPT_CROP, OPT_INTERPOLATION, OPT_ORDER, OPT_SCALE, OPT_MEAN,
-        OPT_STD, OPT_EXIF, OPT_PRECISION, OPT_FROZEN_PRECISION, OPT_LOSS_SCALE};
+    static const OptionId matter[] = {OPT_RECIPE,
+                                      OPT_LR,
+                                      OPT_OPTIMIZER,
+                                      OPT_MOMENTUM,
+                                      OPT_WEIGHT_DECAY,
+                                      OPT_SCHEDULE,
+                                      OPT_WARMUP_EPOCHS,
+                                      OPT_GROUP,
+                                      OPT_UNFREEZE_AT,
+                                      OPT_LOSS,
+                                      OPT_LABEL_SMOOTHING,
+                                      OPT_CLASS_WEIGHTS,
+                                      OPT_BN,
+                                      OPT_DROPOUT,
+                                      OPT_CLIP,
+                                      OPT_ACCUMULATE,
+                                      OPT_EMA,
+                                      OPT_AUX_WEIGHT,
+                                      OPT_KEEP_HEAD,
+                                      OPT_HEAD,
+                                      OPT_HEAD_SCOPE,
+                                      OPT_HEAD_HIDDEN,
+                                      OPT_HEAD_DROPOUT,
+                                      OPT_VAL_SPLIT,
+                                      OPT_CLASSES,
+                                      OPT_FREEZE,
+                                      OPT_AUGMENT,
+                                      OPT_BALANCE,
+                                      OPT_PRESET,
+                                      OPT_RESIZE,
+                                      OPT_CROP,
+                                      OPT_INTERPOLATION,
+                                      OPT_ORDER,
+                                      OPT_SCALE,
+                                      OPT_MEAN,
+                                      OPT_STD,
+                                      OPT_EXIF,
+                                      OPT_PRECISION,
+                                      OPT_FROZEN_PRECISION,
+                                      OPT_LOSS_SCALE};
     Cx *cx = a->cx;
     const char *text = "";
     for (size_t i = 0; i < sizeof matter / sizeof *matter; i++)

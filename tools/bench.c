@@ -59,7 +59,8 @@ static void serve(Bench *b) {
     for (bool first = true; fgets(line, sizeof line, stdin); first = false) {
         line[strcspn(line, "\r\n")] = 0;
         if (strcmp(line, "quit") == 0) return;
-        if (strcmp(line, "run") != 0) fail(b->a->cx, E_USAGE, "'%s' is not understood: `run` or `quit`", cx_show(b->a->cx, line));
+        if (strcmp(line, "run") != 0)
+            fail(b->a->cx, E_USAGE, "'%s' is not understood: `run` or `quit`", cx_show(b->a->cx, line));
         double ms = once(b);
         if (first) dump_output(b);
         printf("%.6f\n", ms);
@@ -110,8 +111,8 @@ static void print_result(const Bench *b) {
     double median = quantile(b, 0.5), rate = 1e3 * (double)images(b) / median;
     if (!arg_given(b->a, OPT_JSON)) {
         if (arg_given(b->a, OPT_PROFILE)) print_profile(b);
-        printf("median %.3f ms, min %.3f ms, p90 %.3f ms, p99 %.3f ms, %.1f images/s\n", median, b->ms[0], quantile(b, 0.9),
-               quantile(b, 0.99), rate);
+        printf("median %.3f ms, min %.3f ms, p90 %.3f ms, p99 %.3f ms, %.1f images/s\n", median, b->ms[0],
+               quantile(b, 0.9), quantile(b, 0.99), rate);
         return;
     }
     json_t *o = json_start(b->a->cx);

@@ -30,7 +30,8 @@ static const char *literal(Cx *cx, const char *s, size_t n) {
 static const char *pattern_of(Cx *cx, const char *name, Node *const *param, const bool *behind, int n) {
     size_t len = strlen(name);
     for (size_t i = 1; i < len; i++)
-        if (strchr("._/", name[i]) && !shared(name, i + 1, param, behind, n)) return cx_fmt(cx, "%s*", literal(cx, name, i + 1));
+        if (strchr("._/", name[i]) && !shared(name, i + 1, param, behind, n))
+            return cx_fmt(cx, "%s*", literal(cx, name, i + 1));
     return literal(cx, name, len);
 }
 
@@ -108,11 +109,16 @@ static void print_text(const Args *a, const Model *m, const TrainGaps *t, const 
     int behind = 0;
     for (int i = 0; i < t->nparam; i++) behind += t->gaps.behind[i];
     for (int i = 0; i < t->gaps.n; i++)
-        if (!is_told(t, i)) printf("%s '%s' has no gradient\n", gap_operator(m, t->gaps.node[i]), cx_show(cx, gap_name(m, t->gaps.node[i])));
+        if (!is_told(t, i))
+            printf("%s '%s' has no gradient\n", gap_operator(m, t->gaps.node[i]),
+                   cx_show(cx, gap_name(m, t->gaps.node[i])));
     for (int i = 0; t->gaps.n == 0 && i < t->nparam; i++)
-        if (!t->gaps.reached[i]) printf("'%s' would never change: no gradient comes to it\n", cx_show(cx, t->param[i]->name));
+        if (!t->gaps.reached[i])
+            printf("'%s' would never change: no gradient comes to it\n", cx_show(cx, t->param[i]->name));
     if (t->gaps.n == 0) printf("%d parameters can be trained\n", t->nparam);
-    else if (freeze) printf("%d of %d parameters stand before that; to train the others: --freeze '%s'\n", behind, t->nparam, cx_show(cx, freeze));
+    else if (freeze)
+        printf("%d of %d parameters stand before that; to train the others: --freeze '%s'\n", behind, t->nparam,
+               cx_show(cx, freeze));
     else printf("all %d parameters stand before that: no --freeze leaves anything to train\n", t->nparam);
 }
 

@@ -104,8 +104,9 @@ Err run_compare(const Args *a) {
         compared++, differing += d.wrong > 0;
         if (json) json_array_append_new(list, difference_json(cx, &d));
         else if (d.wrong || d.output)
-            printf("%-9s %s: %lld of %lld elements differ, by at most %.3g (%.3g of the greatest)\n", d.wrong ? "differs" : "agrees",
-                   cx_show(cx, name), (long long)d.wrong, (long long)d.count, d.absolute, d.relative);
+            printf("%-9s %s: %lld of %lld elements differ, by at most %.3g (%.3g of the greatest)\n",
+                   d.wrong ? "differs" : "agrees", cx_show(cx, name), (long long)d.wrong, (long long)d.count,
+                   d.absolute, d.relative);
     }
     json_put(o, "compared", json_integer(compared));
     json_put(o, "differing", json_integer(differing));

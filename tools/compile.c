@@ -48,7 +48,8 @@ static void print_text(const Args *a, const Heads *h, const Result *r) {
         const Program *p = c->program;
         double arena = (double)p->functions[1].arena_bytes, bound = (double)p->functions[1].live_bound;
         printf("kernels   %d, of %d operators (%d more run once)\n", c->kernels, c->kernels_unfused, c->kernels_init);
-        printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", arena / 1e6, bound > 0 ? arena / bound : 1, bound / 1e6);
+        printf("arena     %.2f MB, %.3f x the bound of %.2f MB\n", arena / 1e6, bound > 0 ? arena / bound : 1,
+               bound / 1e6);
         printf("time      %.2f s%s for %s\n", c->seconds, c->cached ? " (code from the cache)" : "", c->target);
     }
     if (r->out) printf("package   %s\n", cx_show(a->cx, r->out));
@@ -60,7 +61,8 @@ static const Compiled *compile_for(const Args *a, Model *m, int which) {
     CompileOptions o = asked_compile(a, which);
     o.threads = (int)arg_int(a, OPT_THREADS, 0, 1, 4096);
     const Compiled *c = graph_compile(model_import(m, &import), &o);
-    if (c->formulas && !c->compiler) cx_note(a->cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
+    if (c->formulas && !c->compiler)
+        cx_note(a->cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
     return c;
 }
 

@@ -17,11 +17,15 @@ static double frozen_share(const Model *m, const TrainGraph *t) {
     return all > trained ? (all - trained) / all : 0;
 }
 
-static const char *count_shown(Cx *cx, double bytes) { return bytes < 1e5 ? cx_fmt(cx, "%.0f bytes", bytes) : cx_fmt(cx, "%.2f MB", bytes / 1e6); }
+static const char *count_shown(Cx *cx, double bytes) {
+    return bytes < 1e5 ? cx_fmt(cx, "%.0f bytes", bytes) : cx_fmt(cx, "%.2f MB", bytes / 1e6);
+}
 
 typedef struct Plans { const Learner *const *l; int n; const char *out; } Plans;      // one per target
 
-static int64_t saved_bytes(Cx *cx, const Learner *l) { return program_saved_bytes(cx, l->program, FN_TRAIN_STEP, "tvc.loss"); }
+static int64_t saved_bytes(Cx *cx, const Learner *l) {
+    return program_saved_bytes(cx, l->program, FN_TRAIN_STEP, "tvc.loss");
+}
 
 static void put_plan(Cx *cx, json_t *o, const Learner *l) {
     const Compiled *c = l->compiled;
@@ -67,19 +71,22 @@ static void print_plan(Cx *cx, const Learner *l) {
     const Program *p = l->program;
     for (int i = 0; i < p->nfunction; i++) {
         const Function *f = &p->functions[i];
-        printf("%-12s %4d kernels, arena %s\n", program_text(p, f->name), f->to - f->from, count_shown(cx, (double)f->arena_bytes));
+        printf("%-12s %4d kernels, arena %s\n", program_text(p, f->name), f->to - f->from,
+               count_shown(cx, (double)f->arena_bytes));
     }
     printf("frozen       %.1f %% of the parameters\n", 100 * frozen_share(l->model, l->graph));
-    printf("saved        %s of a batch of %lld, from the way forward for the gradients\n", count_shown(cx, (double)saved_bytes(cx, l)),
-           (long long)p->max_batch);
+    printf("saved        %s of a batch of %lld, from the way forward for the gradients\n",
+           count_shown(cx, (double)saved_bytes(cx, l)), (long long)p->max_batch);
     printf("kept         %s of parameters, statistics and optimizer state\n", count_shown(cx, (double)p->keep_bytes));
-    printf("time         %.2f s%s for %s\n", l->compiled->seconds, l->compiled->cached ? " (code from the cache)" : "", l->compiled->target);
+    printf("time         %.2f s%s for %s\n", l->compiled->seconds, l->compiled->cached ? " (code from the cache)" : "",
+           l->compiled->target);
 }
 
 static const Learner *compile_for(const Args *a, Model *m, int which) {
     LearnerOptions o = asked_learner(a, m, which);
     const Learner *l = learner_compile(m, &o);
-    if (l->compiled->formulas && !l->compiled->compiler) cx_note(a->cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
+    if (l->compiled->formulas && !l->compiled->compiler)
+        cx_note(a->cx, "no C compiler was found (cc, gcc, clang): generic kernels will run instead, slower");
     return l;
 }
 

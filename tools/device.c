@@ -10,7 +10,10 @@ static bool is_gpu(const char *target) { return strncmp(target, "cuda:", 5) == 0
 // "cuda:sm_90", "cuda:sm_90a", "cuda:compute_90"; whether NVRTC knows the number is its business.
 static bool names_arch(const char *target) {
     const char *s = target + 5;
-    size_t word = strncmp(s, "sm_", 3) == 0 ? 3 : strncmp(s, "compute_", 8) == 0 ? 8 : 0, n = strspn(s + word, "0123456789");
+    size_t word = strncmp(s, "sm_", 3) == 0        ? 3
+                  : strncmp(s, "compute_", 8) == 0 ? 8
+                                                   : 0,
+           n = strspn(s + word, "0123456789");
     return word && n >= 2 && n <= 3 && (!s[word + n] || (s[word + n] == 'a' && !s[word + n + 1]));
 }
 
@@ -39,7 +42,8 @@ static Cublas asked_cublas(const Args *a) {
 }
 
 static CompileOptions target_options(Cx *cx, const char *target) {
-    static const char *const name[] = {[ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
+    static const char *const name[] = {
+        [ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
     CompileOptions o = {.isa = -1, .target = is_gpu(target) ? target : NULL};
     if (o.target && !names_arch(target))
         fail(cx, E_USAGE, "--target %s: an architecture is named as in cuda:sm_90", cx_show(cx, target));
@@ -95,7 +99,8 @@ static void choose(const Args *a, const char *device, const char *target, Engine
     if (target && automatic) o->session.device = o->compile.target ? "cuda" : "cpu";
     if (target && !automatic && (ordinal >= 0) != is_gpu(target))
         fail(cx, E_USAGE, "--device %s does not run what --target %s makes", device, cx_show(cx, target));
-    if (ordinal < 0 && !automatic && strcmp(device, "cpu") != 0) fail(cx, E_USAGE, "--device %s: see `tvc devices`", cx_show(cx, device));
+    if (ordinal < 0 && !automatic && strcmp(device, "cpu") != 0)
+        fail(cx, E_USAGE, "--device %s: see `tvc devices`", cx_show(cx, device));
     if (!automatic) o->session.device = device;
     if (target || ordinal < 0) return;
     bool compiles = a->npos == 0 || !is_package(a->pos[0]);

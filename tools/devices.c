@@ -45,7 +45,8 @@ static json_t *cpu_json(Cx *cx) {
 
 static void print_cpu(Cx *cx) {
     const char *cc = find_compiler(cx);
-    printf("cpu       %s, %s, %d threads, caches", machine_name(machine_host()), isa_name(isa_host()), pool_processors());
+    printf("cpu       %s, %s, %d threads, caches", machine_name(machine_host()), isa_name(isa_host()),
+           pool_processors());
     for (int i = 0; i < NCACHES; i++)
         if (sysconf(caches[i].id) > 0) printf(" %s %ld kB", caches[i].name, sysconf(caches[i].id) >> 10);
     printf("\ncompiler  %s\n", cc ? cc : "none (cc, gcc or clang in PATH): generic kernels run instead, slower");
@@ -91,7 +92,8 @@ static void print_gpus(Cx *cx, const Gpus *g) {
     }
     if (g->why) printf("gpu       none: %s\n", g->why);
     if (g->driver)
-        printf("driver    for CUDA %d.%d%s%s\n", g->version / 1000, g->version % 1000 / 10, g->module ? ", " : "", g->module ? g->module : "");
+        printf("driver    for CUDA %d.%d%s%s\n", g->version / 1000, g->version % 1000 / 10, g->module ? ", " : "",
+               g->module ? g->module : "");
     printf("nvrtc     %s%s\n", g->nvrtc ? "" : "none: ", g->nvrtc ? g->nvrtc : g->nvrtc_why);
     printf("cublaslt  %s%s\n", g->cublaslt ? "" : "none: ", g->cublaslt ? g->cublaslt : g->cublaslt_why);
 }
@@ -124,7 +126,8 @@ static void print_all_json(Cx *cx, const Gpus *g) {
     json_put(o, "cpu", cpu_json(cx));
     json_put(o, "gpus", gpus_json(cx, g));
     json_put(o, "gpus_why_none", text_json(cx, g->why));
-    json_put(o, "driver_cuda", text_json(cx, g->driver ? version_text(cx, g->version / 1000, g->version % 1000 / 10) : NULL));
+    json_put(o, "driver_cuda",
+             text_json(cx, g->driver ? version_text(cx, g->version / 1000, g->version % 1000 / 10) : NULL));
     json_put(o, "driver", text_json(cx, g->module));
     json_put(o, "nvrtc", text_json(cx, g->nvrtc));
     json_put(o, "nvrtc_why_none", text_json(cx, g->nvrtc_why));

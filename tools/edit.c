@@ -8,7 +8,8 @@ static void tell(const Args *a, const SurgeryResult *r) {
     Cx *cx = a->cx;
     const char *classes = arg_text(a, OPT_REPLACE_HEAD, NULL);
     if (!classes) return;
-    if (r->appended) cx_note(cx, "no head to replace (%s): a new one for %s classes is appended", r->heads.why_none, classes);
+    if (r->appended)
+        cx_note(cx, "no head to replace (%s): a new one for %s classes is appended", r->heads.why_none, classes);
     for (int i = 0; i < r->heads.n && !r->appended; i++) {
         const Head *h = &r->heads.head[i];
         bool gone = i > 0 && arg_given(a, OPT_DROP_AUX);

@@ -30,7 +30,13 @@ static Engine *engine_of_program(Cx *cx, const Program *p, const char *file, con
 static Engine *engine_of_eval(Graph *g) {
     Engine *e = NEW(g->cx, Engine, 1);
     expand_ops(g);
-    *e = (Engine){.cx = g->cx, .file = g->file, .graph = g, .max_batch = g->max_batch, .batch = g->max_batch, .ninput = g->ninput, .noutput = g->nroot};
+    *e = (Engine){.cx = g->cx,
+                  .file = g->file,
+                  .graph = g,
+                  .max_batch = g->max_batch,
+                  .batch = g->max_batch,
+                  .ninput = g->ninput,
+                  .noutput = g->nroot};
     e->result = NEW(g->cx, void *, g->nroot);
     for (int i = 0; i < g->ninput; i++) {
         TensorDesc d = node_desc(g->input[i]);
@@ -42,7 +48,8 @@ static Engine *engine_of_eval(Graph *g) {
 Engine *engine_of_graph(Graph *g, const EngineOptions *o) {
     if (o->eval) return engine_of_eval(g);
     Compiled *c = graph_compile(g, &o->compile);
-    if (c->formulas && !c->compiler) cx_note(g->cx, "no C compiler was found (cc, gcc, clang): generic kernels run instead, slower");
+    if (c->formulas && !c->compiler)
+        cx_note(g->cx, "no C compiler was found (cc, gcc, clang): generic kernels run instead, slower");
     Engine *e = engine_of_program(g->cx, c->program, g->file, o);
     e->compiled = c;
     return e;

@@ -21,7 +21,9 @@ static PerClass *per_class(Cx *cx, const Dataset *d, const Judged *j) {
     return c;
 }
 
-static json_t *share_json(int64_t part, int64_t all) { return all ? json_real((double)part / (double)all) : json_null(); }
+static json_t *share_json(int64_t part, int64_t all) {
+    return all ? json_real((double)part / (double)all) : json_null();
+}
 
 static json_t *class_json(Cx *cx, const Dataset *d, int i, const PerClass *c) {
     json_t *o = json_object();
@@ -53,7 +55,9 @@ static void print_json(Cx *cx, const Dataset *d, const Evaluation *e, const PerC
     json_print(o);
 }
 
-static const char *percent(Cx *cx, int64_t part, int64_t all) { return all ? cx_fmt(cx, "%6.2f %%", 100 * (double)part / (double)all) : "     -  "; }
+static const char *percent(Cx *cx, int64_t part, int64_t all) {
+    return all ? cx_fmt(cx, "%6.2f %%", 100 * (double)part / (double)all) : "     -  ";
+}
 
 static void print_text(Cx *cx, const Dataset *d, const Evaluation *e, const PerClass *c) {
     const Tally *t = &e->judged.tally;
@@ -64,8 +68,8 @@ static void print_text(Cx *cx, const Dataset *d, const Evaluation *e, const PerC
     if (d->kind != TARGET_NUMBERS) printf("  %-24s %6s  %8s  %9s\n", "", "images", "recall", "precision");
     for (int i = 0; i < d->ntarget && d->kind != TARGET_NUMBERS; i++)
         if (c[i].count)
-            printf("  %-24s %6lld  %s  %s\n", cx_show(cx, label_name(&d->classes, i)), (long long)c[i].count, percent(cx, c[i].right, c[i].count),
-                   percent(cx, c[i].right, c[i].said));
+            printf("  %-24s %6lld  %s  %s\n", cx_show(cx, label_name(&d->classes, i)), (long long)c[i].count,
+                   percent(cx, c[i].right, c[i].count), percent(cx, c[i].right, c[i].said));
 }
 
 static void on_looked(void *line, const Looked *k) { line_images(line, "pictures", k->done, k->all, k->seconds); }
@@ -84,16 +88,26 @@ Err run_eval(const Args *a) {
     o.match = o.target == TARGET_NUMBERS ? NULL : &labels;
     Dataset d = dataset_open_split(cx, a->pos[1], &o);
     if (d.undivided && !o.split)
-        cx_note(cx, "'%s' has no splits: all of its %d images count (--split val: those that `tvc train` keeps for validation)", cx_show(cx, d.path), d.val.n);
+        cx_note(
+            cx,
+            "'%s' has no splits: all of its %d images count (--split val: those that `tvc train` keeps for validation)",
+            cx_show(cx, d.path), d.val.n);
     EngineOptions engine = asked_engine(a, 0);
     Line line = line_new(a);
-    EvaluateOptions e = {.data = &d, .loss = asked_loss(a, &d), .import = asked_import(a), .compile = engine.compile, .session = engine.session,
-                         .batch = (int)arg_int(a, OPT_BATCH, BATCH, 1, 65536), .workers = asked_workers(a), .looking = {&line, on_looked}};
+    EvaluateOptions e = {.data = &d,
+                         .loss = asked_loss(a, &d),
+                         .import = asked_import(a),
+                         .compile = engine.compile,
+                         .session = engine.session,
+                         .batch = (int)arg_int(a, OPT_BATCH, BATCH, 1, 65536),
+                         .workers = asked_workers(a),
+                         .looking = {&line, on_looked}};
     PicturePlan plan = pictures_choose(a, &said, v, e.compile.target, &e.import);
     e.prepare = &plan.prepare;
     Evaluation r = evaluate(m, &e);
     line_clear(&line);
-    for (int i = 0; i < r.nbad; i++) cx_note(cx, "left out: %s: %s", cx_show(cx, d.val.at[r.bad[i].sample].picture.name), r.bad[i].why);
+    for (int i = 0; i < r.nbad; i++)
+        cx_note(cx, "left out: %s: %s", cx_show(cx, d.val.at[r.bad[i].sample].picture.name), r.bad[i].why);
     const PerClass *c = per_class(cx, &d, &r.judged);
     if (arg_given(a, OPT_JSON)) print_json(cx, &d, &r, c, plan.prepare.bytes);
     else print_text(cx, &d, &r, c);

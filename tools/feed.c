@@ -55,7 +55,8 @@ static void check_fit(Cx *cx, const Feed *f, const TensorDesc *d) {
     for (int k = 0; fits && k < d->rank; k++) fits = t->dim[k] == d->dim[k];
     if (!fits)
         fail(cx, E_USAGE, "input '%s' is %s %s, but %s holds %s %s", cx_show(cx, f->name), dtypes[d->type].name,
-             dims_text(cx, d->rank, d->dim), cx_show(cx, f->file), dtypes[t->type].name, dims_text(cx, t->rank, t->dim));
+             dims_text(cx, d->rank, d->dim), cx_show(cx, f->file), dtypes[t->type].name,
+             dims_text(cx, t->rank, t->dim));
 }
 
 static Tensor *ramp(Cx *cx, const char *name, TensorDesc d) {
@@ -80,7 +81,8 @@ Feeds feeds_with_ramps(const Feeds *f, const Engine *e) {
     for (int i = 0; i < f->n; i++) *VEC_PUSH(e->cx, r.at, r.n) = f->at[i];
     for (int i = 0; i < e->ninput; i++) {
         const char *name = engine_input_name(e, i);
-        if (!feed_for(f, name)) *VEC_PUSH(e->cx, r.at, r.n) = (Feed){name, ramp(e->cx, name, engine_input(e, i)), "a ramp"};
+        if (!feed_for(f, name))
+            *VEC_PUSH(e->cx, r.at, r.n) = (Feed){name, ramp(e->cx, name, engine_input(e, i)), "a ramp"};
     }
     return r;
 }
@@ -101,7 +103,8 @@ void feeds_write(const Feeds *f, Engine *e, int but) {
         if (!feed && i == but) continue;
         if (!feed) {
             refuse_unknown(f, e);
-            fail(e->cx, E_USAGE, "input '%s' has no value: give pictures, or --input %s=FILE.npy", cx_show(e->cx, name), cx_show(e->cx, name));
+            fail(e->cx, E_USAGE, "input '%s' has no value: give pictures, or --input %s=FILE.npy", cx_show(e->cx, name),
+                 cx_show(e->cx, name));
         }
         TensorDesc d = engine_input(e, i);
         check_fit(e->cx, feed, &d);

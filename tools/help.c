@@ -124,8 +124,9 @@ Err run_man(const Args *a) {
         if (options[i].commands == C_ALL) man_option(&options[i]);
     printf(".SH EXIT STATUS\n");
     for (int i = 0; i < NEXITS; i++) printf(".TP\n%d\n", exit_codes[i].code), roff(exit_codes[i].meaning), printf("\n");
-    printf(".SH ENVIRONMENT\n.TP\nXDG_CACHE_HOME\nwhere compiled kernels are kept, in its folder tvc (default ~/.cache)\n"
-           ".TP\nNO_COLOR\nno colours in messages\n");
+    printf(
+        ".SH ENVIRONMENT\n.TP\nXDG_CACHE_HOME\nwhere compiled kernels are kept, in its folder tvc (default ~/.cache)\n"
+        ".TP\nNO_COLOR\nno colours in messages\n");
     return E_OK;
 }
 

@@ -104,7 +104,9 @@ static void print_json(const Inspection *i) {
 static const char *count_text(Cx *cx, double n) {
     if (n == 0) return "";
     if (n < 1e4) return cx_fmt(cx, "%.0f", n);
-    return n < 1e6 ? cx_fmt(cx, "%.1f k", n / 1e3) : n < 1e9 ? cx_fmt(cx, "%.2f M", n / 1e6) : cx_fmt(cx, "%.2f G", n / 1e9);
+    return n < 1e6   ? cx_fmt(cx, "%.1f k", n / 1e3)
+           : n < 1e9 ? cx_fmt(cx, "%.2f M", n / 1e6)
+                     : cx_fmt(cx, "%.2f G", n / 1e9);
 }
 
 static void print_layers(const Inspection *i) {
@@ -122,7 +124,8 @@ static void print_layers(const Inspection *i) {
 static void print_heads(const Inspection *i) {
     if (i->heads.n == 0) printf("head         none: %s\n", i->heads.why_none);
     for (int k = 0; k < i->heads.n; k++)
-        printf("%-12s %s: %s\n", k ? "auxiliary" : "head", node_label(i->a->cx, i->heads.head[k].node), i->heads.head[k].why);
+        printf("%-12s %s: %s\n", k ? "auxiliary" : "head", node_label(i->a->cx, i->heads.head[k].node),
+               i->heads.head[k].why);
 }
 
 static void print_labels(const Inspection *i) {
@@ -132,7 +135,8 @@ static void print_labels(const Inspection *i) {
         return;
     }
     printf("labels       %d (%s):", i->labels.n, cx_show(i->a->cx, i->labels.source));
-    for (int k = 0; k < i->labels.n && k < SHOWN; k++) printf("%s %s", k ? "," : "", cx_show(i->a->cx, i->labels.name[k]));
+    for (int k = 0; k < i->labels.n && k < SHOWN; k++)
+        printf("%s %s", k ? "," : "", cx_show(i->a->cx, i->labels.name[k]));
     printf(i->labels.n > SHOWN ? ", ...\n" : "\n");
 }
 
@@ -168,7 +172,8 @@ static void print_dot(const Inspection *i) {
     for (int k = 0; k < i->m->nnode; k++) {
         const DocNode *n = i->m->node[k];
         printf("  n%d [label=", k);
-        print_quoted(cx, cx_fmt(cx, "%s %s %s", n->op, node_name(n), i->s.layer[k].known ? shape_str(cx, i->s.layer[k].shape) : ""));
+        print_quoted(cx, cx_fmt(cx, "%s %s %s", n->op, node_name(n),
+                                i->s.layer[k].known ? shape_str(cx, i->s.layer[k].shape) : ""));
         printf("];\n");
         for (int j = 0; j < n->nin; j++) {
             const DocNode *from = model_producer(i->m, n->in[j]);

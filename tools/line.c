@@ -52,6 +52,8 @@ TimeText time_text(double seconds) {
 void line_images(Line *l, const char *what, int64_t done, int64_t all, double seconds) {
     if (!line_due(l, done == all)) return;
     double rate = done > 0 && seconds > 0 ? (double)done / seconds : 0;
-    if (rate > 0) line_show(l, "%s %lld/%lld  %.0f images/s  %s left", what, (long long)done, (long long)all, rate, time_text((double)(all - done) / rate).s);
+    if (rate > 0)
+        line_show(l, "%s %lld/%lld  %.0f images/s  %s left", what, (long long)done, (long long)all, rate,
+                  time_text((double)(all - done) / rate).s);
     else line_show(l, "%s %lld/%lld", what, (long long)done, (long long)all);
 }

@@ -34,9 +34,11 @@ static void suggest(const Args *a, double rate) {
     for (int i = 0; i < a->ngiven; i++) {
         OptionId id = a->given[i].id;
         bool mine = !(options[id].commands & C_train);
-        if (!mine && id != OPT_LR && id != OPT_JSON) rest = cx_fmt(a->cx, "%s %s", rest, shell_word(a->cx, arg_word(a, i)));
+        if (!mine && id != OPT_LR && id != OPT_JSON)
+            rest = cx_fmt(a->cx, "%s %s", rest, shell_word(a->cx, arg_word(a, i)));
     }
-    print_next("tvc train %s %s --lr %.2g%s -o mine.onnx", shell_word(a->cx, a->pos[0]), shell_word(a->cx, a->pos[1]), rate, rest);
+    print_next("tvc train %s %s --lr %.2g%s -o mine.onnx", shell_word(a->cx, a->pos[0]), shell_word(a->cx, a->pos[1]),
+               rate, rest);
 }
 
 static json_t *rate_json(const Range *r, int at) { return at < 0 ? json_null() : json_real(r->rate[at]); }
@@ -62,8 +64,8 @@ static void print_all(Cx *cx, const Range *r) {
 
 static void print_text(const Range *r) {
     draw(r);
-    printf("%d steps%s; the loss falls fastest at %.2g and is least at %.2g\n", r->n, r->diverged ? ", then it ran away" : "",
-           r->rate[r->steepest], r->rate[r->least]);
+    printf("%d steps%s; the loss falls fastest at %.2g and is least at %.2g\n", r->n,
+           r->diverged ? ", then it ran away" : "", r->rate[r->steepest], r->rate[r->least]);
     printf("suggested: --lr %.2g\n", r->rate[r->valley]);
 }
 
@@ -79,7 +81,8 @@ Err run_lr_find(const Args *a) {
     *t = (Training){.a = a, .cx = a->cx};
     RangeOptions o = {.from = arg_float(a, OPT_FROM, 1e-7), .to = arg_float(a, OPT_TO, 10),
                       .steps = (int)arg_int(a, OPT_STEPS, 100, RANGE_LEAST, MOST_STEPS)};
-    if (!(o.from > 0 && o.to > o.from)) fail(a->cx, E_USAGE, "--from %g --to %g: the rates grow from above zero", o.from, o.to);
+    if (!(o.from > 0 && o.to > o.from))
+        fail(a->cx, E_USAGE, "--from %g --to %g: the rates grow from above zero", o.from, o.to);
     training_open(t);
     if (!(t->job.learner.rates.lr > 0)) fail(a->cx, E_USAGE, "--lr 0: the rates of groups are shares of it");
     training_tell(t);

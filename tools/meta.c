@@ -12,7 +12,8 @@ const ValueInfo *picture_input(const Model *m) {
 }
 
 RunMeta meta_of_model(Cx *cx, Model *m) {
-    return (RunMeta){recipe_of_model(cx, m), labels_of_model(cx, m), output_scores(m, m->output[0]->name), target_of_model(m)};
+    return (RunMeta){recipe_of_model(cx, m), labels_of_model(cx, m), output_scores(m, m->output[0]->name),
+                     target_of_model(m)};
 }
 
 const char *meta_json(Cx *cx, const Model *m, const RunMeta *r) {

@@ -10,8 +10,10 @@ Err run_new(const Args *a) {
     const char *out = arg_text(a, OPT_OUT, NULL);
     if (!out) fail(a->cx, E_USAGE, "where to? -o OUT.onnx is missing");
     asked_onnx_out(a, out);
-    ZooOptions o = {.classes = arg_int(a, OPT_REPLACE_HEAD, 0, 1, MOST), .channels = arg_int(a, OPT_INPUT_CHANNELS, 0, 1, MOST),
-                    .side = arg_int(a, OPT_SIZE, 0, 1, MOST), .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX)};
+    ZooOptions o = {.classes = arg_int(a, OPT_REPLACE_HEAD, 0, 1, MOST),
+                    .channels = arg_int(a, OPT_INPUT_CHANNELS, 0, 1, MOST),
+                    .side = arg_int(a, OPT_SIZE, 0, 1, MOST),
+                    .seed = (uint64_t)arg_int(a, OPT_SEED, 0, 0, INT64_MAX)};
     Model *m = zoo_make(a->cx, a->pos[0], &o);
     model_write(m, out);
     if (arg_given(a, OPT_JSON)) {

@@ -52,7 +52,8 @@ static _Noreturn void unknown_option(Cx *cx, const Command *c, const char *s) {
 
 static OptionId option_find(Cx *cx, const Command *c, const char *name, size_t len) {
     for (int i = 0; i < NOPTIONS; i++)
-        if ((options[i].commands & command_bit(c)) && strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+        if ((options[i].commands & command_bit(c)) && strlen(options[i].name) == len &&
+            memcmp(options[i].name, name, len) == 0)
             return i;
     unknown_option(cx, c, cx_str(cx, name, len));
 }
@@ -225,7 +226,8 @@ int arg_floats(const Args *a, OptionId id, double **v) {
 }
 
 void arg_count(const Args *a, int least, int most) {
-    if (a->npos < least) fail(a->cx, E_USAGE, "an argument is missing: tvc %s %s", a->command->name, a->command->arguments);
+    if (a->npos < least)
+        fail(a->cx, E_USAGE, "an argument is missing: tvc %s %s", a->command->name, a->command->arguments);
     if (most >= 0 && a->npos > most)
         fail(a->cx, E_USAGE, "'%s' is one argument too many: tvc %s %s", cx_show(a->cx, a->pos[most]), a->command->name,
              a->command->arguments);

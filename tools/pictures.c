@@ -6,7 +6,8 @@
 PicturePlan pictures_plan(const Args *a, const Recipe *recipe, const ValueInfo *v) {
     PicturePlan p = {.recipe = *recipe};
     const char *why;
-    if (!image_input(v, &p.in, &why)) fail(a->cx, E_USAGE, "input '%s' takes no pictures: %s", cx_show(a->cx, v->name), why);
+    if (!image_input(v, &p.in, &why))
+        fail(a->cx, E_USAGE, "input '%s' takes no pictures: %s", cx_show(a->cx, v->name), why);
     Recipe wishes = asked_recipe(a);
     recipe_complete(a->cx, &p.recipe, &wishes, &p.in);
     preparer_init(&p.prepare, &p.recipe, &p.in);

@@ -29,7 +29,8 @@ static void tell_text(const Predict *p, const char *file, const Score *s) {
     int64_t n = p->meta.target == TARGET_NUMBERS ? p->classes : scores_likely(s, p->classes);
     if (p->meta.target == TARGET_AUTO) printf("%6.2f %%  %s", 100 * s[0].value, shown(p, s[0].index));
     for (int64_t i = 0; i < n && p->meta.target == TARGET_NUMBERS; i++) printf("%s%.6g", i ? ", " : "", s[i].value);
-    for (int64_t i = 0; i < n && p->meta.target == TARGET_LABELS; i++) printf("%s%s %.2f %%", i ? ", " : "", shown(p, s[i].index), 100 * s[i].value);
+    for (int64_t i = 0; i < n && p->meta.target == TARGET_LABELS; i++)
+        printf("%s%s %.2f %%", i ? ", " : "", shown(p, s[i].index), 100 * s[i].value);
     printf("%s  %s\n", p->meta.target == TARGET_LABELS && n == 0 ? "nothing" : "", cx_show(p->cx, file));
 }
 
@@ -45,7 +46,9 @@ static void print_inner(const char *s) {
 static void print_csv(const char *s) { putchar('"'), print_inner(s), putchar('"'); }
 
 static void csv_head(const Predict *p) {
-    printf(p->meta.target == TARGET_NUMBERS ? "file" : p->meta.target == TARGET_LABELS ? "file,label,score" : "file,index,label,score");
+    printf(p->meta.target == TARGET_NUMBERS  ? "file"
+           : p->meta.target == TARGET_LABELS ? "file,label,score"
+                                             : "file,index,label,score");
     for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) printf(",value%lld", (long long)i);
     putchar('\n');
 }
@@ -66,7 +69,8 @@ static void tell_csv(const Predict *p, const char *file, const Score *s) {
         tell_labels_csv(p, s);
         return;
     }
-    if (p->meta.target == TARGET_AUTO) printf(",%lld,", (long long)s[0].index), print_csv(label ? label : ""), printf(",%.6f", s[0].value);
+    if (p->meta.target == TARGET_AUTO)
+        printf(",%lld,", (long long)s[0].index), print_csv(label ? label : ""), printf(",%.6f", s[0].value);
     for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) printf(",%.9g", s[i].value);
     putchar('\n');
 }
@@ -84,7 +88,8 @@ static json_t *answer_json(const Predict *p, const char *file, const Score *s) {
     json_t *o = json_object(), *list = json_array();
     json_put(o, "file", text_json(p->cx, file));
     if (p->meta.target == TARGET_AUTO) score_json(p, o, s);
-    for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++) json_array_append_new(list, json_real(s[i].value));
+    for (int64_t i = 0; i < p->classes && p->meta.target == TARGET_NUMBERS; i++)
+        json_array_append_new(list, json_real(s[i].value));
     for (int64_t i = 0; i < scores_likely(s, p->classes) && p->meta.target == TARGET_LABELS; i++)
         json_array_append_new(list, score_json(p, json_object(), &s[i]));
     if (p->meta.target == TARGET_AUTO) json_decref(list);
@@ -121,7 +126,8 @@ static void open_model(Predict *p) {
     p->e = engine_of_graph(g, &o);
     TensorDesc out = engine_output(p->e, 0);
     p->classes = desc_elements(&out) / p->e->max_batch;
-    if (out.batch != 1 && p->e->max_batch > 1) fail(p->cx, E_UNSUPPORTED, "the first output is not one row of scores a picture");
+    if (out.batch != 1 && p->e->max_batch > 1)
+        fail(p->cx, E_UNSUPPORTED, "the first output is not one row of scores a picture");
 }
 
 static void take(void *predict, int n, const int *picture, const char *rows) {

@@ -17,7 +17,9 @@ void print_setup(Loudness loudness) {
     colour = isatty(STDERR_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
-void print_error(const char *line) { fprintf(stderr, colour ? "%s\033[31mtvc: %s\033[0m\n" : "%stvc: %s\n", fresh, line); }
+void print_error(const char *line) {
+    fprintf(stderr, colour ? "%s\033[31mtvc: %s\033[0m\n" : "%stvc: %s\n", fresh, line);
+}
 
 void print_note(void *unused, const char *line) {
     (void)unused;
@@ -46,7 +48,8 @@ void print_next(const char *fmt, ...) {
 static void let_go(void *value) { json_decref(value); }
 
 const char *shell_word(Cx *cx, const char *s) {
-    const char *shown = cx_show(cx, s), *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+    const char *shown = cx_show(cx, s),
+               *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
     return shown[strspn(shown, plain)] ? cx_fmt(cx, "'%s'", shown) : shown;
 }
 

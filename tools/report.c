@@ -27,8 +27,9 @@ void report_heads(Model *m, json_t *o, const Heads *h) {
 json_t *report_shape(Cx *cx, Shape s) {
     json_t *list = json_array();
     for (int d = 0; d < s.n; d++)
-        json_array_append_new(list, s.batch == d + 1 ? text_json(cx, s.d[d] == 1 ? "N" : cx_fmt(cx, "%lldN", (long long)s.d[d]))
-                                                     : json_integer(s.d[d]));
+        json_array_append_new(list, s.batch == d + 1
+                                        ? text_json(cx, s.d[d] == 1 ? "N" : cx_fmt(cx, "%lldN", (long long)s.d[d]))
+                                        : json_integer(s.d[d]));
     return list;
 }
 
@@ -40,7 +41,8 @@ static const char *dim_text(Cx *cx, const Dim *d) {
 json_t *report_value(Cx *cx, const ValueInfo *v) {
     json_t *o = json_object(), *shape = v->rank < 0 ? json_null() : json_array();
     for (int d = 0; d < v->rank; d++)
-        json_array_append_new(shape, v->dim[d].value >= 0 ? json_integer(v->dim[d].value) : text_json(cx, dim_text(cx, &v->dim[d])));
+        json_array_append_new(shape, v->dim[d].value >= 0 ? json_integer(v->dim[d].value)
+                                                          : text_json(cx, dim_text(cx, &v->dim[d])));
     json_put(o, "name", text_json(cx, v->name));
     json_put(o, "type", text_json(cx, v->type ? dtypes[v->type].name : v->kind));
     json_put(o, "shape", shape);

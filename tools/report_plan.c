@@ -16,7 +16,8 @@ static json_t *buffers_json(const Program *p) {
 
 static void grid_json(json_t *o, const Program *p, const Grid *g) {
     json_t *blocks = json_array();
-    for (int d = 0; d < 3; d++) json_array_append_new(blocks, json_integer(grid_blocks(g, d, p->max_batch, p->max_batch)));
+    for (int d = 0; d < 3; d++)
+        json_array_append_new(blocks, json_integer(grid_blocks(g, d, p->max_batch, p->max_batch)));
     json_put(o, "blocks", blocks);
     json_put(o, "threads", json_integer(g->threads));
     json_put(o, "registers", json_integer(g->registers));
@@ -80,7 +81,8 @@ static json_t *slots_json(Cx *cx, const Program *p) {
 json_t *report_plan(Cx *cx, const Program *p) {
     json_t *o = json_object();
     json_put(o, "buffers", buffers_json(p));
-    for (int i = 0; i < p->nfunction; i++) json_put(o, program_text(p, p->functions[i].name), steps_json(cx, p, &p->functions[i]));
+    for (int i = 0; i < p->nfunction; i++)
+        json_put(o, program_text(p, p->functions[i].name), steps_json(cx, p, &p->functions[i]));
     json_put(o, "slots", slots_json(cx, p));
     return o;
 }

@@ -32,7 +32,8 @@ static const char **kept_values(const Args *a, Model *m) {
     for (int at = 0; (glob = arg_next(a, OPT_VALUES, &at));)
         for (int i = 0; i < m->nnode; i++)
             for (int k = 0; k < m->node[i]->nout; k++)
-                if (m->node[i]->out[k][0] && fnmatch(glob, m->node[i]->out[k], 0) == 0) *VEC_PUSH(a->cx, keep, n) = m->node[i]->out[k];
+                if (m->node[i]->out[k][0] && fnmatch(glob, m->node[i]->out[k], 0) == 0)
+                    *VEC_PUSH(a->cx, keep, n) = m->node[i]->out[k];
     if (n == 0 && arg_given(a, OPT_VALUES)) fail(a->cx, E_USAGE, "--values: no value of the model matches");
     *VEC_PUSH(a->cx, keep, n) = NULL;
     return keep;
@@ -56,7 +57,8 @@ static void open_model(Run *r, const char *path, const EngineOptions *o) {
 static void open_package(Run *r, const Package *p, const char *path, const EngineOptions *o) {
     if (strcmp(arg_text(r->a, OPT_PIXELS, "auto"), "bytes") == 0)
         fail(r->cx, E_USAGE, "--pixels bytes: a package takes prepared values; run the ONNX file");
-    if (arg_given(r->a, OPT_VALUES)) fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
+    if (arg_given(r->a, OPT_VALUES))
+        fail(r->cx, E_USAGE, "--values: a package keeps no inner values; run the ONNX file");
     r->meta = meta_of_package(r->cx, p, path);
     r->e = engine_of_package(r->cx, p, path, o);
     if (!r->pictures.n) return;
@@ -73,7 +75,9 @@ static void tell_text(const Run *r, const char *file, const Score *s, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         const char *label = label_name(&r->meta.labels, s[i].index);
         if (r->meta.target == TARGET_NUMBERS) printf("  %12.6g\n", s[i].value);
-        else printf("  %6.2f %%  %lld%s%s\n", 100 * s[i].value, (long long)s[i].index, label ? "  " : "", label ? cx_show(r->cx, label) : "");
+        else
+            printf("  %6.2f %%  %lld%s%s\n", 100 * s[i].value, (long long)s[i].index, label ? "  " : "",
+                   label ? cx_show(r->cx, label) : "");
     }
 }
 
@@ -155,7 +159,8 @@ static void run_arrays(Run *r) {
     int64_t rows = d.rank > 1 && d.dim[0] > 0 ? d.dim[0] : 1, each = desc_elements(&d) / rows;
     const char *scores = engine_read(r->e, 0), *file = r->feeds.n ? r->feeds.at[0].file : "";
     for (int64_t i = 0; i < rows; i++)
-        answer(r, rows > 1 ? cx_fmt(r->cx, "%s:%lld", file, (long long)i) : file, d.type, scores + i * each * dtypes[d.type].bytes, each);
+        answer(r, rows > 1 ? cx_fmt(r->cx, "%s:%lld", file, (long long)i) : file, d.type,
+               scores + i * each * dtypes[d.type].bytes, each);
 }
 
 Err run_run(const Args *a) {

@@ -3,7 +3,8 @@
 
 static int by_value(const void *a, const void *b) {
     const Score *x = a, *y = b;
-    return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : (x->index > y->index) - (x->index < y->index);
+    return x->value != y->value ? (x->value < y->value) - (x->value > y->value)
+                                : (x->index > y->index) - (x->index < y->index);
 }
 
 static void to_probabilities(Score *s, int64_t n, Scores kind) {

@@ -183,7 +183,8 @@ static bool read_as(Tensor *t, DType declared) {
 static Graph *import_for(Run *r, int n, const ValueInfo **info, Tensor **input) {
     Given *given = NEW(r->cx, Given, n);
     for (int i = 0; i < n; i++) given[i] = (Given){info[i]->name, input[i]};
-    if (r->j->max_batch > 1) return model_import(r->m, &(ImportOptions){.max_batch = r->j->max_batch, .obey_training_mode = true});
+    if (r->j->max_batch > 1)
+        return model_import(r->m, &(ImportOptions){.max_batch = r->j->max_batch, .obey_training_mode = true});
     return model_import(r->m, &(ImportOptions){.obey_training_mode = true, .ngiven = n, .given = given});
 }
 

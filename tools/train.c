@@ -42,7 +42,9 @@ static void write_args(Train *t) {
 static Args *args_of_run(const Args *a, const char *folder) {
     Cx *cx = a->cx;
     const char *path = cx_fmt(cx, "%s/args.json", folder);
-    if (access(path, F_OK)) fail(cx, E_IO, "%s: holds no run to go on with; the folder of one is called as its -o, with .run for .onnx", cx_show(cx, folder));
+    if (access(path, F_OK))
+        fail(cx, E_IO, "%s: holds no run to go on with; the folder of one is called as its -o, with .run for .onnx",
+             cx_show(cx, folder));
     Bytes text = file_map(cx, path);
     json_t *o = json_start(cx), *said = json_loadb((const char *)text.at, text.n, 0, NULL);
     json_put(o, "said", said ? said : json_null());
@@ -92,17 +94,18 @@ static void on_tick(void *user, const Tick *k) {
     bool val = k->validating;
     if (!line_due(&t->of.line, false)) return;
     if (k->loss_scale > 0) snprintf(scale, sizeof scale, "  scale %g", k->loss_scale);
-    line_show(&t->of.line, "epoch %lld/%lld %s%lld/%lld  loss %.4f%s  lr %.1e%s  %.0f images/s  %s left", (long long)k->epoch + 1,
-              (long long)k->epochs, val ? "val " : "", (long long)(val ? k->done - t->of.data.train.n : k->step),
-              (long long)(val ? t->of.data.val.n : k->steps), k->loss, hits(t, k->top1, 3).s, k->lr, scale, k->rate, time_text(k->left).s);
+    line_show(&t->of.line, "epoch %lld/%lld %s%lld/%lld  loss %.4f%s  lr %.1e%s  %.0f images/s  %s left",
+              (long long)k->epoch + 1, (long long)k->epochs, val ? "val " : "",
+              (long long)(val ? k->done - t->of.data.train.n : k->step), (long long)(val ? t->of.data.val.n : k->steps),
+              k->loss, hits(t, k->top1, 3).s, k->lr, scale, k->rate, time_text(k->left).s);
 }
 
 static void on_epoch(void *user, const EpochRow *r, bool best) {
     Train *t = user;
     line_clear(&t->of.line);
     if (arg_given(t->of.a, OPT_QUIET) || arg_given(t->of.a, OPT_JSON)) return;
-    printf("epoch %3.0f  loss %.4f%s | val loss %.4f%s%s\n", r->epoch, r->train_loss, hits(t, r->train_top1, 4).s, r->val_loss,
-           hits(t, r->val_top1, 4).s, best ? "  best" : "");
+    printf("epoch %3.0f  loss %.4f%s | val loss %.4f%s%s\n", r->epoch, r->train_loss, hits(t, r->train_top1, 4).s,
+           r->val_loss, hits(t, r->val_top1, 4).s, best ? "  best" : "");
     fflush(stdout);
 }
 
@@ -150,8 +153,11 @@ static void print_result(Train *t, const TrainResult *r) {
         json_put(o, "pixels", json_string(t->of.plan.prepare.bytes ? "bytes" : "floats"));
         json_print(o);
     } else if (best && !r->stopped) {
-        if (p->scaler.skipped) printf("%lld steps were skipped until the loss had its scale, %g\n", (long long)p->scaler.skipped, p->scaler.scale);
-        printf("best: epoch %.0f  loss %.4f%s  %.1f s\n", best->epoch, best->val_loss, hits(t, best->val_top1, 4).s, p->seconds);
+        if (p->scaler.skipped)
+            printf("%lld steps were skipped until the loss had its scale, %g\n", (long long)p->scaler.skipped,
+                   p->scaler.scale);
+        printf("best: epoch %.0f  loss %.4f%s  %.1f s\n", best->epoch, best->val_loss, hits(t, best->val_top1, 4).s,
+               p->seconds);
         if (r->nbad) printf("%lld pictures cannot be read and were left out\n", (long long)r->nbad);
         printf("%s\n", cx_show(t->cx, t->out));
     }
@@ -177,15 +183,19 @@ static void finish(Train *t, const TrainResult *r) {
     report_write(t->cx, &t->of.job.dir, &report);
     if (p->best.n == 0) return;
     TargetKind kind = t->of.data.kind;
-    Export e = {&p->best, &t->of.origin, kind == TARGET_NUMBERS ? &(Labels){0} : &t->of.labels, kind, &t->of.plan.recipe, &t->of.plan.in};
+    Export e = {&p->best, &t->of.origin,      kind == TARGET_NUMBERS ? &(Labels){0} : &t->of.labels,
+                kind,     &t->of.plan.recipe, &t->of.plan.in};
     export_model(t->of.m, &e, best);
     if (!r->stopped) export_model(t->of.m, &e, t->out);
 }
 
 _Noreturn static void fail_diverged(const Train *t, const TrainResult *r) {
     const RunDir *dir = &t->of.job.dir;
-    const char *best = r->progress->best.n ? cx_fmt(t->cx, ", the best epoch's in %s", cx_show(t->cx, rundir_file(t->cx, dir, "best.onnx"))) : "";
-    fail(t->cx, E_DIVERGED, "%s; the weights before this step are in %s%s", r->diverged, cx_show(t->cx, rundir_file(t->cx, dir, "last.ckpt")), best);
+    const char *best = r->progress->best.n ? cx_fmt(t->cx, ", the best epoch's in %s",
+                                                    cx_show(t->cx, rundir_file(t->cx, dir, "best.onnx")))
+                                           : "";
+    fail(t->cx, E_DIVERGED, "%s; the weights before this step are in %s%s", r->diverged,
+         cx_show(t->cx, rundir_file(t->cx, dir, "last.ckpt")), best);
 }
 
 // With the options that say which pictures validate.
@@ -194,7 +204,8 @@ static void suggest_eval(const Train *t) {
     const char *rest = "";
     for (int i = 0; i < a->ngiven; i++) {
         OptionId id = a->given[i].id;
-        if (id == OPT_CLASSES || id == OPT_VAL_SPLIT || id == OPT_SEED || id == OPT_LOSS) rest = cx_fmt(t->cx, "%s %s", rest, shell_word(t->cx, arg_word(a, i)));
+        if (id == OPT_CLASSES || id == OPT_VAL_SPLIT || id == OPT_SEED || id == OPT_LOSS)
+            rest = cx_fmt(t->cx, "%s %s", rest, shell_word(t->cx, arg_word(a, i)));
     }
     if (t->of.data.undivided) rest = cx_fmt(t->cx, " --split val%s", rest);
     print_next("tvc eval %s %s%s", shell_word(t->cx, t->out), shell_word(t->cx, a->pos[1]), rest);

@@ -25,7 +25,9 @@ static void choose_head(Training *t, const char *photos) {
     Surgery s = asked_surgery(a);
     s.freeze = NULL, s.classes = keep ? 0 : t->data.ntarget, s.dropout = arg_float(a, OPT_DROPOUT, s.dropout);
     if (keep && (s.dropout > 0 || s.nhidden || s.whole_module))
-        fail(t->cx, E_USAGE, "--dropout, --head-hidden, --head-dropout and --head-scope make a new head, and this model keeps the one it has");
+        fail(t->cx, E_USAGE,
+             "--dropout, --head-hidden, --head-dropout and --head-scope make a new head, and this model keeps the one "
+             "it has");
     if (keep && t->labels.n && t->data.kind != TARGET_NUMBERS) {
         o.match = &t->labels;
         t->data = dataset_open(t->cx, photos, &o);
@@ -46,7 +48,8 @@ static void start_from(Training *t, const char *path) {
 
 static void on_looked(void *training, const Looked *k) {
     Training *t = training;
-    line_images(&t->line, strcmp(k->set, "train") == 0 ? "features to learn from" : "features to validate with", k->done, k->all, k->seconds);
+    line_images(&t->line, strcmp(k->set, "train") == 0 ? "features to learn from" : "features to validate with",
+                k->done, k->all, k->seconds);
 }
 
 void training_open(Training *t) {
@@ -64,7 +67,8 @@ void training_open(Training *t) {
     job->learner.import = asked_import(a);
     t->plan = pictures_choose(a, &said, v, job->learner.compile.target, &job->learner.import);
     const char *recipe = arg_text(a, OPT_RECIPE, "head");
-    t->augment = augment_parse(t->cx, arg_text(a, OPT_AUGMENT, strcmp(recipe, "head") == 0 ? "none" : "basic"), &t->plan.in);
+    t->augment =
+        augment_parse(t->cx, arg_text(a, OPT_AUGMENT, strcmp(recipe, "head") == 0 ? "none" : "basic"), &t->plan.in);
     t->origin = weights_of_model(t->m);
     job->model = t->m, job->origin = &t->origin, job->data = &t->data, job->prepare = &t->plan.prepare;
     job->looking = (Looking){t, on_looked};
@@ -89,17 +93,24 @@ static const char *named(const TrainJob *job) {
 void training_tell(const Training *t) {
     const TrainJob *j = &t->job;
     Cx *cx = t->cx;
-    const char *what = t->data.kind == TARGET_CLASS ? "classes" : t->data.kind == TARGET_LABELS ? "labels" : t->data.ntarget == 1 ? "number each" : "numbers each";
-    cx_note(cx, "%d images to learn from, %d to validate with, %d %s", t->data.train.n, t->data.val.n, t->data.ntarget, what);
-    cx_note(cx, "--recipe %s: --epochs %lld --batch %d --optimizer %s --lr %g --momentum %g --weight-decay %g --schedule %s --freeze %s --augment '%s'",
-            arg_text(t->a, OPT_RECIPE, "head"), (long long)j->schedule.epochs, j->learner.batch, named(j), j->learner.rates.lr,
-            j->learner.rates.momentum, j->learner.rates.decay, arg_text(t->a, OPT_SCHEDULE, "cosine"), j->phase[0].freeze,
-            augment_text(cx, &t->augment));
+    const char *what = t->data.kind == TARGET_CLASS    ? "classes"
+                       : t->data.kind == TARGET_LABELS ? "labels"
+                       : t->data.ntarget == 1          ? "number each"
+                                                       : "numbers each";
+    cx_note(cx, "%d images to learn from, %d to validate with, %d %s", t->data.train.n, t->data.val.n, t->data.ntarget,
+            what);
+    cx_note(cx,
+            "--recipe %s: --epochs %lld --batch %d --optimizer %s --lr %g --momentum %g --weight-decay %g --schedule "
+            "%s --freeze %s --augment '%s'",
+            arg_text(t->a, OPT_RECIPE, "head"), (long long)j->schedule.epochs, j->learner.batch, named(j),
+            j->learner.rates.lr, j->learner.rates.momentum, j->learner.rates.decay,
+            arg_text(t->a, OPT_SCHEDULE, "cosine"), j->phase[0].freeze, augment_text(cx, &t->augment));
     for (int i = 1; i < j->nphase; i++) {
         const Phase *p = &j->phase[i];
         const char *but = strcmp(p->freeze, "none") == 0 ? "" : cx_fmt(cx, " but '%s'", cx_show(cx, p->freeze));
         cx_note(cx, "from epoch %lld on %s", (long long)p->from + 1,
-                p->by_depth ? cx_fmt(cx, "everything%s learns, earlier layers slower", but) : cx_fmt(cx, "'%s' learns, too", cx_show(cx, p->thaw)));
+                p->by_depth ? cx_fmt(cx, "everything%s learns, earlier layers slower", but)
+                            : cx_fmt(cx, "'%s' learns, too", cx_show(cx, p->thaw)));
     }
 }
 

@@ -19,7 +19,10 @@ Err run_verify(const Args *a) {
     arg_count(a, 1, -1);
     bool json = arg_given(a, OPT_JSON);
     EngineOptions engine = asked_engine(a, 0);
-    Judge judge = {.rtol = arg_float(a, OPT_RTOL, 1e-3), .atol = arg_float(a, OPT_ATOL, 1e-7), .run = case_run_compiled, .user = &engine};
+    Judge judge = {.rtol = arg_float(a, OPT_RTOL, 1e-3),
+                   .atol = arg_float(a, OPT_ATOL, 1e-7),
+                   .run = case_run_compiled,
+                   .user = &engine};
     judge.max_batch = asked_import(a).max_batch;
     if (engine.eval) judge.run = case_run_eval;
     json_t *list = json_array(), *o = json_start(a->cx);
@@ -38,8 +41,9 @@ Err run_verify(const Args *a) {
         }
     }
     if (count[0] + count[1] + count[2] == 0)
-        fail(a->cx, E_USAGE, "no case was found: one is a folder with model.onnx and test_data_set_*, or NAME.onnx with "
-                             "NAME_output_0.pb beside it");
+        fail(a->cx, E_USAGE,
+             "no case was found: one is a folder with model.onnx and test_data_set_*, or NAME.onnx with "
+             "NAME_output_0.pb beside it");
     for (int r = 0; r < 3; r++) json_put(o, result_names[r], json_integer(count[r]));
     if (json) json_print(o);
     else printf("%d passed, %d failed, %d skipped\n", count[0], count[1], count[2]);

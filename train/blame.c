@@ -6,7 +6,8 @@ static bool all_finite(Learner *l, int slot) {
     TensorDesc d = session_desc(l->session, slot);
     const char *from = slot_peek(l, slot);
     bool all = true;
-    for (int64_t i = 0; all && i < desc_elements(&d); i++) all = isfinite(dtype_get_f(d.type, from + i * dtypes[d.type].bytes));
+    for (int64_t i = 0; all && i < desc_elements(&d); i++)
+        all = isfinite(dtype_get_f(d.type, from + i * dtypes[d.type].bytes));
     cx_release(l->cx, mark);
     return all;
 }
@@ -20,7 +21,8 @@ static void take_over(Learner *l, Learner *of) {
     for (int i = 0; i < l->program->nslot; i++) {
         int there = session_slot(of->session, slot_name(l, i));
         bool given = l->program->slots[i].role != SLOT_OUTPUT && l->program->slots[i].role != SLOT_WEIGHT;
-        if (given && there >= 0 && slot_bytes(l, i) == slot_bytes(of, there)) session_write(l->session, i, slot_peek(of, there));
+        if (given && there >= 0 && slot_bytes(l, i) == slot_bytes(of, there))
+            session_write(l->session, i, slot_peek(of, there));
     }
 }
 
@@ -52,11 +54,13 @@ static const char *gradient_blamed(Learner *l) {
 }
 
 const char *learner_blame(Learner *l) {
-    if (!l->nfeature && !all_finite(l, l->input)) return cx_fmt(l->cx, "the input '%s'", cx_show(l->cx, slot_name(l, l->input)));
+    if (!l->nfeature && !all_finite(l, l->input))
+        return cx_fmt(l->cx, "the input '%s'", cx_show(l->cx, slot_name(l, l->input)));
     for (int i = 0; i < l->nfeature; i++)
         if (!all_finite(l, l->feature[i])) return "a feature of the frozen part";
     for (int i = 0; i < l->nkept; i++)
         if (!all_finite(l, l->kept[i])) return cx_fmt(l->cx, "'%s'", cx_show(l->cx, slot_name(l, l->kept[i])));
-    if (!all_finite(l, l->scores)) return cx_fmt(l->cx, "the model's output '%s'", cx_show(l->cx, l->model->output[0]->name));
+    if (!all_finite(l, l->scores))
+        return cx_fmt(l->cx, "the model's output '%s'", cx_show(l->cx, l->model->output[0]->name));
     return all_finite(l, l->loss) ? gradient_blamed(l) : "the loss";
 }

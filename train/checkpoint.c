@@ -108,7 +108,8 @@ static int by_name(const void *a, const void *b) { return strcmp(((const Entry *
 
 static void check_sum(In *in) {
     XXH128_canonical_t sum;
-    if (in->n < MAGIC + 2 * sizeof(uint32_t) + HASH || memcmp(in->at, magic, MAGIC) != 0) damaged(in, "this is no checkpoint");
+    if (in->n < MAGIC + 2 * sizeof(uint32_t) + HASH || memcmp(in->at, magic, MAGIC) != 0)
+        damaged(in, "this is no checkpoint");
     in->n -= HASH;
     XXH128_canonicalFromHash(&sum, XXH3_128bits(in->at, in->n));
     if (memcmp(&sum, in->at + in->n, HASH) != 0) damaged(in, "its checksum does not fit: it is damaged or cut off");

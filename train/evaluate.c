@@ -28,11 +28,13 @@ static void compile(Evaluator *e, Model *m) {
     Node *z = scores_find(m, g, NULL, e->o->loss.kind, &n)[0];
     int64_t rows = z->shape.n ? z->shape.d[0] : 1;
     if (e->o->batch > 1 && z->shape.batch != 1)
-        fail(e->cx, E_UNSUPPORTED, "%s: the scores %s are not one row for each picture", cx_show(e->cx, m->path), shape_str(e->cx, z->shape));
+        fail(e->cx, E_UNSUPPORTED, "%s: the scores %s are not one row for each picture", cx_show(e->cx, m->path),
+             shape_str(e->cx, z->shape));
     e->nclass = rows ? numel(z->shape) / rows : 0;
     if (e->nclass != e->o->data->ntarget)
         fail(e->cx, E_DATASET, "%s gives %lld scores, '%s' has %d %s", cx_show(e->cx, m->path), (long long)e->nclass,
-             cx_show(e->cx, e->o->data->path), e->o->data->ntarget, e->o->data->kind == TARGET_NUMBERS ? "numbers" : "classes");
+             cx_show(e->cx, e->o->data->path), e->o->data->ntarget,
+             e->o->data->kind == TARGET_NUMBERS ? "numbers" : "classes");
     g->nroot = 0;
     graph_root(g, "scores", z, NULL, 1);
     Fault f;
@@ -102,7 +104,12 @@ Evaluation evaluate(Model *m, const EvaluateOptions *o) {
     *e = (Evaluator){.cx = m->cx, .o = o};
     cx_defer(m->cx, close_all, e);
     compile(e, m);
-    LoaderOptions l = {.data = o->data, .examples = &o->data->val, .prepare = o->prepare, .batch = o->batch, .epochs = 1, .workers = o->workers};
+    LoaderOptions l = {.data = o->data,
+                       .examples = &o->data->val,
+                       .prepare = o->prepare,
+                       .batch = o->batch,
+                       .epochs = 1,
+                       .workers = o->workers};
     if (loader_new(&l, &e->loader, &f)) fail(m->cx, f.code, "%s", f.text);
     Evaluation r = {.nclass = (int)e->nclass, .judged = judged_new(m->cx, o->data)};
     judge_all(e, &r.judged);

@@ -59,7 +59,8 @@ void weights_to_model(Model *m, const Weights *w) {
         assert(t.count == desc_elements(&from->desc));
         char *data = NEW(m->cx, char, t.count * size);
         for (int64_t k = 0; k < t.count && t.type != from->desc.type; k++)
-            dtype_set_f(t.type, data + k * size, dtype_get_f(from->desc.type, (const char *)from->data + k * from_size));
+            dtype_set_f(t.type, data + k * size,
+                        dtype_get_f(from->desc.type, (const char *)from->data + k * from_size));
         if (t.type == from->desc.type) memcpy(data, from->data, tensor_bytes(&t));
         t.data = data;
         model_set_init(m, from->name, &t);
@@ -80,8 +81,10 @@ static void check_frozen(Cx *cx, const Export *e, const char *path) {
         const Weight *w = &e->origin->at[i];
         const Tensor *t = model_init(m, w->name);
         if (!t || was_trained(e->weights, w->name)) continue;
-        if (t->type != w->desc.type || t->count != w->desc.dim[0] || (t->count && memcmp(t->data, w->data, tensor_bytes(t)) != 0))
-            fail(cx, E_INTERNAL, "%s: initializer '%s' was frozen, yet it changed", cx_show(cx, path), cx_show(cx, w->name));
+        if (t->type != w->desc.type || t->count != w->desc.dim[0] ||
+            (t->count && memcmp(t->data, w->data, tensor_bytes(t)) != 0))
+            fail(cx, E_INTERNAL, "%s: initializer '%s' was frozen, yet it changed", cx_show(cx, path),
+                 cx_show(cx, w->name));
     }
 }
 

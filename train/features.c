@@ -41,7 +41,9 @@ static char *map_nameless(Cx *cx, const char *folder, size_t bytes) {
     void *at = why ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!why && at == MAP_FAILED) why = errno;
     if (fd >= 0) close(fd);
-    if (why) fail(cx, E_IO, "no room for %zu MB of features in %s: %s; --cache-features off does without", bytes >> 20, cx_show(cx, folder), strerror(why));
+    if (why)
+        fail(cx, E_IO, "no room for %zu MB of features in %s: %s; --cache-features off does without", bytes >> 20,
+             cx_show(cx, folder), strerror(why));
     return at;
 }
 
@@ -57,14 +59,16 @@ static void make_room(Features *f, Cx *cx, const FeatureOptions *o, size_t bytes
 static Key text_key(const char *text, Key before) { return key_of(text, strlen(text), &before); }
 
 static Key code_key(const Program *p, int fn, Key k) {
-    for (int i = p->functions[fn].from; i < p->functions[fn].to; i++) k = text_key(program_text(p, p->steps[i].entry), k);
+    for (int i = p->functions[fn].from; i < p->functions[fn].to; i++)
+        k = text_key(program_text(p, p->steps[i].entry), k);
     return k;
 }
 
 Key features_key(const Learner *l, const LoaderOptions *o) {
     const Program *p = l->program;
     Cx *cx = l->cx;
-    Key k = text_key(recipe_json(cx, &o->prepare->recipe, &o->prepare->in), text_key(l->compiled->target, (Key){{1, 0}}));
+    Key k =
+        text_key(recipe_json(cx, &o->prepare->recipe, &o->prepare->in), text_key(l->compiled->target, (Key){{1, 0}}));
     k = code_key(p, FN_FEATURES, code_key(p, FN_INIT, k));
     for (int i = 0; i < p->nslot; i++)
         if (p->slots[i].role == SLOT_WEIGHT && p->weights[i]) k = key_of(p->weights[i], (size_t)slot_bytes(l, i), &k);
@@ -104,7 +108,8 @@ static void keep(Features *f, Learner *l, const Missing *m, int view, const Port
     for (int i = 0; i < l->nfeature; i++) {
         size_t each = bytes_each(l, l->feature[i]);
         const char *data = slot_peek(l, l->feature[i]);
-        for (int k = 0; k < b->n; k++) memcpy(place(f, view, m->at[b->sample[k]]) + from, data + (size_t)k * each, each);
+        for (int k = 0; k < b->n; k++)
+            memcpy(place(f, view, m->at[b->sample[k]]) + from, data + (size_t)k * each, each);
         from += each;
     }
     cx_release(l->cx, mark);
@@ -116,7 +121,8 @@ void features_load(const Features *f, Learner *l, int view, int n, const int64_t
     size_t from = 0;
     for (int i = 0; i < l->nfeature; i++) {
         size_t each = bytes_each(l, l->feature[i]);
-        char *there = session_data(l->session, l->feature[i]), *data = there ? there : NEW(l->cx, char, each * (size_t)n);
+        char *there = session_data(l->session, l->feature[i]),
+             *data = there ? there : NEW(l->cx, char, each *(size_t)n);
         for (int k = 0; k < n; k++) memcpy(data + (size_t)k * each, place(f, view, sample[k]) + from, each);
         if (!there) session_write(l->session, l->feature[i], data);
         from += each;
@@ -168,7 +174,8 @@ static void take_bad(Features *f, Cx *cx, const Loader *loader, const Missing *m
     const BadExample *bad;
     f->nbad = loader_bad(loader, &bad);
     f->bad = NEW(cx, BadExample, f->nbad);
-    for (int i = 0; i < f->nbad; i++) f->bad[i] = (BadExample){m->at[bad[i].sample], cx_str(cx, bad[i].why, strlen(bad[i].why))};
+    for (int i = 0; i < f->nbad; i++)
+        f->bad[i] = (BadExample){m->at[bad[i].sample], cx_str(cx, bad[i].why, strlen(bad[i].why))};
 }
 
 static void compute(Features *f, Learner *l, const LoaderOptions *o, const Missing *m, Looking looking) {
@@ -214,7 +221,8 @@ static const Key *row_keys(Cx *cx, const Features *f, const LoaderOptions *o, co
 
 bool features_compute(Features *f, Learner *l, const LoaderOptions *o, const FeatureOptions *fo) {
     size_t bytes = features_bytes(l, o->examples->n, fo->views);
-    *f = (Features){.n = o->examples->n, .views = fo->views, .each = bytes / (size_t)o->examples->n / (size_t)fo->views};
+    *f =
+        (Features){.n = o->examples->n, .views = fo->views, .each = bytes / (size_t)o->examples->n / (size_t)fo->views};
     make_room(f, l->cx, fo, bytes);
     Rows rows = {(int64_t)f->n * f->views, f->each, row_keys(l->cx, f, o, &fo->store), f->at, f->have};
     store_read(l->cx, &fo->store, &rows);

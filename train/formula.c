@@ -14,7 +14,8 @@ typedef struct Reader {
 static double sum(Reader *r);
 
 _Noreturn static void bad(const Reader *r, const char *wanted) {
-    fail(r->cx, E_USAGE, "%s '%s': %s expected at '%s'", r->what, cx_show(r->cx, r->text), wanted, *r->at ? cx_show(r->cx, r->at) : "the end");
+    fail(r->cx, E_USAGE, "%s '%s': %s expected at '%s'", r->what, cx_show(r->cx, r->text), wanted,
+         *r->at ? cx_show(r->cx, r->at) : "the end");
 }
 
 static bool take(Reader *r, char c) {
@@ -73,7 +74,9 @@ static double atom(Reader *r) {
         need(r, ')');
         return v;
     }
-    return isalpha((unsigned char)*r->at) ? word(r) : isdigit((unsigned char)*r->at) || *r->at == '.' ? number(r) : (bad(r, "a number"), 0);
+    return isalpha((unsigned char)*r->at)                    ? word(r)
+           : isdigit((unsigned char)*r->at) || *r->at == '.' ? number(r)
+                                                             : (bad(r, "a number"), 0);
 }
 
 // a sign binds less than a power: -2^2 is -4, 2^-1 is 0.5

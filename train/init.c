@@ -19,10 +19,12 @@ void weights_from(Model *m, Model *from) {
         Tensor mine = *m->init[i];
         if (!dtype_is_float(mine.type)) continue;
         const Tensor *t = model_init(from, mine.name);
-        if (!t) fail(cx, E_MALFORMED, "%s has no '%s', which %s has", cx_show(cx, from->path), cx_show(cx, mine.name), cx_show(cx, m->path));
+        if (!t)
+            fail(cx, E_MALFORMED, "%s has no '%s', which %s has", cx_show(cx, from->path), cx_show(cx, mine.name),
+                 cx_show(cx, m->path));
         if (!same_kind(&mine, t))
-            fail(cx, E_MALFORMED, "'%s' is %s in %s, and %s here", cx_show(cx, mine.name), shape_text(cx, t), cx_show(cx, from->path),
-                 shape_text(cx, &mine));
+            fail(cx, E_MALFORMED, "'%s' is %s in %s, and %s here", cx_show(cx, mine.name), shape_text(cx, t),
+                 cx_show(cx, from->path), shape_text(cx, &mine));
         mine.data = t->data;
         model_set_init(m, mine.name, &mine);
     }

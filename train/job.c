@@ -24,8 +24,8 @@ Learner *job_learner(const TrainJob *job, int phase) {
     Learner *l = learner_new(job->model, &o);
     const Dataset *d = job->data;
     if (l->nclass != d->ntarget)
-        fail(l->cx, E_DATASET, "the model gives %d scores, '%s' has %d %s", l->nclass, cx_show(l->cx, d->path), d->ntarget,
-             d->kind == TARGET_NUMBERS ? "numbers" : "classes");
+        fail(l->cx, E_DATASET, "the model gives %d scores, '%s' has %d %s", l->nclass, cx_show(l->cx, d->path),
+             d->ntarget, d->kind == TARGET_NUMBERS ? "numbers" : "classes");
     return l;
 }
 
@@ -53,8 +53,10 @@ static Store store_of(const TrainJob *job, const Learner *l, const LoaderOptions
     s.folder = cx_fmt(cx, "%s/features", cache);
     if (mkdir(s.folder, 0700) && errno != EEXIST) return (Store){0};
     s.made_by = features_key(l, o);
-    Key whose = key_of(whole, strlen(whole), &s.made_by), name = key_of(o->examples->name, strlen(o->examples->name), &whose);
-    s.path = cx_fmt(cx, "%s/%016llx%016llx.features", s.folder, (unsigned long long)name.at[0], (unsigned long long)name.at[1]);
+    Key whose = key_of(whole, strlen(whole), &s.made_by),
+        name = key_of(o->examples->name, strlen(o->examples->name), &whose);
+    s.path = cx_fmt(cx, "%s/%016llx%016llx.features", s.folder, (unsigned long long)name.at[0],
+                    (unsigned long long)name.at[1]);
     return s;
 }
 
@@ -66,7 +68,9 @@ static FeatureOptions features_of(const TrainJob *job, const Learner *l, const L
     FeatureOptions f = {.views = bytes ? want : 0, .spill = bytes > *room, .looking = job->looking};
     if (bytes) f.store = store_of(job, l, o);
     if (f.spill && (!f.store.path || bytes > job->cache_bytes)) {
-        cx_note(l->cx, "features of %s are not kept: they would take %zu MB, of %zu MB of memory and %llu MB of disk allowed (--cache-size)",
+        cx_note(l->cx,
+                "features of %s are not kept: they would take %zu MB, of %zu MB of memory and %llu MB of disk allowed "
+                "(--cache-size)",
                 o->examples->name, bytes >> 20, *room >> 20, (unsigned long long)(job->cache_bytes >> 20));
         return (FeatureOptions){0};
     }
@@ -77,8 +81,16 @@ static FeatureOptions features_of(const TrainJob *job, const Learner *l, const L
 Source *job_source(const TrainJob *job, Learner *l, bool training, const atomic_int *stop, size_t *room) {
     const Examples *examples = training ? &job->data->train : &job->data->val;
     OrderKind kind = !training ? ORDER_SEQUENTIAL : job->balance ? ORDER_BALANCED : ORDER_SHUFFLED;
-    LoaderOptions o = {.data = job->data, .examples = examples, .prepare = job->prepare, .augment = training ? job->augment : NULL,
-                       .place = l->o.place, .order = kind, .seed = job->seed, .batch = job->learner.batch,
-                       .epochs = training ? job->schedule.epochs : 1, .workers = job->workers, .stop = stop};
+    LoaderOptions o = {.data = job->data,
+                       .examples = examples,
+                       .prepare = job->prepare,
+                       .augment = training ? job->augment : NULL,
+                       .place = l->o.place,
+                       .order = kind,
+                       .seed = job->seed,
+                       .batch = job->learner.batch,
+                       .epochs = training ? job->schedule.epochs : 1,
+                       .workers = job->workers,
+                       .stop = stop};
     return source_open(l, &(SourceOptions){o, features_of(job, l, &o, room)});
 }

@@ -49,7 +49,8 @@ static void tell_bad(Run *r, const Source *s, bool training) {
     int n = s ? source_bad(s, &bad) : 0;
     for (int i = 0; i < n; i++) {
         bool *known = &r->known_bad[training][bad[i].sample];
-        if (!*known && r->watch->bad) r->watch->bad(r->watch->user, examples->at[bad[i].sample].picture.name, bad[i].why);
+        if (!*known && r->watch->bad)
+            r->watch->bad(r->watch->user, examples->at[bad[i].sample].picture.name, bad[i].why);
         r->nbad += !*known, *known = true;
     }
 }
@@ -70,7 +71,8 @@ static void compile_phase(Run *r, int phase) {
 static void carry_state(Learner *to, Learner *from) {
     for (int i = 0; i < to->nkept; i++) {
         int old = session_slot(from->session, slot_name(to, to->kept[i]));
-        if (old >= 0 && !model_init(to->model, slot_name(to, to->kept[i])) && slot_bytes(to, to->kept[i]) == slot_bytes(from, old))
+        if (old >= 0 && !model_init(to->model, slot_name(to, to->kept[i])) &&
+            slot_bytes(to, to->kept[i]) == slot_bytes(from, old))
             session_write(to->session, to->kept[i], slot_peek(from, old));
     }
 }
@@ -104,7 +106,8 @@ static void resume(Run *r) {
     const char *path = checkpoint_path(r);
     bool none = access(path, F_OK) && access(cx_fmt(r->cx, "%s.1", path), F_OK);
     Checkpoint c = {0};
-    if (none) cx_note(r->cx, "%s has no checkpoint yet: the run starts from its beginning", cx_show(r->cx, r->job->dir.path));
+    if (none)
+        cx_note(r->cx, "%s has no checkpoint yet: the run starts from its beginning", cx_show(r->cx, r->job->dir.path));
     else c = checkpoint_read(r->cx, path), progress_numbers(r->cx, &r->p, &c, &r->id, path);
     compile_phase(r, phase_at(r->job, r->p.epoch < r->job->schedule.epochs ? r->p.epoch : r->job->schedule.epochs - 1));
     if (!none) progress_restore(&r->p, r->l, &c, path);
@@ -118,8 +121,17 @@ static void tick(Run *r, bool validating, int64_t done, const Tally *t, double l
     const Dataset *d = r->job->data;
     double took = seconds_now() - r->turning, rate = took > 0 ? (double)r->met / took : 0;
     int64_t each = d->train.n + d->val.n, left = (r->job->schedule.epochs - r->p.epoch) * each - done;
-    Tick k = {.epoch = r->p.epoch, .epochs = r->job->schedule.epochs, .step = r->p.step, .steps = r->steps, .validating = validating,
-              .done = done, .loss = tally_loss(t), .top1 = tally_top1(t), .lr = lr, .loss_scale = r->l->o.scale.on ? r->p.scaler.scale : 0, .rate = rate,
+    Tick k = {.epoch = r->p.epoch,
+              .epochs = r->job->schedule.epochs,
+              .step = r->p.step,
+              .steps = r->steps,
+              .validating = validating,
+              .done = done,
+              .loss = tally_loss(t),
+              .top1 = tally_top1(t),
+              .lr = lr,
+              .loss_scale = r->l->o.scale.on ? r->p.scaler.scale : 0,
+              .rate = rate,
               .left = rate > 0 ? (double)left / rate : 0};
     r->watch->tick(r->watch->user, &k);
 }
@@ -136,13 +148,15 @@ static int asked_to_stop(const Run *r) {
 static void diverged(Run *r, double loss) {
     const char *what = learner_blame(r->l);
     const char *scaled = r->l->o.scale.on ? cx_fmt(r->cx, " even though it is scaled by %g", r->p.scaler.scale) : "";
-    r->diverged = cx_fmt(r->cx, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g%s)", (long long)r->p.number + 1,
-                         (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss, scaled);
+    r->diverged =
+        cx_fmt(r->cx, "step %lld (epoch %lld, step %lld): %s is not finite (loss %g%s)", (long long)r->p.number + 1,
+               (long long)r->p.epoch + 1, (long long)r->p.step + 1, what, loss, scaled);
 }
 
 static Pace pace_at(const Run *r, int64_t epoch, int64_t step) {
     Pace p = {.update = r->p.updates + 1};
-    p.lr_factor = schedule_factor(r->cx, &r->job->schedule, &r->p.plateau, epoch, step / r->job->accumulate, &p.momentum);
+    p.lr_factor =
+        schedule_factor(r->cx, &r->job->schedule, &r->p.plateau, epoch, step / r->job->accumulate, &p.momentum);
     return p;
 }
 
@@ -215,7 +229,9 @@ static bool train_epoch(Run *r) {
     return !asked_to_stop(r);
 }
 
-static double last_rate(const Run *r) { return r->job->learner.rates.lr * pace_at(r, r->p.epoch, r->steps - 1).lr_factor; }
+static double last_rate(const Run *r) {
+    return r->job->learner.rates.lr * pace_at(r, r->p.epoch, r->steps - 1).lr_factor;
+}
 
 // False: stopped before its end.
 static bool validate(Run *r, Judged *j) {
@@ -253,15 +269,24 @@ static void keep_best(Run *r, const Judged *j, double value) {
 }
 
 // Classes are told apart by hits; several labels and numbers by the loss.
-static double value_of(const Run *r, const Tally *t) { return r->job->data->kind == TARGET_CLASS ? tally_top1(t) : -tally_loss(t); }
+static double value_of(const Run *r, const Tally *t) {
+    return r->job->data->kind == TARGET_CLASS ? tally_top1(t) : -tally_loss(t);
+}
 
 static void end_epoch(Run *r, const Judged *j) {
     Progress *p = &r->p;
     double value = value_of(r, &j->tally), lr = last_rate(r);
     bool best = is_better(p, value, tally_loss(&j->tally));
     if (best) keep_best(r, j, value);
-    EpochRow row = {(double)p->epoch + 1, tally_loss(&p->train), tally_top1(&p->train), tally_loss(&j->tally), tally_top1(&j->tally),
-                    tally_top5(&j->tally), lr, p->scaler.scale, r->before + seconds_now() - r->began};
+    EpochRow row = {(double)p->epoch + 1,
+                    tally_loss(&p->train),
+                    tally_top1(&p->train),
+                    tally_loss(&j->tally),
+                    tally_top1(&j->tally),
+                    tally_top5(&j->tally),
+                    lr,
+                    p->scaler.scale,
+                    r->before + seconds_now() - r->began};
     *VEC_PUSH(r->cx, p->row, p->nrow) = row;
     schedule_epoch_done(&r->job->schedule, &p->plateau, row.val_loss);
     p->epoch++, p->step = 0, p->train = (Tally){0};
@@ -288,7 +313,8 @@ static void begin(Run *r) {
     const TrainJob *job = r->job;
     r->p = (Progress){.plateau = {INFINITY, 1, 0}, .best_epoch = -1, .scaler = scaler_new(&job->learner.scale),
                       .judged = judged_new(r->cx, job->data)};
-    r->id = (Identity){.data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
+    r->id = (Identity){
+        .data = dataset_hash(job->data), .seed = job->seed, .batch = job->learner.batch, .settings = job->settings};
     r->judged = judged_new(r->cx, job->data);
     r->known_bad[true] = NEW(r->cx, bool, job->data->train.n), r->known_bad[false] = NEW(r->cx, bool, job->data->val.n);
     for (int i = 0; i < job->nphase; i++)                  // a mistake comes out now, not when the phase begins
@@ -312,5 +338,10 @@ TrainResult train_run(Cx *cx, const TrainJob *job, const Watch *watch) {
     close_phase(r);
     stop_unwatch();
     r->p.seconds = r->before + seconds_now() - r->began;
-    return (TrainResult){.stopped = stopped, .epochs = r->p.nrow, .nbad = r->nbad, .progress = &r->p, .learner = r->l, .diverged = r->diverged};
+    return (TrainResult){.stopped = stopped,
+                         .epochs = r->p.nrow,
+                         .nbad = r->nbad,
+                         .progress = &r->p,
+                         .learner = r->l,
+                         .diverged = r->diverged};
 }

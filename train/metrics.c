@@ -13,7 +13,8 @@ static double log_sum_exp(const double *z, int n) {
 static void class_loss(const Loss *l, const double *z, int n, int64_t label, Verdict *v) {
     double norm = l->kind == LOSS_NLL ? 0 : log_sum_exp(z, n);
     for (int i = 0; i < n; i++) {
-        double t = (i == label ? 1 - l->smoothing : 0) + l->smoothing / n, w = l->class_weights ? l->class_weights[i] : 1;
+        double t = (i == label ? 1 - l->smoothing : 0) + l->smoothing / n,
+               w = l->class_weights ? l->class_weights[i] : 1;
         if (t != 0) v->loss -= w * t * (z[i] - norm);
     }
     v->weight = l->class_weights ? l->class_weights[label] : 1;
@@ -80,7 +81,8 @@ void tally_add(Tally *t, const Verdict *v) {
     t->loss += v->loss, t->weight += v->weight;
 }
 
-void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int nclass, int64_t label, const float *target) {
+void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int nclass, int64_t label,
+                const float *target) {
     Verdict v = judge(l, z, nclass, label, target);
     j->predicted[sample] = v.predicted, j->loss[sample] = v.loss;
     for (int i = 0; i < j->nlabel; i++) {
@@ -90,7 +92,9 @@ void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int n
     tally_add(&j->tally, &v);
 }
 
-const char *hit_name(TargetKind kind) { return kind == TARGET_NUMBERS ? NULL : kind == TARGET_LABELS ? "exact" : "top1"; }
+const char *hit_name(TargetKind kind) {
+    return kind == TARGET_NUMBERS ? NULL : kind == TARGET_LABELS ? "exact" : "top1";
+}
 
 double tally_loss(const Tally *t) { return t->weight > 0 ? t->loss / t->weight : 0; }
 double tally_top1(const Tally *t) { return t->count ? (double)t->top1 / (double)t->count : 0; }

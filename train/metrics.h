@@ -33,7 +33,8 @@ Verdict judge(const Loss *l, const double *z, int nclass, int64_t label, const f
 
 void tally_add(Tally *t, const Verdict *v);
 // A row of scores judged, and counted as that example's.
-void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int nclass, int64_t label, const float *target);
+void judged_add(Judged *j, int64_t sample, const Loss *l, const double *z, int nclass, int64_t label,
+                const float *target);
 // What a hit is called: "top1", "exact" (all labels of an example); NULL: of numbers there is none.
 const char *hit_name(TargetKind kind);
 double tally_loss(const Tally *t);                        // means; 0 of nothing

@@ -28,7 +28,9 @@ static int valley(Cx *cx, const Range *r, int from, int to) {
     return first + (last - first) / 3 + (last - first) / 6;
 }
 
-static double slope(const Range *r, int i) { return (r->smooth[i + 1] - r->smooth[i]) / log(r->rate[i + 1] / r->rate[i]); }
+static double slope(const Range *r, int i) {
+    return (r->smooth[i + 1] - r->smooth[i]) / log(r->rate[i + 1] / r->rate[i]);
+}
 
 void range_judge(Cx *cx, Range *r, int steps) {
     int from = steps / FIRST_LEFT_OUT, to = r->n - LAST_LEFT_OUT;
@@ -56,7 +58,9 @@ typedef struct Test {
     double smooth, least;
 } Test;
 
-static double rate_at(const RangeOptions *o, int i) { return o->from * pow(o->to / o->from, (double)i / (o->steps - 1)); }
+static double rate_at(const RangeOptions *o, int i) {
+    return o->from * pow(o->to / o->from, (double)i / (o->steps - 1));
+}
 
 // The next batch, of the next epoch where one is over. False: stopped.
 static bool next(Test *t, const Portion **b) {
@@ -115,8 +119,10 @@ Range range_test(Cx *cx, const TrainJob *job, const RangeOptions *o) {
     Test *t = NEW(cx, Test, 1);
     size_t room = job_room();
     mine.schedule.epochs = 0;          // no end
-    *t = (Test){.job = &mine, .o = o, .l = job_learner(&mine, 0), .scaler = scaler_new(&job->learner.scale), .least = INFINITY};
-    t->r = (Range){.rate = NEW(cx, double, o->steps), .loss = NEW(cx, double, o->steps), .smooth = NEW(cx, double, o->steps)};
+    *t = (Test){
+        .job = &mine, .o = o, .l = job_learner(&mine, 0), .scaler = scaler_new(&job->learner.scale), .least = INFINITY};
+    t->r = (Range){
+        .rate = NEW(cx, double, o->steps), .loss = NEW(cx, double, o->steps), .smooth = NEW(cx, double, o->steps)};
     const atomic_int *stop = stop_watch();
     t->source = job_source(&mine, t->l, true, stop, &room);
     if (t->source) sweep(t);

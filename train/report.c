@@ -51,7 +51,8 @@ static const char *class_name(const Facts *f, int64_t i) { return label_name(&f-
 static int by_count(const void *a, const void *b) {
     const Pair *x = a, *y = b;
     if (x->count != y->count) return x->count < y->count ? 1 : -1;
-    return x->truth != y->truth ? (x->truth > y->truth) - (x->truth < y->truth) : (x->guess > y->guess) - (x->guess < y->guess);
+    return x->truth != y->truth ? (x->truth > y->truth) - (x->truth < y->truth)
+                                : (x->guess > y->guess) - (x->guess < y->guess);
 }
 
 static void count_confusion(Facts *f) {
@@ -63,10 +64,12 @@ static void count_confusion(Facts *f) {
     f->k = d->ntarget;
     f->confusion = NEW(f->cx, int64_t, ck_mul(f->cx, (size_t)f->k, (size_t)f->k));
     for (int i = 0; i < j->n; i++)
-        if (d->val.at[i].label >= 0 && j->predicted[i] >= 0 && j->predicted[i] < f->k) f->confusion[d->val.at[i].label * f->k + j->predicted[i]]++;
+        if (d->val.at[i].label >= 0 && j->predicted[i] >= 0 && j->predicted[i] < f->k)
+            f->confusion[d->val.at[i].label * f->k + j->predicted[i]]++;
     for (int t = 0; t < f->k; t++)
         for (int g = 0; g < f->k; g++)
-            if (t != g && f->confusion[t * f->k + g]) *VEC_PUSH(f->cx, f->pair, f->npair) = (Pair){t, g, f->confusion[t * f->k + g]};
+            if (t != g && f->confusion[t * f->k + g])
+                *VEC_PUSH(f->cx, f->pair, f->npair) = (Pair){t, g, f->confusion[t * f->k + g]};
     if (f->npair) qsort(f->pair, (size_t)f->npair, sizeof *f->pair, by_count);
     if (f->npair > PAIRS) f->npair = PAIRS;
 }
@@ -110,15 +113,19 @@ static const char *rows(const Facts *f, const char *fmt, const char *none) {
     bool ranked = f->r->data->kind == TARGET_CLASS;
     for (int i = 0; i < f->r->progress->nrow; i++) {
         const EpochRow *e = &f->r->progress->row[i];
-        put(&t, fmt, e->epoch, e->train_loss, share(f, e->train_top1, true, none).s, e->val_loss, share(f, e->val_top1, true, none).s,
-            share(f, e->val_top5, ranked, none).s, e->lr, e->loss_scale, e->seconds);
+        put(&t, fmt, e->epoch, e->train_loss, share(f, e->train_top1, true, none).s, e->val_loss,
+            share(f, e->val_top1, true, none).s, share(f, e->val_top5, ranked, none).s, e->lr, e->loss_scale,
+            e->seconds);
     }
     return t.at;
 }
 
 static const char *rows_jsonl(const Facts *f) {
-    return rows(f, "{\"epoch\": %.0f, \"train_loss\": %.9g, \"train_top1\": %s, \"val_loss\": %.9g, \"val_top1\": %s, \"val_top5\": %s, "
-                   "\"lr\": %.9g, \"loss_scale\": %.9g, \"seconds\": %.3f}\n", "null");
+    return rows(f,
+                "{\"epoch\": %.0f, \"train_loss\": %.9g, \"train_top1\": %s, \"val_loss\": %.9g, \"val_top1\": %s, "
+                "\"val_top5\": %s, "
+                "\"lr\": %.9g, \"loss_scale\": %.9g, \"seconds\": %.3f}\n",
+                "null");
 }
 
 static const char *rows_csv(const Facts *f) {
@@ -132,7 +139,8 @@ static const char *as_text(const Facts *f) {
     Text t = {.cx = f->cx};
     const Progress *p = f->r->progress;
     const Dataset *d = f->r->data;
-    put(&t, "model   %s\nphotos  %s: %d to learn from, %d to validate with\n", cx_show(f->cx, f->r->model), cx_show(f->cx, d->path), d->train.n, d->val.n);
+    put(&t, "model   %s\nphotos  %s: %d to learn from, %d to validate with\n", cx_show(f->cx, f->r->model),
+        cx_show(f->cx, d->path), d->train.n, d->val.n);
     put(&t, "epochs  %d%s, %.1f s\n", p->nrow, f->r->finished ? "" : " so far", p->seconds);
     if (p->best_epoch >= 0) {
         const EpochRow *b = &p->row[p->best_epoch];
@@ -143,8 +151,8 @@ static const char *as_text(const Facts *f) {
     if (f->nclass) put(&t, "\n%-32s %8s %9s %9s\n", "class", "images", "recall", "precision");
     for (int c = 0; c < f->nclass; c++) {
         int64_t hits, guesses, n = of_class(f, c, &hits, &guesses);
-        put(&t, "%-32s %8lld %9.4f %9.4f\n", cx_show(f->cx, class_name(f, c)), (long long)n, n ? (double)hits / (double)n : 0,
-            guesses ? (double)hits / (double)guesses : 0);
+        put(&t, "%-32s %8lld %9.4f %9.4f\n", cx_show(f->cx, class_name(f, c)), (long long)n,
+            n ? (double)hits / (double)n : 0, guesses ? (double)hits / (double)guesses : 0);
     }
     if (f->npair) put(&t, "\nmost confused\n");
     for (int i = 0; i < f->npair; i++) {
@@ -182,10 +190,15 @@ static void put_curves(Text *t, const Progress *p, const char *title, RowNumber 
     double most = least;
     for (int i = 0; i < p->nrow; i++) most = fmax(most, fmax(train(&p->row[i]), val(&p->row[i])));
     put(t, "<h2>%s</h2>\n<svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", title, WIDTH, HEIGHT, WIDTH);
-    put(t, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#bbb\"/>\n", MARGIN, MARGIN, WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN);
+    put(t, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#bbb\"/>\n", MARGIN, MARGIN,
+        WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN);
     put(t, "<text x=\"2\" y=\"%d\">%.3g</text><text x=\"2\" y=\"%d\">0</text>\n", MARGIN + 5, most, HEIGHT - MARGIN);
-    put(t, "<text x=\"%d\" y=\"%d\">epoch 1</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d</text>\n", MARGIN, HEIGHT - 20, WIDTH - MARGIN, HEIGHT - 20, p->nrow);
-    put(t, "<text x=\"%d\" y=\"25\" fill=\"#1f6fb4\">training</text><text x=\"%d\" y=\"25\" fill=\"#c0392b\">validation</text>\n", MARGIN, MARGIN + 90);
+    put(t, "<text x=\"%d\" y=\"%d\">epoch 1</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d</text>\n", MARGIN,
+        HEIGHT - 20, WIDTH - MARGIN, HEIGHT - 20, p->nrow);
+    put(t,
+        "<text x=\"%d\" y=\"25\" fill=\"#1f6fb4\">training</text><text x=\"%d\" y=\"25\" "
+        "fill=\"#c0392b\">validation</text>\n",
+        MARGIN, MARGIN + 90);
     put_line(t, p, train, most, "#1f6fb4"), put_line(t, p, val, most, "#c0392b");
     put(t, "</svg>\n");
 }
@@ -195,13 +208,15 @@ static void put_classes(Text *t, const Facts *f) {
     for (int c = 0; c < f->nclass; c++) {
         int64_t hits, guesses, n = of_class(f, c, &hits, &guesses);
         put(t, "<tr><td>"), put_escaped(t, class_name(f, c));
-        put(t, "</td><td>%lld</td><td>%.4f</td><td>%.4f</td></tr>\n", (long long)n, n ? (double)hits / (double)n : 0, guesses ? (double)hits / (double)guesses : 0);
+        put(t, "</td><td>%lld</td><td>%.4f</td><td>%.4f</td></tr>\n", (long long)n, n ? (double)hits / (double)n : 0,
+            guesses ? (double)hits / (double)guesses : 0);
     }
     put(t, "</table>\n");
 }
 
 static void put_matrix(Text *t, const Facts *f) {
-    put(t, "<h2>Confusion</h2>\n<p>Rows: what it is; columns: what it was taken for.</p>\n<table class=\"m\"><tr><td></td>");
+    put(t, "<h2>Confusion</h2>\n<p>Rows: what it is; columns: what it was taken for.</p>\n<table "
+           "class=\"m\"><tr><td></td>");
     for (int c = 0; c < f->k; c++) put(t, "<th>"), put_escaped(t, class_name(f, c)), put(t, "</th>");
     put(t, "</tr>\n");
     for (int c = 0; c < f->k; c++) {
@@ -209,7 +224,8 @@ static void put_matrix(Text *t, const Facts *f) {
         put(t, "<tr><th>"), put_escaped(t, class_name(f, c)), put(t, "</th>");
         for (int g = 0; g < f->k; g++) {
             int64_t count = f->confusion[c * f->k + g];
-            put(t, "<td style=\"background:rgba(%s,%.2f)\">%lld</td>", c == g ? "31,111,180" : "192,57,43", n ? (double)count / (double)n : 0, (long long)count);
+            put(t, "<td style=\"background:rgba(%s,%.2f)\">%lld</td>", c == g ? "31,111,180" : "192,57,43",
+                n ? (double)count / (double)n : 0, (long long)count);
         }
         put(t, "</tr>\n");
     }
@@ -263,13 +279,17 @@ static const char *as_html(const Facts *f) {
     const Progress *p = f->r->progress;
     put(&t, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>tvc train: ");
     put_escaped(&t, f->r->model);
-    put(&t, "</title>\n<style>body{font:14px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
-            "td,th{padding:2px 8px;text-align:left}.m td{text-align:right;border:1px solid #ddd}svg text{font:12px sans-serif}</style></head><body>\n<h1>");
+    put(&t, "</title>\n<style>body{font:14px sans-serif;max-width:60em;margin:2em auto;padding:0 "
+            "1em}table{border-collapse:collapse}"
+            "td,th{padding:2px 8px;text-align:left}.m td{text-align:right;border:1px solid #ddd}svg text{font:12px "
+            "sans-serif}</style></head><body>\n<h1>");
     put_escaped(&t, f->r->model), put(&t, "</h1>\n<p>"), put_escaped(&t, f->r->data->path);
     put(&t, ": %d images to learn from, %d to validate with. ", f->r->data->train.n, f->r->data->val.n);
     if (p->best_epoch >= 0)
-        put(&t, "Best: epoch %lld of %d, loss %.4f", (long long)p->best_epoch + 1, p->nrow, p->row[p->best_epoch].val_loss);
-    if (p->best_epoch >= 0 && hit_name(f->r->data->kind)) put(&t, ", %s %.4f", hit_name(f->r->data->kind), p->row[p->best_epoch].val_top1);
+        put(&t, "Best: epoch %lld of %d, loss %.4f", (long long)p->best_epoch + 1, p->nrow,
+            p->row[p->best_epoch].val_loss);
+    if (p->best_epoch >= 0 && hit_name(f->r->data->kind))
+        put(&t, ", %s %.4f", hit_name(f->r->data->kind), p->row[p->best_epoch].val_top1);
     put(&t, ".</p>\n");
     put_curves(&t, p, "Loss", train_loss, val_loss, 1e-9);
     if (f->r->data->kind != TARGET_NUMBERS)

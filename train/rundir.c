@@ -19,13 +19,15 @@ static void sweep(Cx *cx, const RunDir *r) {
     cx_defer(cx, close_folder, d);
     for (const struct dirent *e; (e = readdir(d));) {
         size_t n = strlen(e->d_name);
-        if (strncmp(e->d_name, ".tvc-", 5) == 0 && n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0) unlinkat(dirfd(d), e->d_name, 0);
+        if (strncmp(e->d_name, ".tvc-", 5) == 0 && n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
     }
 }
 
 RunDir rundir_open(Cx *cx, const char *path) {
     RunDir r = {path};
-    if (mkdir(path, 0777) && errno != EEXIST) fail(cx, E_IO, "%s: cannot be made: %s", cx_show(cx, path), strerror(errno));
+    if (mkdir(path, 0777) && errno != EEXIST)
+        fail(cx, E_IO, "%s: cannot be made: %s", cx_show(cx, path), strerror(errno));
     int *fd = file_descriptor(cx);
     *fd = open(rundir_file(cx, &r, "lock"), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (*fd < 0) fail(cx, E_IO, "%s: cannot be locked: %s", cx_show(cx, path), strerror(errno));
@@ -42,7 +44,8 @@ void rundir_write(Cx *cx, const RunDir *r, const char *name, const char *text) {
 }
 
 void rundir_forget(Cx *cx, const RunDir *r) {
-    static const char *const names[] = {"last.ckpt", "last.ckpt.1", "best.onnx", "metrics.jsonl", "results.csv", "report.txt", "report.html"};
+    static const char *const names[] = {"last.ckpt",   "last.ckpt.1", "best.onnx",  "metrics.jsonl",
+                                        "results.csv", "report.txt",  "report.html"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (unlink(rundir_file(cx, r, names[i])) && errno != ENOENT)
             fail(cx, E_IO, "%s/%s: %s", cx_show(cx, r->path), names[i], strerror(errno));

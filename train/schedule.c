@@ -4,7 +4,8 @@
 
 enum { DEFAULT_PATIENCE = 10 };
 
-static const char *const names[] = {"constant", "step", "multi-step", "exponential", "cosine", "one-cycle", "plateau", "formula"};
+static const char *const names[] = {"constant", "step",      "multi-step", "exponential",
+                                    "cosine",   "one-cycle", "plateau",    "formula"};
 static const double warmup_from = 0.01, plateau_threshold = 1e-4;
 
 // ---- reading ----
@@ -37,7 +38,9 @@ static void need(Cx *cx, bool ok, const char *text, const char *form) {
 static ScheduleKind kind_of(Cx *cx, const char *text, size_t n) {
     for (int k = 0; k <= SCHEDULE_FORMULA; k++)
         if (strlen(names[k]) == n && strncmp(text, names[k], n) == 0) return (ScheduleKind)k;
-    fail(cx, E_USAGE, "--schedule '%s': there are constant, step, multi-step, exponential, cosine, one-cycle, plateau, formula", cx_show(cx, text));
+    fail(cx, E_USAGE,
+         "--schedule '%s': there are constant, step, multi-step, exponential, cosine, one-cycle, plateau, formula",
+         cx_show(cx, text));
 }
 
 Schedule schedule_parse(Cx *cx, const char *text) {
@@ -99,7 +102,8 @@ static double by_epoch(Cx *cx, const Schedule *s, const Plateau *p, int64_t epoc
     case SCHEDULE_PLATEAU: return p->factor;
     case SCHEDULE_FORMULA:
         f = formula_value(cx, "--schedule", s->formula, 2, (Variable[]){{"epoch", e}, {"epochs", epochs}});
-        if (!isfinite(f)) fail(cx, E_USAGE, "--schedule '%s' is %g at epoch %lld", cx_show(cx, s->formula), f, (long long)epoch);
+        if (!isfinite(f))
+            fail(cx, E_USAGE, "--schedule '%s' is %g at epoch %lld", cx_show(cx, s->formula), f, (long long)epoch);
         return f;
     default: return 1;
     }

@@ -23,7 +23,9 @@ static void sort_names(Names *l) {
     if (l->n) qsort(l->at, (size_t)l->n, sizeof *l->at, by_name);
 }
 
-static bool among(const char *name, const Names *l) { return l->n && bsearch(&name, l->at, (size_t)l->n, sizeof *l->at, by_name); }
+static bool among(const char *name, const Names *l) {
+    return l->n && bsearch(&name, l->at, (size_t)l->n, sizeof *l->at, by_name);
+}
 
 static void free_json(void *v) { json_decref(v); }
 
@@ -57,7 +59,8 @@ static void find_depths(Setup *s) {
     const int *order = model_order(m);
     for (int i = 0; i < m->nnode; i++)
         for (int k = 0; k < m->node[order[i]]->nin; k++)
-            if (among(m->node[order[i]]->in[k], &backbone)) *VEC_PUSH(s->cx, near->at, near->n) = m->node[order[i]]->in[k];
+            if (among(m->node[order[i]]->in[k], &backbone))
+                *VEC_PUSH(s->cx, near->at, near->n) = m->node[order[i]]->in[k];
     near->n /= 2;
     sort_names(near);
     for (int i = 0; i < m->ninit; i++)
@@ -142,7 +145,8 @@ Node **scores_find(Model *m, Graph *g, const char *head, LossKind loss, int *cou
 static Node *wide_param(Graph *g, const Node *n) {
     int64_t count = numel(n->shape), size = dtypes[n->type].bytes;
     float *wide = NEW(g->cx, float, count);
-    for (int64_t i = 0; n->data && i < count; i++) wide[i] = (float)dtype_get_f(n->type, (const char *)n->data + i * size);
+    for (int64_t i = 0; n->data && i < count; i++)
+        wide[i] = (float)dtype_get_f(n->type, (const char *)n->data + i * size);
     return graph_param(g, n->name, DT_F32, n->shape, wide);
 }
 
@@ -165,8 +169,11 @@ static void tell_folded(const Setup *s, Graph *g) {
         layers += w && w->op == OP_Param && w->name && group_of((void *)(uintptr_t)s, w->name) >= 0;
     }
     if (norms == 0 && layers >= DEEP)
-        cx_note(s->cx, "%s has no BatchNormalization: if its exporter folded it into the %d convolutions that are trained, they train as they are; "
-                "a smaller --lr is safer then", cx_show(s->cx, s->m->path), layers);
+        cx_note(s->cx,
+                "%s has no BatchNormalization: if its exporter folded it into the %d convolutions that are trained, "
+                "they train as they are; "
+                "a smaller --lr is safer then",
+                cx_show(s->cx, s->m->path), layers);
 }
 
 // Imported, the scores found.
@@ -177,8 +184,17 @@ static Graph *import(Learner *l, Setup *s, TrainOptions *t) {
     Graph *g = model_import(l->model, &sizes);
     graph_map(g, widen, s);
     tell_folded(s, g);
-    *t = (TrainOptions){.loss = o->loss, .optimizer = o->optimizer, .bn = o->bn, .ngroup = l->ngroup, .group = group_of, .user = s,
-                      .clip = o->clip, .ema = o->ema, .accumulate = o->accumulate, .bare = o->bare, .scaled = o->scale.on};
+    *t = (TrainOptions){.loss = o->loss,
+                        .optimizer = o->optimizer,
+                        .bn = o->bn,
+                        .ngroup = l->ngroup,
+                        .group = group_of,
+                        .user = s,
+                        .clip = o->clip,
+                        .ema = o->ema,
+                        .accumulate = o->accumulate,
+                        .bare = o->bare,
+                        .scaled = o->scale.on};
     if (o->pixels) t->picture = pixels_input(g, o->pixels, o->place);
     Node **scores = scores_find(l->model, g, o->head, o->loss.kind, &t->nscores);
     t->scores = scores;
@@ -219,7 +235,8 @@ static void find_slots(Learner *l) {
     l->place = l->o.place ? slot(l, "tvc.place") : -1;
     l->target = slot(l, "tvc.target"), l->step = slot(l, "tvc.step"), l->loss = slot(l, "tvc.loss");
     l->finite = slot(l, "tvc.finite"), l->scores = slot(l, "tvc.scores"), l->eval = slot(l, "tvc.eval");
-    if (l->o.accumulate) l->keep = slot(l, "tvc.keep"), l->weight = slot(l, "tvc.weight"), l->total = slot(l, "tvc.total");
+    if (l->o.accumulate)
+        l->keep = slot(l, "tvc.keep"), l->weight = slot(l, "tvc.weight"), l->total = slot(l, "tvc.total");
     if (l->o.scale.on) l->scale = slot(l, "tvc.scale"), l->loss_scale = l->o.scale.first;
     l->lr = NEW(l->cx, int, 3 * l->ngroup), l->momentum = l->lr + l->ngroup, l->decay = l->momentum + l->ngroup;
     for (int k = 0; k < l->ngroup; k++) {

@@ -34,7 +34,8 @@ typedef struct Reading { Cx *cx; const Store *s; Rows *r; int damaged; } Reading
 
 static int by_key(const void *a, const void *b) {
     const Key *x = &((const Index *const *)a)[0]->key, *y = &((const Index *const *)b)[0]->key;
-    return x->at[0] != y->at[0] ? (x->at[0] > y->at[0]) - (x->at[0] < y->at[0]) : (x->at[1] > y->at[1]) - (x->at[1] < y->at[1]);
+    return x->at[0] != y->at[0] ? (x->at[0] > y->at[0]) - (x->at[0] < y->at[0])
+                                : (x->at[1] > y->at[1]) - (x->at[1] < y->at[1]);
 }
 
 static uint64_t sum_of(const Head *head, const Index *index) {
@@ -46,9 +47,11 @@ static bool take_apart(Bytes b, const Store *s, size_t each, Held *h) {
     Head head;
     if (b.n < sizeof head) return false;
     memcpy(&head, b.at, sizeof head);
-    bool mine = memcmp(head.magic, magic, MAGIC) == 0 && head.version == VERSION && head.each == each && same_key(&head.made_by, &s->made_by);
+    bool mine = memcmp(head.magic, magic, MAGIC) == 0 && head.version == VERSION && head.each == each &&
+                same_key(&head.made_by, &s->made_by);
     uint64_t room = b.n - sizeof head, per_row = sizeof(Index) + each, sum;
-    if (!mine || room < sizeof sum || (room - sizeof sum) / per_row != head.n || (room - sizeof sum) % per_row) return false;
+    if (!mine || room < sizeof sum || (room - sizeof sum) / per_row != head.n || (room - sizeof sum) % per_row)
+        return false;
     *h = (Held){(const Index *)(b.at + sizeof head), head.n, NULL};
     const uint8_t *end = (const uint8_t *)(h->index + head.n);
     memcpy(&sum, end, sizeof sum);
@@ -76,7 +79,8 @@ static void read_all(void *reading) {
     if (h.n) qsort(sorted, h.n, sizeof *sorted, by_key);
     for (int64_t i = 0; i < g->r->n; i++) {
         Index want = {.key = g->r->key[i]};
-        const Index *p = &want, **found = h.n && is_key(&want.key) ? bsearch(&p, sorted, h.n, sizeof *sorted, by_key) : NULL;
+        const Index *p = &want,
+                    **found = h.n && is_key(&want.key) ? bsearch(&p, sorted, h.n, sizeof *sorted, by_key) : NULL;
         if (found) copy_row(g, &h, *found, i);
     }
 }
@@ -95,7 +99,9 @@ void store_read(Cx *cx, const Store *s, Rows *r) {
 
 typedef struct Kept { const char *path; uint64_t bytes; int64_t used; } Kept;
 
-static int oldest_first(const void *a, const void *b) { return (((const Kept *)a)->used > ((const Kept *)b)->used) - (((const Kept *)a)->used < ((const Kept *)b)->used); }
+static int oldest_first(const void *a, const void *b) {
+    return (((const Kept *)a)->used > ((const Kept *)b)->used) - (((const Kept *)a)->used < ((const Kept *)b)->used);
+}
 
 static void close_folder(void *d) { closedir(d); }
 
@@ -129,7 +135,8 @@ static void write_all(void *writing) {
     Index *index = NEW(w->cx, Index, r->n);
     memcpy(head.magic, magic, MAGIC);
     for (int64_t i = 0; i < r->n; i++)
-        if (r->have[i] && is_key(&r->key[i])) index[head.n++] = (Index){r->key[i], XXH3_64bits(r->at + (size_t)i * r->each, r->each)};
+        if (r->have[i] && is_key(&r->key[i]))
+            index[head.n++] = (Index){r->key[i], XXH3_64bits(r->at + (size_t)i * r->each, r->each)};
     uint64_t bytes = sizeof head + head.n * (sizeof *index + r->each) + sizeof(uint64_t);
     if (head.n == 0 || bytes > w->s->limit) return;
     make_room(w->cx, w->s, bytes);
@@ -143,6 +150,7 @@ static void write_all(void *writing) {
 
 void store_write(Cx *cx, const Store *s, const Rows *r) {
     Writing w = {cx_new(), s, r};
-    if (s->path && w.cx && !cx_guard(w.cx, write_all, &w)) cx_note(cx, "features are not kept for the next run: %s", w.cx->error);
+    if (s->path && w.cx && !cx_guard(w.cx, write_all, &w))
+        cx_note(cx, "features are not kept for the next run: %s", w.cx->error);
     if (w.cx) cx_free(w.cx);
 }

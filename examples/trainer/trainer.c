@@ -103,7 +103,8 @@ int main(int argc, char **argv) {
     Learner l = {.session = session_new(&package.program, NULL, &f)};
     if (!l.session) return failed(&f);
     if (!find(&l, &package.program)) return fprintf(stderr, "%s: was not compiled with --train\n", argv[1]), 1;
-    float *pictures = malloc(sizeof *pictures * (size_t)(l.batch * l.pixels)), *scores = malloc(sizeof *scores * CLASSES * (size_t)l.batch);
+    float *pictures = malloc(sizeof *pictures * (size_t)(l.batch * l.pixels)),
+          *scores = malloc(sizeof *scores * CLASSES * (size_t)l.batch);
     int64_t *target = malloc(sizeof *target * (size_t)l.batch);
     int bad = !pictures || !scores || !target || train(&l, pictures, target) || try_out(&l, pictures, target, scores);
     free(pictures), free(scores), free(target);

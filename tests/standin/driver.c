@@ -22,8 +22,22 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, BAD_PTX = 222, NOT_FOUND = 500, NOT_READY = 600, STICKY = 700, CAPTURE = 900, ARG_MAX_ = 4096, MOST_ARGUMENT_BYTES = 32764 };
+enum {
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    INVALID_CONTEXT = 201,
+    NO_BINARY = 209,
+    BAD_PTX = 222,
+    NOT_FOUND = 500,
+    NOT_READY = 600,
+    STICKY = 700,
+    CAPTURE = 900,
+    ARG_MAX_ = 4096,
+    MOST_ARGUMENT_BYTES = 32764
+};
 
 static long long number(const char *name, long long otherwise) {
     const char *s = getenv(name);
@@ -124,12 +138,16 @@ int cuInit(unsigned flags) {
 int cuDriverGetVersion(int *v) { ENTER return *v = (int)number("STANDIN_VERSION", 13000), 0; }
 
 int cuGetErrorName(int e, const char **name) {
-    *name = e == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : e == STICKY ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_OTHER";
+    *name = e == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : e == STICKY      ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                               : "CUDA_ERROR_OTHER";
     return 0;
 }
 
 int cuGetErrorString(int e, const char **text) {
-    *text = e == OUT_OF_MEMORY ? "out of memory" : e == STICKY ? "an illegal memory access was encountered" : "something else";
+    *text = e == OUT_OF_MEMORY ? "out of memory"
+            : e == STICKY      ? "an illegal memory access was encountered"
+                               : "something else";
     return 0;
 }
 
@@ -270,7 +288,8 @@ static void run_until(Stream *s, uint64_t seq);
 static void run_kernel(Op *o) {
     for (int i = 0; i < o->f->buffers; i++)
         if (!memory_of(o->arg[i], 0, false)) wrong("a kernel was given a pointer to no memory of the device");
-    if (!memory_of(o->ctx.error, 4, false) || !memory_of(o->ctx.seed, 16, false)) wrong("error flag or seed lie nowhere");
+    if (!memory_of(o->ctx.error, 4, false) || !memory_of(o->ctx.seed, 16, false))
+        wrong("error flag or seed lie nowhere");
     o->f->run(o->grid, o->f->threads, 0, o->arg, o->ctx);
 }
 
@@ -362,7 +381,9 @@ int cuStreamWaitEvent(Stream *s, Event *e, unsigned flags) {
     return flags ? INVALID_VALUE : give(s, (Op){.kind = WAIT, .on = e->s, .seq = e->seq});
 }
 
-int cuEventCreate(Event **e, unsigned flags) { ENTER_IN_CONTEXT return (void)flags, *e = object(sizeof **e), live++, 0; }
+int cuEventCreate(Event **e, unsigned flags) {
+    ENTER_IN_CONTEXT return (void)flags, *e = object(sizeof **e), live++, 0;
+}
 
 int cuEventDestroy_v2(Event *e) { ENTER_IN_CONTEXT return free(e), live--, 0; }
 
@@ -466,11 +487,12 @@ int cuModuleGetFunction(Function **f, Module *m, const char *name) {
     return functions = *f, 0;
 }
 
-int cuLaunchKernel(Function *f, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz, unsigned shared,
-                   Stream *s, void **arg, void **extra) {
+int cuLaunchKernel(Function *f, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz,
+                   unsigned shared, Stream *s, void **arg, void **extra) {
     ENTER_IN_CONTEXT
     if (!x || !y || !z || y > 65535 || z > 65535 || shared || extra || ty != 1 || tz != 1) return INVALID_VALUE;
-    if (tx != (unsigned)f->threads || (size_t)f->buffers * sizeof *arg + sizeof(RunCtx) > MOST_ARGUMENT_BYTES) return INVALID_VALUE;
+    if (tx != (unsigned)f->threads || (size_t)f->buffers * sizeof *arg + sizeof(RunCtx) > MOST_ARGUMENT_BYTES)
+        return INVALID_VALUE;
     Op o = {.kind = KERNEL, .f = f, .grid = {x, y, z}};
     for (int i = 0; i < f->buffers; i++) o.arg[i] = *(void **)arg[i];
     memcpy(&o.ctx, arg[f->buffers], sizeof o.ctx);

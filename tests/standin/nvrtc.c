@@ -73,8 +73,11 @@ static bool write_log(Prog *p) {
     free(p->log);
     FILE *f = open_memstream(&p->log, &n);
     for (const char *s = p->text; f && (s = next_kernel(s, &k));)
-        fprintf(f, "ptxas info    : Compiling entry function '%s' for 'sm_%d'\n    0 bytes stack frame, 0 bytes spill stores, "
-                   "0 bytes spill loads\nptxas info    : Used 32 registers, 384 bytes cmem[0]\n", k.name, p->image.arch);
+        fprintf(
+            f,
+            "ptxas info    : Compiling entry function '%s' for 'sm_%d'\n    0 bytes stack frame, 0 bytes spill stores, "
+            "0 bytes spill loads\nptxas info    : Used 32 registers, 384 bytes cmem[0]\n",
+            k.name, p->image.arch);
     return f && !fclose(f);
 }
 
@@ -104,7 +107,8 @@ static bool compile_in(Prog *p, const char *folder) {
         "-O1 -std=gnu11 -w -fno-strict-aliasing -fPIC -shared -fsanitize=alignment -fsanitize-undefined-trap-on-error";
     char source[96], object[96], command[1024];
     snprintf(source, sizeof source, "%s/k.c", folder), snprintf(object, sizeof object, "%s/k.so", folder);
-    snprintf(command, sizeof command, "${STANDIN_CC:-cc} %s -I%s/codegen -o %s %s -lm", flags, TVC_SOURCE_DIR, object, source);
+    snprintf(command, sizeof command, "${STANDIN_CC:-cc} %s -I%s/codegen -o %s %s -lm", flags, TVC_SOURCE_DIR, object,
+             source);
     bool ok = write_source(p, source) && system(command) == 0 && read_code(p, object);
     if (getenv("STANDIN_KEEP")) return ok;
     unlink(source), unlink(object);
