@@ -44,8 +44,8 @@ static const CudaForm *form_of(Beside *b, int i) {
 
 static bool fit_together(Beside *b, int i, int j) {
     const Kernel *x = b->p->u[i].k, *y = b->p->u[j].k;
-    bool same =
-        b->nneeds[i] == b->nneeds[j] && !memcmp(b->needs[i], b->needs[j], sizeof **b->needs * (size_t)b->nneeds[i]);
+    int n = b->nneeds[i];
+    bool same = n == b->nneeds[j] && (!n || !memcmp(b->needs[i], b->needs[j], sizeof **b->needs * (size_t)n));
     bool last = b->last[i] && b->last[j] && same_shape(x->out->shape, y->out->shape);
     if (b->last[i] != b->last[j] || (!same && !last)) return false;
     const CudaForm *f = form_of(b, i), *g = form_of(b, j);
