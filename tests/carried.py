@@ -11,18 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checks import check, exit_checks
+
 TVC, DRIVER, NVRTC = sys.argv[1:4]
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = ROOT / "examples" / "fashion" / "fashion7.onnx"
 SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"}
-checks = 0
-
-
-def check(what, ok, why=""):
-    global checks
-    checks += 1
-    if not ok:
-        sys.exit(f"FAILED: {what} {why}")
 
 
 def tvc(*words, code=0, driver=DRIVER, **env):
@@ -64,7 +58,7 @@ def main():
             check(f"{name}: devices", name == "older than NVRTC" or (said["gpus"] == [] and says in said["gpus_why_none"]), said)
         got = json.loads(tvc(*run, "--device", "cuda")[0])[0]["top"]
         check("the GPU's scores", all(abs(a["score"] - b["score"]) < 1e-4 for a, b in zip(got, want)))
-    print(checks, "checks")
+    exit_checks()
 
 
 if os.uname().machine != "x86_64":

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checks import check, exit_checks
 from onnx_bytes import FLOAT, entry, exit_, floats, init, model, node, save
 
 TVC, DRIVER, NVRTC, CUBLASLT = sys.argv[1:5]
@@ -22,14 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
 FASHION = ROOT / "examples" / "fashion" / "fashion7.onnx"
 NONE = {"TVC_CUDA": "", "TVC_NVRTC": "", "TVC_CUBLASLT": ""}
-checks = 0
-
-
-def check(what, ok, why=""):
-    global checks
-    checks += 1
-    if not ok:
-        sys.exit(f"FAILED: {what} {why}")
 
 
 def tvc(*words, code=0, env=None):
@@ -316,7 +309,7 @@ def main():
             pixels(Path(tmp))
         else:
             everything(Path(tmp))
-    print(checks, "checks")
+    exit_checks()
 
 
 main()
