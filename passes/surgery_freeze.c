@@ -71,6 +71,23 @@ static void mark_pattern(Frozen *f, const char *pattern) {
 static void free_json(void *json) { json_decref(json); }
 static void free_text(void *text) { free(text); }
 
+// What the file itself says; names that it has no longer are those of a head that was replaced.
+static void mark_listed(Frozen *f) {
+    const char *text = model_meta(f->m, "tvc.frozen");
+    json_t *list = json_loads(text ? text : "", 0, NULL);
+    if (!json_is_array(list)) {
+        json_decref(list);
+        fail(f->m->cx, text ? E_MALFORMED : E_USAGE, "--freeze file: %s",
+             text ? "the metadata tvc.frozen is no list of names" : "the file has no metadata tvc.frozen");
+    }
+    cx_defer(f->m->cx, free_json, list);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        const Tensor *t = name ? model_init(f->m, name) : NULL;
+        if (t && is_param(t)) f->init[place_of(f->m, t)] = true;
+    }
+}
+
 static const char *names_json(Frozen *f) {
     Cx *cx = f->m->cx;
     json_t *list = json_array();
@@ -96,6 +113,7 @@ void freeze_params(Maker *k, const Heads *h) {
         const char *word = cx_str(k->m->cx, p, n);
         if (strcmp(word, "all") == 0) mark_all(&f);
         else if (strcmp(word, "backbone") == 0) mark_backbone(&f, k, h);
+        else if (strcmp(word, "file") == 0) mark_listed(&f);
         else if (strcmp(word, "none") == 0) memset(f.init, 0, sizeof *f.init * (size_t)k->m->ninit);
         else if (n) mark_pattern(&f, word);
         p += n + (p[n] == ',');

@@ -254,6 +254,11 @@ def channels():
 
 
 # ---- freezing, batch, inference form ----
+def with_metadata(model, frozen):
+    model.metadata_props.add(key="tvc.frozen", value=frozen)
+    return save(model)
+
+
 def freezing():
     params = sorted(weights(perceptron()))
     cases = {"all": params, "none": [], "backbone": ["b0", "b1", "w0", "w1"], "w?": ["w0", "w1", "w2"], "b0,last": ["b0", "b2", "w2"]}
@@ -264,6 +269,10 @@ def freezing():
     check("backbone leaves all of the new head", sorted(json.loads(metadata(m)["tvc.frozen"])) == ["b0", "b1", "w0", "w1"])
     check("kept only when asked for", "tvc.frozen" not in metadata(edit(save(perceptron()), "--replace-head", 3)))
     edit(save(perceptron()), "--freeze", "layer9*", code=2, says="matches")
+    m = edit(with_metadata(perceptron(), '["b0", "gone", 7, "w2"]'), "--freeze", "file,w1")
+    check("a list in the file is read, names that are gone left out", sorted(json.loads(metadata(m)["tvc.frozen"])) == ["b0", "w1", "w2"])
+    edit(with_metadata(perceptron(), '{"b0": 1}'), "--freeze", "file", code=3, says="no list of names")
+    edit(save(perceptron()), "--freeze", "file", code=2, says="has no metadata")
 
 
 def free_batch():

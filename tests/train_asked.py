@@ -342,6 +342,12 @@ def phases(tmp, data):
     assert everything == set(before), set(before) - everything
     slow = changed(before, run("--epochs", 2, "--recipe", "full", "--bn", "stats", "--group", "stage3.conv*:lr=0,momentum=0,weight_decay=0"))
     assert set(before) - slow == {k for k in before if k.startswith("stage3.conv") or "running" in k}, set(before) - slow
+    tvc("edit", MODEL, "--freeze", "stage1*,stage2*", "-o", tmp / "listed.onnx")
+    listed = set(json.loads(next(p.value for p in onnx.load(str(tmp / "listed.onnx")).metadata_props if p.key == "tvc.frozen")))
+    full = ("--epochs", 1, "--recipe", "full", "--augment", "none", "-q")
+    for frozen, words in ((listed, ()), (set(), ("--freeze", "none"))):
+        tvc("train", tmp / "listed.onnx", data, "-o", tmp / "p.onnx", *full, *words)
+        assert listed and set(before) - changed(before, initializers(tmp / "p.onnx")) == frozen, (words, frozen)
     said = told("train", MODEL, data, "-o", tmp / "q.onnx", "--epochs", 60, "--patience", 2, "--lr", 0.02)
     assert said["epochs"] < 60 and said["epochs"] == said["best_epoch"] + 2, said
     train(data, tmp / "q.onnx", "--epochs", 40, "--schedule", "plateau:0.5,1", "--lr", 0.2, "-q")

@@ -128,10 +128,16 @@ static int by_start(const void *a, const void *b) {
     return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->thaw != NULL) - (y->thaw != NULL);
 }
 
-static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
+static const char *frozen_too(Cx *cx, const char *freeze, const char *always) {
+    return strcmp(always, "none") == 0 ? freeze : strcmp(freeze, "none") == 0 ? always : cx_fmt(cx, "%s,%s", freeze, always);
+}
+
+// What the file lists as frozen stays so, whatever the recipe, where --freeze does not say otherwise.
+static void asked_phases(const Args *a, const Model *m, const Choice *c, TrainJob *job) {
     Cx *cx = a->cx;
     Phase *list = NULL;
-    const char *freeze = arg_text(a, OPT_FREEZE, c->freeze), *thawed = "";
+    const char *always = arg_text(a, OPT_FREEZE, model_meta(m, "tvc.frozen") ? "file" : "none"), *thawed = "";
+    const char *freeze = arg_given(a, OPT_FREEZE) ? always : frozen_too(cx, c->freeze, always);
     *VEC_PUSH(cx, list, job->nphase) = (Phase){.freeze = freeze};
     int at = 0;
     for (const char *s; (s = arg_next(a, OPT_UNFREEZE_AT, &at));) {
@@ -145,8 +151,7 @@ static void asked_phases(const Args *a, const Choice *c, TrainJob *job) {
         if (list[i].thaw) thawed = list[i].thaw = cx_fmt(cx, "%s%s%s", thawed, *thawed ? "," : "", list[i].thaw);
     int64_t alone = (int64_t)ceil(c->head_part * (double)job->schedule.epochs);
     if (alone && job->nphase == 1 && alone < job->schedule.epochs) {
-        const char *always = arg_text(a, OPT_FREEZE, "none");
-        list[0].freeze = strcmp(always, "none") == 0 ? c->freeze : cx_fmt(cx, "%s,%s", c->freeze, always);
+        list[0].freeze = frozen_too(cx, c->freeze, always);
         *VEC_PUSH(cx, list, job->nphase) = (Phase){.from = alone, .freeze = always, .by_depth = true};
     }
     job->phase = list;
@@ -262,7 +267,7 @@ int asked_batch(const Args *a, int pictures) {
     return pictures >= 0 && batch > pictures ? pictures : batch;
 }
 
-void asked_job(const Args *a, TrainJob *job) {
+void asked_job(const Args *a, const Model *m, TrainJob *job) {
     const Choice *c = choice_of(a);
     LearnerOptions *l = &job->learner;
     job->schedule = schedule_parse(a->cx, arg_text(a, OPT_SCHEDULE, c->schedule));
@@ -277,7 +282,7 @@ void asked_job(const Args *a, TrainJob *job) {
         fail(a->cx, E_USAGE, "--clip is not below zero, --ema is within 0 to 1");
     asked_optimizer(a, c, l);
     asked_groups(a, l);
-    asked_phases(a, c, job);
+    asked_phases(a, m, c, job);
     l->optimizer.has_momentum = wants_momentum(l, &job->schedule);
     EngineOptions e = asked_engine(a, 0);
     l->compile = e.compile, l->session = e.session;
@@ -304,7 +309,7 @@ void asked_train_edits(const Args *a, Model *m) {
 
 LearnerOptions asked_learner(const Args *a, Model *m, int which) {
     TrainJob job = {0};
-    asked_job(a, &job);
+    asked_job(a, m, &job);
     LearnerOptions o = job_options(&job, 0);
     Heads heads = heads_find(m, o.head);
     TargetKind kind = asked_target(a);

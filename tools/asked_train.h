@@ -8,8 +8,9 @@
 Loss asked_loss(const Args *a, const Dataset *d);
 TargetKind asked_target(const Args *a);                   // what the loss wants of the data; TARGET_AUTO where it is not said
 DatasetOptions asked_dataset(const Args *a);              // --val-split, --seed, --classes, --class-names, --per-class, --split
-// Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's.
-void asked_job(const Args *a, TrainJob *job);
+// Rates, groups, optimizer, schedule, phases, epochs, batch; loss, model and data are the caller's. Of the model it asks
+// what the file lists as frozen.
+void asked_job(const Args *a, const Model *m, TrainJob *job);
 // Without data, for compile and check: the edits, of which freezing is training's and stays out of the document; then
 // what a run would begin with.
 void asked_train_edits(const Args *a, Model *m);

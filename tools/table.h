@@ -168,8 +168,9 @@ OPTION(INPUT_INIT, "input-init", 0, "mean|zero|fresh", SURGERY, C_edit | C_compi
 OPTION(CUT, "cut", 0, "VALUE", SURGERY, C_edit | C_compile | C_check, "end the model at this value: a feature extractor")
 OPTION(EVAL, "eval", 0, NULL, SURGERY, C_edit | C_compile, "inference form: training_mode 0, extra outputs dropped")
 OPTION(FREE_BATCH, "free-batch", 0, NULL, SURGERY, C_edit | C_compile, "make the batch free in the written file")
-OPTION(FREEZE, "freeze", 0, "all|backbone|none|GLOB,...", SURGERY, C_edit | C_compile | C_LEARN | C_check,
-       "parameters that training leaves alone, kept in the file: patterns of initializers, or of nodes")
+OPTION(FREEZE, "freeze", 0, "all|backbone|file|none|GLOB,...", SURGERY, C_edit | C_compile | C_LEARN | C_check,
+       "parameters that training leaves alone: patterns of initializers, or of nodes; file: those that `edit --freeze` has "
+       "listed in the file, frozen by every recipe")
 
 OPTION(TRAIN, "train", 0, NULL, TRAINING, C_PLAN, "the training program, with the options and defaults of `tvc train`")
 OPTION(RECIPE, "recipe", 0, "head|finetune|full", TRAINING, C_LEARN | C_PLAN,

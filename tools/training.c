@@ -58,7 +58,7 @@ void training_open(Training *t) {
     t->line = line_new(a);
     t->m = asked_model(a, a->pos[0]);
     constants_to_initializers(t->m);
-    asked_job(a, job);
+    asked_job(a, t->m, job);
     Recipe said = recipe_of_model(t->cx, t->m);
     const ValueInfo *v = picture_input(t->m);
     if (!v || t->m->noutput == 0) fail(t->cx, E_USAGE, "%s has no input or no output", cx_show(t->cx, a->pos[0]));

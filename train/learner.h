@@ -18,7 +18,7 @@ typedef struct ParamGroup {           // parameters with rates of their own
 
 typedef struct LearnerOptions {
     int batch;                        // at most so many examples at once
-    const char *freeze;               // as surgery's: all|backbone|none|GLOB,...; NULL: none
+    const char *freeze;               // as surgery's: all|backbone|file|none|GLOB,...; NULL: none
     const char *thaw;                 // what learns although `freeze` names it; or NULL
     const char *head;                 // the head by name, or NULL
     Loss loss;
