@@ -8,11 +8,10 @@ import subprocess
 import sys
 import tempfile
 
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
 try:
     import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 except ImportError as e:
     print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
     sys.exit(77)
@@ -174,10 +173,23 @@ def application(folder):
     assert p.returncode == 1 and p.stderr.count("\n") == 1, p.stderr
 
 
+def several_targets(folder):
+    """A package for two kinds of processor trains as the one for the better of them does."""
+    one, both = (os.path.join(folder, name) for name in ("one.tvc", "both.tvc"))
+    words = ["compile", FASHION, "--train", "--replace-head", "2", "--batch", "16"]
+    native = told(*words, "-o", one)["target"]
+    said = told(*words, "--target", "cpu:generic", "--target", native, "-o", both)
+    assert [said["target"]] + [t["target"] for t in said["more_targets"]] == ["cpu:generic", native], said
+    assert os.path.getsize(both) > os.path.getsize(one)
+    ran = [subprocess.run([TRAINER, package], capture_output=True, text=True) for package in (one, both)]
+    assert ran[0].returncode == 0 and ran[0].stdout == ran[1].stdout, ran
+
+
 with tempfile.TemporaryDirectory() as place:
     refusals()
     gaps(place)
     application(place)
+    several_targets(place)
     whole_network()
     frozen_backbones()
 print("plans, gaps and the application: right")
