@@ -191,14 +191,12 @@ static int neighbours_out(Out *o, Tile *t) {          // as many results as can 
     return n;
 }
 
-static int64_t blocks_for(const Group *g, int64_t tile) { return g->n ? (g->size + tile - 1) / tile : 1; }
-
 // A part is at least STEPS tiles long; what the last block reads stays within LEFT bytes.
 static int choose_parts(const Tile *t, const CudaOptions *options) {
     enum { STEPS = 8, LEFT = 1 << 20 };
     int64_t steps = (t->k.size + t->bk - 1) / t->bk / STEPS, left = LEFT / (t->bm * t->bn * 4);
     if (options->parts) return options->parts;
-    int parts = split_parts(blocks_for(&t->m, t->bm) * blocks_for(&t->n, t->bn) * blocks_for(&t->z, 1),
+    int parts = split_parts(blocks_along(&t->m, t->bm) * blocks_along(&t->n, t->bn) * blocks_along(&t->z, 1),
                             steps < left ? steps : left);
     return parts * t->z.size <= UINT16_MAX ? parts : 1;
 }

@@ -1,38 +1,41 @@
 // cuda_epilogue.c -- what becomes of the sums of a tile (cuda_tile.h): f, printed from the formula on the
 // accumulators. A thread holds pairs of sums strewn over 16 rows; through shared memory it gets as many neighbours
 // as 16 bytes of the result hold, so that whatever the formula reads is read in whole vectors as well. Each warp
-// works on 16 of its rows at a time, and the code for them stands there once: the accumulators move up.
+// works on 16 of its rows at a time, and the code for them stands there once: the accumulators move up, or, where
+// blocks share the sums, all parts of those 16 rows are added up.
 #include "cuda_tile.h"
 
 enum { ROWS = 16 };                   // of a warp at a time
 
-static int64_t blocks_along(const Group *g, int64_t tile) { return g->n ? (g->size + tile - 1) / tile : 1; }
+static int pieces_of_part(const Tile *t) { return t->bm * t->bn / 4; }
 
 // Each thread leaves its sums as they lie, 16 bytes beside those of the next thread.
 void tile_join(Out *o, Tile *t, Grid *l) {
     int64_t m = blocks_along(&t->m, t->bm), n = blocks_along(&t->n, t->bn), z = blocks_along(&t->z, 1);
-    int mt = t->wm / 16, pieces = t->bm * t->bn / 4;
+    int pieces = pieces_of_part(t);
     if (t->parts == 1) return;
-    const char *at = cx_fmt(o->cx, "(i * 4 + j) * %d + (int)threadIdx.x", t->threads);
     line(o, "const int group = ((int)block_z / %d * %lld + (int)block_y) * %lld + (int)block;", t->parts,
          (long long)n, (long long)m);
     split_workspace(o, l, "group", m * n * z, t->parts, pieces);
-    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4);
+    tile_unrolled(o, "i", t->wm / ROWS), tile_unrolled(o, "j", WN / 8);
     line(o, "f32x4 x = {{acc[i][j][0], acc[i][j][1], acc[i][j][2], acc[i][j][3]}};");
-    line(o, "parts[block_part * %d + %s] = x;", pieces, at);
+    line(o, "parts[block_part * %d + (i * %d + j) * %d + (int)threadIdx.x] = x;", pieces, WN / 8, t->threads);
     end(o), end(o);
     line(o, "__syncthreads();");
     line(o, "if (!tvc_last(count, %d, (u32 *)pool)) return;", t->parts);
-    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4), tile_unrolled(o, "q", 4);
-    line(o, "acc[i][j][q] = 0;");
-    end(o), end(o), end(o);
-    line(o, "#pragma unroll 1");
+}
+
+// What the blocks have left for rows c.., in their order. As many loads are under way as there are unrolled.
+static void sum_parts(Out *o, const Tile *t) {
+    line(o, "f32 sum[%d][4] = {{0}};", WN / 8);
+    line(o, "#pragma unroll 4");
     begin(o, "for (int p = 0; p < %d; p++) {", t->parts);
-    tile_unrolled(o, "i", mt), tile_unrolled(o, "j", 4);
-    line(o, "const f32x4 x = tvc_fresh_4(&parts[p * %d + %s]);", pieces, at);
+    tile_unrolled(o, "j", WN / 8);
+    line(o, "const f32x4 y = tvc_fresh_4(&parts[p * %d + (c / %d + j) * %d + (int)threadIdx.x]);", pieces_of_part(t),
+         ROWS / (WN / 8), t->threads);
     tile_unrolled(o, "q", 4);
-    line(o, "acc[i][j][q] += x.x[q];");
-    end(o), end(o), end(o), end(o);
+    line(o, "sum[j][q] += y.x[q];");
+    end(o), end(o), end(o);
 }
 
 // Rows of further pieces are permuted alike.
@@ -66,15 +69,23 @@ static void results(Out *o, Tile *t) {
     end(o), end(o);
 }
 
-static void put_sums(Out *o) {
+static void put_sums(Out *o, const char *sums) {
+    line(o, "f32x2 x;");
     for (int j = 0; j < WN / 8; j++)
         for (int h = 0; h < 2; h++) {
-            line(o, "x.x[0] = acc[0][%d][%d], x.x[1] = acc[0][%d][%d];", j, h * 2, j, h * 2 + 1);
+            line(o, "x.x[0] = %s[%d][%d], x.x[1] = %s[%d][%d];", sums, j, h * 2, sums, j, h * 2 + 1);
             line(o, "*(f32x2 *)&own[(put ^ %d) + %d] = x;", j * 8, h * 8 * WN);
         }
 }
 
+static void move_up(Out *o, const Tile *t) {
+    tile_unrolled(o, "i", t->wm / ROWS - 1), tile_unrolled(o, "j", WN / 8), tile_unrolled(o, "q", 4);
+    line(o, "acc[i][j][q] = acc[i + 1][j][q];");
+    end(o), end(o), end(o);
+}
+
 void tile_epilogue(Out *o, Tile *t) {
+    bool shared = t->parts > 1;
     line(o, "__syncthreads();");                      // others may still read their fragments
     line(o, "f32 *const own = (f32 *)pool + warp * %d;", ROWS * WN);
     line(o, "const int put = tvc_own(lane >> 2, (lane & 3) * 2);");
@@ -82,13 +93,11 @@ void tile_epilogue(Out *o, Tile *t) {
         line(o, "const int get = tvc_own(lane / %d, lane %% %d * %d);", WN / t->vec, WN / t->vec, t->vec);
     line(o, "#pragma unroll 1");
     begin(o, "for (int c = 0; c < %d; c += %d) {", t->wm, ROWS);
-    line(o, "f32x2 x;");
-    put_sums(o);
+    if (shared) sum_parts(o, t);
+    put_sums(o, shared ? "sum" : "acc[0]");
     line(o, "tvc_syncwarp();");
     results(o, t);
     line(o, "tvc_syncwarp();");
-    tile_unrolled(o, "i", t->wm / ROWS - 1), tile_unrolled(o, "j", WN / 8), tile_unrolled(o, "q", 4);
-    line(o, "acc[i][j][q] = acc[i + 1][j][q];");
-    end(o), end(o), end(o);
+    if (!shared) move_up(o, t);
     end(o);
 }

@@ -11,13 +11,17 @@ static int64_t step(const Expr *index, const Group *g) {
     return c == IX_WILD || c < 0 ? -1 : c;
 }
 
-static bool set_operand(const Tile *t, const Expr *index, int ref, Operand *x) {
+static const Group *group(const Tile *t, ProductAxis axis) {
     const Group *g[PRODUCT_AXES] = {[PRODUCT_M] = &t->m, [PRODUCT_N] = &t->n, [PRODUCT_K] = &t->k,
                                     [PRODUCT_COUNT] = &t->z};
+    return g[axis];
+}
+
+static bool set_operand(const Tile *t, const Expr *index, int ref, Operand *x) {
     if (index_has_data(index)) return false;
     *x = (Operand){.ref = ref, .at = index_at_zero(index)};
     for (int i = 0; i < PRODUCT_AXES; i++)
-        if ((x->step[i] = step(index, g[i])) < 0) return false;
+        if ((x->step[i] = step(index, group(t, i))) < 0) return false;
     return true;
 }
 
@@ -26,13 +30,12 @@ static bool set_load(Out *o, const Tile *t, const Expr *load, Operand *x) {
 }
 
 static bool set_sizes(Out *o, const Tile *t, Product *p) {
-    const Group *g[PRODUCT_AXES] = {[PRODUCT_M] = &t->m, [PRODUCT_N] = &t->n, [PRODUCT_K] = &t->k,
-                                    [PRODUCT_COUNT] = &t->z};
     p->grows = -1;
     for (int i = 0; i < PRODUCT_AXES; i++) {
-        if (g[i]->n > 1 || (g[i]->grows && p->grows >= 0)) return false;
-        p->size[i] = g[i]->n ? o->k->extent[g[i]->v[0]->i] : 1;
-        if (g[i]->grows) p->grows = i;
+        const Group *g = group(t, i);
+        if (g->n > 1 || (g->grows && p->grows >= 0)) return false;
+        p->size[i] = g->n ? o->k->extent[g->v[0]->i] : 1;
+        if (g->grows) p->grows = i;
     }
     return true;
 }

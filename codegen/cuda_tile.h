@@ -53,6 +53,9 @@ bool tile_cast(Out *o, Tile *t, const CudaOptions *options);  // false: the form
 void tile_join(Out *o, Tile *t, Grid *l);             // where blocks share a sum: only the last one goes on, with all of it
 void tile_epilogue(Out *o, Tile *t);
 
+// At maximum batch: how many blocks of `tile` lie along a group.
+static inline int64_t blocks_along(const Group *g, int64_t tile) { return g->n ? (g->size + tile - 1) / tile : 1; }
+
 // ---- what both print ----
 const char *tile_bound(Out *o, Group *g);             // the group's size, as it is at run time
 void tile_variables(Out *o, Group *g, const char *flat);
