@@ -174,6 +174,14 @@ if(PYTHON3)
   set_tests_properties(cuda_count nvrtc_models cuda_train PROPERTIES TIMEOUT 1200)
 endif()
 
+# Where the machine has no NVRTC of its own, tools/setup.sh has put one into .venv.
+file(GLOB NVRTC_WHEEL ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.1?)
+foreach(name nvrtc_kernels nvrtc_models cuda_count)
+  if(NVRTC_WHEEL AND TEST ${name})
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "TVC_NVRTC=${NVRTC_WHEEL}")
+  endif()
+endforeach()
+
 # What tvc says of NVIDIA's libraries against the toolkit's headers, where those are installed.
 if(PYTHON3)
   tvc_python_test(cuda_header cuda_header.py ${CMAKE_C_COMPILER})

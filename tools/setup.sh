@@ -19,12 +19,16 @@ demo="python3 python3-venv ca-certificates dataset-fashion-mnist"
 test="python3-torch python3-torchvision python3-onnx python3-pil libonnx-testdata"
 dev="clang clang-format libclang-rt-14-dev"
 
+# NVIDIA's compiler library turns generated CUDA into machine code without a GPU; Debian has none.
+cuda=
+/sbin/ldconfig -p | grep -q 'libnvrtc\.so\.1' || cuda="nvidia-cuda-nvrtc"
+
 packages= wheels=
 case "${1:-build}" in
     build)      packages=$build ;;
     demo)       packages="$build $demo";            wheels="onnxruntime" ;;
-    test|bench) packages="$build $demo $test";      wheels="onnxruntime onnx" ;;
-    dev)        packages="$build $demo $test $dev"; wheels="onnxruntime onnx" ;;
+    test|bench) packages="$build $demo $test";      wheels="onnxruntime onnx $cuda" ;;
+    dev)        packages="$build $demo $test $dev"; wheels="onnxruntime onnx $cuda" ;;
     *)          echo "usage: tools/setup.sh [build|demo|test|bench|dev]" >&2; exit 2 ;;
 esac
 
@@ -51,7 +55,7 @@ fi
 [ -x .venv/bin/python ] || /usr/bin/python3 -m venv --system-site-packages .venv
 lacking=
 for wheel in $wheels; do                            # Debian's own onnx is too old to count
-    [ -d .venv/lib/python3*/site-packages/"$wheel" ] || lacking="$lacking $wheel"
+    ls -d .venv/lib/python3*/site-packages/"$(echo "$wheel" | tr - _)"-*.dist-info >/dev/null 2>&1 || lacking="$lacking $wheel"
 done
 if [ -n "$lacking" ]; then
     echo "setup: installing$lacking into .venv"
