@@ -29,9 +29,14 @@ static void *alloc_memory(Device *d, int64_t bytes) {
     size_t unused = 0, all = 0, size = (size_t)bytes + TVC_ALIGN;
     use(c);
     int e = a->MemAlloc(&p, size);
-    if (!e) return cuda_ok(c, a->MemsetAsync(p, 0, size, c->compute), "cuMemsetD8Async") ? (void *)(uintptr_t)p : NULL;
-    a->MemGetInfo(&unused, &all);
-    snprintf(d->trouble, sizeof d->trouble, "%.100s has %zu of %zu MB free", d->name, unused >> 20, all >> 20);
+    if (e == CUDA_OUT_OF_MEMORY) {
+        a->MemGetInfo(&unused, &all);
+        snprintf(d->trouble, sizeof d->trouble, "%.100s has %zu of %zu MB free", d->name, unused >> 20, all >> 20);
+        return NULL;
+    }
+    if (cuda_ok(c, e, "cuMemAlloc")) cuda_ok(c, a->MemsetAsync(p, 0, size, c->compute), "cuMemsetD8Async");
+    if (!c->failed) return (void *)(uintptr_t)p;
+    if (p) a->MemFree(p);
     return NULL;
 }
 

@@ -32,6 +32,15 @@ static int64_t align_up(int64_t n) { return (n + TVC_ALIGN - 1) / TVC_ALIGN * TV
 
 static const void *weight_bytes(const Program *p, int slot) { return p->weights ? p->weights[slot] : NULL; }
 
+// What a device says of itself.
+static Err explain(const Session *s, Err e, Fault *f) {
+    const Device *d = s->device;
+    if (e == E_MALFORMED)
+        return fault(f, e, "%s: an index or a divisor in the data is out of range",
+                     program_text(s->p, s->p->steps[d->culprit].label));
+    return fault(f, e, "the device '%s' failed%s%s", d->name, *d->trouble ? ": " : "", d->trouble);
+}
+
 // ---- Memory.
 
 static void *weight_data(const Session *s, int slot) {
@@ -68,6 +77,7 @@ static Err lay_out(Session *s, Fault *f) {
     s->memory = end < most_memory ? s->device->alloc(s->device, end) : NULL;
     s->memory_bytes = end;
     const char *why = s->device->trouble;
+    if (!s->memory && s->device->sync(s->device)) return explain(s, E_DEVICE, f);
     return s->memory ? E_OK : fault(f, E_LIMIT, "no memory: the model needs %lld MB%s%s", (long long)(end >> 20) + 1,
                                     *why ? "; " : "", why);
 }
@@ -203,9 +213,10 @@ void session_write(Session *s, int slot, const void *from) {
     else if (to) d->copy(d, COPY_UP, to, from, slot_bytes(s, slot));
 }
 
-void session_read(Session *s, int slot, void *to) {
+Err session_read(Session *s, int slot, void *to, Fault *f) {
     const void *from = slot_data(s, slot);
-    if (from) s->device->copy(s->device, COPY_DOWN, to, from, slot_bytes(s, slot));
+    Err e = from ? s->device->copy(s->device, COPY_DOWN, to, from, slot_bytes(s, slot)) : E_OK;
+    return e ? explain(s, e, f) : E_OK;
 }
 
 const void *session_view(Session *s, int slot) {
@@ -297,14 +308,6 @@ static void move_updates(Session *s, const Function *fn) {
             s->device->copy(s->device, COPY_WITHIN, buffer_data(s, slot->buffer), buffer_data(s, slot->update),
                             desc_bytes(&slot->desc));
     }
-}
-
-static Err explain(const Session *s, Err e, Fault *f) {
-    const Device *d = s->device;
-    if (e == E_MALFORMED)
-        return fault(f, e, "%s: an index or a divisor in the data is out of range",
-                     program_text(s->p, s->p->steps[d->culprit].label));
-    return fault(f, e, "the device '%s' failed%s%s", d->name, *d->trouble ? ": " : "", d->trouble);
 }
 
 bool session_ahead(const Session *s) { return s->device->ahead != NULL; }

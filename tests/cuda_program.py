@@ -205,6 +205,7 @@ def precisions(tmp):
     grey(tmp)
     scaled(tmp)
     frozen(tmp)
+    lost(tmp)
 
 
 def scaled(tmp):
@@ -218,6 +219,22 @@ def scaled(tmp):
     check("bit for bit", weights == same_weights)
     got, _ = train(tmp, *full, "--precision", "fp16", "--loss-scale", f"auto:{2 ** 20}")
     check("too large a scale comes down", 0 < got["skipped_steps"] < 8 and got["loss_scale"] == 2 ** (20 - got["skipped_steps"]), got)
+
+
+def lost(tmp):
+    """A GPU that is lost, above all while weights come down: nothing it did not say is kept, the run goes on from before."""
+    network, trace = small_network(tmp / "lost.onnx"), tmp / "lost-trace"
+    words = ["--batch", 2, "--augment", "none", "--device", "cuda", "-q", "--json", "--freeze", "none", "--save-every", 0, "--epochs", 2]
+    tvc("train", network, tmp / "grey", *words, "-o", tmp / "whole.onnx", env={"STANDIN_TRACE": str(trace)})
+    whole, calls = (tmp / "whole.onnx").read_bytes(), trace.read_text().split()
+    for symbol, share in (("cuMemcpyDtoHAsync_v2", (0.3, 0.55, 0.8, 1)), ("cuGraphLaunch", (0.6,)), ("cuStreamSynchronize", (0.7,))):
+        for at in sorted({max(1, int(calls.count(symbol) * s)) for s in share}):
+            out = tmp / f"lost-{symbol}-{at}.onnx"
+            said = tvc("train", network, tmp / "grey", *words, "-o", out, code=7, env={"STANDIN_FAIL": f"{symbol}:{at}:700"})[1]
+            check(f"{symbol} {at} says what failed, and leaves no model", "illegal memory access" in said and not out.exists(), said)
+            check(f"{symbol} {at} is one line", len(said.splitlines()) == 1, said)
+            tvc("train", "--resume", out.with_suffix(".run"), "--device", "cuda", "-q", "-o", out)
+            check(f"{symbol} {at}: as if nothing had happened", out.read_bytes() == whole)
 
 
 def frozen(tmp):

@@ -305,6 +305,7 @@ static void check_words(void *arg) {
     said(cx, p, "STANDIN_DEVICES", "0", E_DEVICE, "no NVIDIA GPU");
     said(cx, p, "STANDIN_MEMORY", "6000", E_LIMIT, "MB free");
     said(cx, p, "STANDIN_MEMORY", "600", E_LIMIT, "out of memory");
+    said(cx, p, "STANDIN_FAIL", "cuMemAlloc_v2:2:700", E_DEVICE, "illegal memory access");
     said(cx, program(cx, mixed, NULL, PRECISION_FP32), "STANDIN_MEMORY", "1000000", E_DEVICE, "for the CPU");
     Fault f;
     assert_null(session_new(p, &(SessionOptions){.device = "cpu"}, &f));

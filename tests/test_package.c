@@ -76,7 +76,7 @@ static void round_trip(void **state) {
     float x[BATCH * 4] = {1, 2, 3, 4}, y[BATCH * 4];
     session_write(s, 0, x);
     assert_int_equal(session_call(s, 1, &why), E_OK);
-    session_read(s, 1, y);
+    assert_int_equal(session_read(s, 1, y, &why), E_OK);
     for (int i = 0; i < 4; i++) assert_true(y[i] == x[i] * 2 * weight[i] + bias[i]);
     session_free(s);
     package_close(&p);

@@ -132,7 +132,7 @@ static const char *by_session(Cx *cx, Graph *g, const Feed *feed, const char *ta
     check(cx, session_call(s, 1, &f), &f);
     int y = session_slot(s, "y");
     char *copy = NEW(cx, char, desc_bytes(&p->slots[y].desc));
-    session_read(s, y, copy);
+    check(cx, session_read(s, y, copy, &f), &f);
     session_free(s);
     return copy;
 }

@@ -22,6 +22,11 @@ static void call(Session *s, int fn) {
     if (session_call(s, fn, &why)) fail_msg("%s", why.text);
 }
 
+static void read_slot(Session *s, const char *name, void *to) {
+    Fault why;
+    if (session_read(s, session_slot(s, name), to, &why)) fail_msg("%s", why.text);
+}
+
 static void feed(Session *s, int n, float first) {
     float x[BATCH * 4];
     for (int i = 0; i < 4 * n; i++) x[i] = first + (float)i;
@@ -38,7 +43,7 @@ static void runs(void **state) {
         session_set_step(s, 9);
         call(s, program_function(&f.p, "forward"));
         float y[BATCH * 4];
-        session_read(s, session_slot(s, "y"), y);
+        read_slot(s, "y", y);
         for (int i = 0; i < BATCH * 4; i++) assert_true(y[i] == (float)(i + 1) * 2 * weight[i % 4] + bias[i % 4]);
         const int64_t *counts = session_data(s, session_slot(s, "counts"));
         assert_true(counts[1] == BATCH && counts[2] == 7 && counts[3] == 9);
@@ -175,8 +180,7 @@ static void null_device(void **state) {
     feed(s, BATCH, 5);
     call(s, 1);
     float x[BATCH * 4], b[4];
-    session_read(s, session_slot(s, "x"), x);
-    session_read(s, session_slot(s, "bias"), b);
+    read_slot(s, "x", x), read_slot(s, "bias", b);
     assert_true(x[3] == 8 && b[2] == 30);
     session_free(s);
 }

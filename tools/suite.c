@@ -152,7 +152,7 @@ void case_run_compiled(void *user, Graph *g, int64_t batch, void **result) {
     for (int i = 0; i < g->nroot; i++) {
         TensorDesc d = session_desc(s, first + i);
         result[i] = cx_alloc(g->cx, (size_t)desc_bytes(&d));
-        session_read(s, first + i, result[i]);
+        if (session_read(s, first + i, result[i], &f)) fail(g->cx, f.code, "%s", f.text);
     }
     if (c->formulas) fail(g->cx, E_CHECK, "%d kernels were left to the interpreter", c->formulas);
 }

@@ -9,7 +9,7 @@ static bool is_weight(const Learner *l, int slot) { return model_init(l->model, 
 
 static void free_block(void *p) { free(p); }
 
-Weights weights_copy(const Learner *l) {
+Weights weights_copy(Learner *l) {
     Weights w = {0};
     size_t all = 0;
     for (int i = 0; i < l->nkept; i++)
@@ -27,9 +27,9 @@ Weights weights_copy(const Learner *l) {
     return w;
 }
 
-void weights_again(Weights *w, const Learner *l) {
+void weights_again(Weights *w, Learner *l) {
     for (int i = 0; i < w->n; i++)
-        session_read(l->session, session_slot(l->session, w->at[i].name), (void *)w->at[i].data);
+        slot_read(l, session_slot(l->session, w->at[i].name), (void *)w->at[i].data);
 }
 
 Weights weights_of_model(Model *m) {

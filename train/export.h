@@ -8,8 +8,8 @@
 typedef struct Weight { const char *name; TensorDesc desc; const void *data; } Weight;
 typedef struct Weights { int n; Weight *at; } Weights;    // trained parameters and running statistics
 
-Weights weights_copy(const Learner *l);                   // as they are now; memory from malloc, freed with the Cx
-void weights_again(Weights *w, const Learner *l);         // the same copy, newer values
+Weights weights_copy(Learner *l);                         // as they are now; memory from malloc, freed with the Cx
+void weights_again(Weights *w, Learner *l);               // the same copy, newer values
 
 // Into the document's initializers, in the type they have there. The values are borrowed.
 void weights_to_model(Model *m, const Weights *w);

@@ -10,12 +10,17 @@ const char *slot_name(const Learner *l, int slot) { return program_text(l->progr
 
 int64_t slot_bytes(const Learner *l, int slot) { return desc_bytes(&l->program->slots[slot].desc); }
 
+void slot_read(Learner *l, int slot, void *to) {
+    Fault f;
+    if (session_read(l->session, slot, to, &f)) fail(l->cx, f.code, "%s", f.text);
+}
+
 const void *slot_peek(Learner *l, int slot) {
     const void *there = session_data(l->session, slot);
     if (there) return there;
     TensorDesc d = session_desc(l->session, slot);
     void *copy = cx_alloc(l->cx, (size_t)desc_bytes(&d));
-    session_read(l->session, slot, copy);
+    slot_read(l, slot, copy);
     return copy;
 }
 
@@ -66,7 +71,7 @@ void learner_labels(Learner *l, const int64_t *label, const float *target) {
 
 static double read_number(Learner *l, int slot) {
     char v[8] = {0};
-    session_read(l->session, slot, v);
+    slot_read(l, slot, v);
     return dtype_get_f(session_desc(l->session, slot).type, v);
 }
 
@@ -133,7 +138,7 @@ const double *learner_scores(Learner *l) {
 static void swap_slots(Learner *l, int a, int b) {
     CxMark mark = cx_mark(l->cx);
     void *held = cx_alloc(l->cx, (size_t)slot_bytes(l, a));
-    session_read(l->session, a, held);
+    slot_read(l, a, held);
     session_write(l->session, a, slot_peek(l, b));
     session_write(l->session, b, held);
     cx_release(l->cx, mark);

@@ -64,8 +64,8 @@ static Err read_pgm(const Classifier *c, const char *path, float mean, float std
 static Err classify(const Classifier *c, const char *path, Fault *f) {
     session_write(c->session, c->input, c->values);
     Err e = session_call(c->session, c->forward, f);
+    if (!e) e = session_read(c->session, c->output, c->scores, f);
     if (e) return e;
-    session_read(c->session, c->output, c->scores);
     int64_t best = 0;
     for (int64_t i = 1; i < c->classes; i++)
         if (c->scores[i] > c->scores[best]) best = i;

@@ -74,7 +74,8 @@ static int train(const Learner *l, float *pictures, int64_t *target) {
         float loss, finite;
         draw(l, pictures, target, &seed);
         if (step(l, i, scale, &f)) return failed(&f);
-        session_read(l->session, l->loss, &loss), session_read(l->session, l->finite, &finite);
+        if (session_read(l->session, l->loss, &loss, &f) || session_read(l->session, l->finite, &finite, &f))
+            return failed(&f);
         printf("step %d loss %.4f\n", i, (double)loss);
         if (finite == 0 && scaled && scale > 1) scale /= 2;              // nothing was updated: too large a scale
         else if (finite == 0) return fprintf(stderr, "the loss is no number: nothing was updated\n"), 1;
@@ -88,8 +89,9 @@ static int try_out(const Learner *l, float *pictures, int64_t *target, float *sc
     unsigned seed = 2;
     int right = 0;
     draw(l, pictures, target, &seed);
-    if (session_call(l->session, l->features, &f) || session_call(l->session, l->forward, &f)) return failed(&f);
-    session_read(l->session, l->scores, scores);
+    if (session_call(l->session, l->features, &f) || session_call(l->session, l->forward, &f) ||
+        session_read(l->session, l->scores, scores, &f))
+        return failed(&f);
     for (int64_t i = 0; i < l->batch; i++) right += (scores[CLASSES * i + 1] > scores[CLASSES * i]) == (target[i] == 1);
     printf("right %d of %lld\n", right, (long long)l->batch);
     return 0;
