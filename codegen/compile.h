@@ -34,8 +34,4 @@ typedef struct Compiled {
 // Consumes the graph: it is rewritten on the way. Function 0 is `init`, 1 `forward`.
 Compiled *graph_compile(Graph *g, const CompileOptions *o);
 
-// The folder of compiled code: $TVC_CACHE, else $XDG_CACHE_HOME/tvc, else ~/.cache/tvc; made with
-// mode 0700, its owner checked. NULL with a note if there is none to be had.
-const char *cache_folder(Cx *cx);
-
 #endif

@@ -3,7 +3,9 @@
 // The distinct kernels are written into a few C files, compiled side by side, and linked into one
 // shared object whose name is a hash of everything that went in: text, flags and the compiler
 // itself. Found under that name, nothing is compiled. The compiler is started without a shell.
+// The object ends with the cache's seal, which a loader does not look at, kept or not: the same bytes.
 #define _GNU_SOURCE                   // sched_getaffinity
+#include "cache.h"
 #include "link.h"
 #include "../ir/leftover.h"
 #include <errno.h>
@@ -92,7 +94,7 @@ static void finish(Cx *cx, pid_t pid, const char *cc) {
 
 static void hash_text(XXH3_state_t *h, const char *s) { XXH3_128bits_update(h, s, strlen(s) + 1); }
 
-static const char *key_of(Graph *g, const Unit *u, int n, const char *cc) {
+static const char *path_of(Graph *g, const Unit *u, int n, const char *cc, const char *folder) {
     XXH3_state_t *h = XXH3_createState();
     if (!h) fail(g->cx, E_LIMIT, "out of memory");
     const char *f[MAXFLAGS];
@@ -107,7 +109,7 @@ static const char *key_of(Graph *g, const Unit *u, int n, const char *cc) {
         if (!u[i].again && !u[i].k->hand) hash_text(h, u[i].name);
     XXH128_hash_t r = XXH3_128bits_digest(h);
     XXH3_freeState(h);
-    return cx_fmt(g->cx, "%016llx%016llx", (unsigned long long)r.high64, (unsigned long long)r.low64);
+    return cache_path(g->cx, folder, r.high64, r.low64);
 }
 
 // ---- files ----
@@ -180,20 +182,19 @@ static const char *compile(Graph *g, Work *w, Unit *const *u, int n, const char 
     Cx *cx = g->cx;
     size_t bytes = 0;
     for (int i = 0; i < n; i++) bytes += strlen(u[i]->text.s);
-    int parts = (int)(bytes / PART) + 1, cpus = threads ? threads : processors();
-    if (parts > cpus) parts = cpus;
-    if (parts > MAXPARTS) parts = MAXPARTS;
+    int parts = bytes / PART < MAXPARTS ? (int)(bytes / PART) + 1 : MAXPARTS, cpus = threads ? threads : processors();
     const char *argv[MAXFLAGS + MAXPARTS + 8], *object[MAXPARTS];
     pid_t pid[MAXPARTS];
     argv[0] = cc;
     int nf = 1 + flags(g->isa, argv + 1);
-    for (int i = 0; i < parts; i++) {
+    for (int i = 0; i < parts; i++) {            // as many as the text asks for, whoever compiles it: the same bytes
+        if (i >= cpus) finish(cx, pid[i - cpus], cc);
         const char *src = write_part(g, w, u, n, i, parts);
         object[i] = work_file(cx, w, cx_fmt(cx, "%d.o", i));
         argv[nf] = "-c", argv[nf + 1] = src, argv[nf + 2] = "-o", argv[nf + 3] = object[i], argv[nf + 4] = NULL;
         pid[i] = start(cx, argv);
     }
-    for (int i = 0; i < parts; i++) finish(cx, pid[i], cc);
+    for (int i = parts > cpus ? parts - cpus : 0; i < parts; i++) finish(cx, pid[i], cc);
     const char *so = work_file(cx, w, "program.so");
     nf = 1;
     argv[nf++] = "-shared", argv[nf++] = "-o", argv[nf++] = so;
@@ -201,6 +202,25 @@ static const char *compile(Graph *g, Work *w, Unit *const *u, int n, const char 
     argv[nf++] = "-lm", argv[nf] = NULL;
     finish(cx, start(cx, argv), cc);
     return so;
+}
+
+// ---- all of it ----
+
+static bool keep(Cx *cx, const char *so, const char *path) {
+    Bytes code = file_map(cx, so);
+    const char *slash = strrchr(path, '/');
+    if (!cache_keep(cx, path, &code, 1)) return false;
+    cache_trim_code(cx, cx_str(cx, path, (size_t)(slash - path)));
+    return true;
+}
+
+static void append_seal(Cx *cx, const char *so) {
+    uint8_t seal[CACHE_SEAL];
+    Bytes code = file_map(cx, so);
+    cache_seal(cx, &code, 1, seal);
+    FILE *f = fopen(so, "ab");
+    bool bad = !f || fwrite(seal, 1, sizeof seal, f) != sizeof seal;
+    if ((f && fclose(f)) || bad) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, so), strerror(errno));
 }
 
 Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o) {
@@ -211,18 +231,15 @@ Built build_c(Graph *g, Unit *u, int nunit, const CompileOptions *o) {
         if (!u[i].again && !u[i].k->hand) distinct[n++] = &u[i];
     const char *cc = find_compiler(cx), *cache = o->no_cache ? NULL : cache_folder(cx);
     if (!cc) fail(cx, E_DEVICE, "no C compiler was found (cc, gcc or clang in PATH, or TVC_CC)");
-    const char *path = cache ? cx_fmt(cx, "%s/%s.so", cache, key_of(g, u, nunit, cc)) : NULL;
+    const char *path = cache ? path_of(g, u, nunit, cc, cache) : NULL;
     struct timespec a, b;
     if (n == 0) return (Built){.compiler = cc};
-    if (path && access(path, R_OK) == 0) return (Built){path, cc, true, 0};
+    if (path && cache_take(cx, path).n) return (Built){path, cc, true, 0};
     qsort(distinct, (size_t)n, sizeof *distinct, longer);
     clock_gettime(CLOCK_MONOTONIC, &a);
-    const char *tmp = getenv("TMPDIR"), *so = compile(g,
-                                                      work_new(cx, cache         ? cache
-                                                                   : tmp && *tmp ? tmp
-                                                                                 : "/tmp"),
-                                                      distinct, n, cc, o->threads);
-    if (path && rename(so, path)) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, path), strerror(errno));
+    const char *tmp = getenv("TMPDIR");
+    const char *so = compile(g, work_new(cx, tmp && *tmp ? tmp : "/tmp"), distinct, n, cc, o->threads);
+    if (!path || !keep(cx, so, path)) append_seal(cx, path = so);
     clock_gettime(CLOCK_MONOTONIC, &b);
-    return (Built){path ? path : so, cc, false, (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec)};
+    return (Built){path, cc, false, (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec)};
 }

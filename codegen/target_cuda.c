@@ -1,16 +1,13 @@
 // target_cuda.c -- see target_cuda.h. A few kernels make a program, programs are compiled side by side;
 // each is kept in the cache under a hash of everything that went in: text, options, architecture and
-// NVRTC's version. What ptxas says of registers is kept with it.
+// NVRTC's version. What ptxas says of registers is kept before it: the log, a NUL, the cubin.
 #define _GNU_SOURCE                   // sched_getaffinity
 #include "target_cuda.h"
+#include "cache.h"
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 extern const char scalar_prelude[], cuda_prelude[], cuda_vectors[], cuda_tiles[];
@@ -135,10 +132,10 @@ static const char *check_version(Cx *cx, const Nvrtc *v, const char *arch) {
 
 // ---- programs ----
 
-typedef struct Work {                 // one program; text and key are in cx, the rest is malloc's
-    const char *text, *path;
-    bool cached;
+typedef struct Work {                 // one program
+    const char *text, *path;          // path NULL: it is not to be kept
     int error;
+    bool cached;                      // log and cubin are the cache's, otherwise malloc's
     char *log, *cubin;
     size_t bytes;
 } Work;
@@ -191,7 +188,8 @@ static void compile_all(Crew *c) {
 
 static void work_free(void *arg) {
     Crew *c = arg;
-    for (int i = 0; i < c->nwork; i++) free(c->work[i].log), free(c->work[i].cubin);
+    for (int i = 0; i < c->nwork; i++)
+        if (!c->work[i].cached) free(c->work[i].log), free(c->work[i].cubin);
 }
 
 static const char *program_text_of(Cx *cx, const CudaUnit *u, int n) {
@@ -229,9 +227,9 @@ static void read_log(Cx *cx, const char *log, CudaUnit *u) {
     u->shared = number_before(s, to, " bytes smem");
 }
 
-// ---- the cache: the log, a NUL, the cubin ----
+// ---- the cache ----
 
-static const char *cache_path(Cx *cx, const Crew *c, const Work *w, const char *version, const char *folder) {
+static const char *path_of(Cx *cx, const Crew *c, const Work *w, const char *version, const char *folder) {
     XXH3_state_t *h = XXH3_createState();
     if (!h) fail(cx, E_LIMIT, "out of memory");
     XXH3_128bits_reset(h);
@@ -241,37 +239,28 @@ static const char *cache_path(Cx *cx, const Crew *c, const Work *w, const char *
     XXH3_128bits_update(h, w->text, strlen(w->text));
     XXH128_hash_t r = XXH3_128bits_digest(h);
     XXH3_freeState(h);
-    return cx_fmt(cx, "%s/%016llx%016llx.cubin", folder, (unsigned long long)r.high64, (unsigned long long)r.low64);
+    return cache_path(cx, folder, r.high64, r.low64);
 }
 
-static void cache_read(Work *w) {
-    FILE *f = w->path ? fopen(w->path, "rb") : NULL;
-    struct stat st;
-    if (!f) return;
-    size_t n = fstat(fileno(f), &st) == 0 && st.st_size < 1 << 28 ? (size_t)st.st_size : 0;
-    char *s = malloc(n + 1);
-    bool whole = s && fread(s, 1, n, f) == n;
-    fclose(f);
-    if (whole) s[n] = 0;
-    size_t log = whole ? strlen(s) + 1 : 0;
-    if (whole && log < n && (w->cubin = malloc(n - log))) {
-        w->log = s, w->bytes = n - log, w->cached = true;
-        memcpy(w->cubin, s + log, w->bytes);
-    } else free(s);
+static void take(Cx *cx, Work *w) {
+    Bytes b = w->path ? cache_take(cx, w->path) : (Bytes){NULL, 0};
+    char *log = (char *)(uintptr_t)b.at, *end = b.n ? memchr(log, 0, b.n) : NULL;
+    if (!end || end + 1 == log + b.n) return;
+    w->log = log, w->cubin = end + 1, w->cached = true;
+    w->bytes = b.n - (size_t)(w->cubin - log);
 }
 
-static void cache_write(Cx *cx, const Work *w) {
-    char *tmp = cx_fmt(cx, "%s.XXXXXX", w->path);
-    int fd = mkstemp(tmp);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (!f) fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, tmp), strerror(errno));
-    fwrite(w->log, 1, strlen(w->log) + 1, f), fwrite(w->cubin, 1, w->bytes, f);
-    bool bad = ferror(f) || fflush(f) || fsync(fd);
-    bad |= fclose(f) != 0;
-    if (bad || rename(tmp, w->path)) {
-        unlink(tmp);
-        fail(cx, E_IO, "cannot write %s: %s", cx_show(cx, w->path), strerror(errno));
+// What cannot be kept is told once.
+static void keep_all(Cx *cx, const Crew *c, const char *folder) {
+    bool ok = true;
+    int kept = 0;
+    for (int i = 0; i < c->nwork && ok; i++) {
+        const Work *w = &c->work[i];
+        if (w->cached) continue;
+        Bytes piece[] = {{(const uint8_t *)w->log, strlen(w->log) + 1}, {(const uint8_t *)w->cubin, w->bytes}};
+        ok = cache_keep(cx, w->path, piece, 2), kept++;
     }
+    if (kept) cache_trim_code(cx, folder);
 }
 
 // ---- all of it ----
@@ -291,8 +280,8 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
         Work *w = &c->work[i];
         int from = i * PER_PART;
         w->text = program_text_of(cx, u + from, n - from < PER_PART ? n - from : PER_PART);
-        w->path = folder ? cache_path(cx, c, w, version, folder) : NULL;
-        cache_read(w);
+        w->path = folder ? path_of(cx, c, w, version, folder) : NULL;
+        take(cx, w);
         b.ncached += w->cached;
         c->largest[i] = w;
     }
@@ -304,9 +293,9 @@ CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache
         if (w->error)
             fail(cx, E_INTERNAL, "NVRTC %s failed on a generated kernel: %.400s", version,
                  cx_show(cx, w->log ? w->log : ""));
-        if (w->path && !w->cached) cache_write(cx, w);
         b.part[i] = (CudaPart){memcpy(cx_alloc(cx, w->bytes), w->cubin, w->bytes), w->bytes};
     }
+    if (folder) keep_all(cx, c, folder);
     for (int i = 0; i < n; i++) u[i].part = i / PER_PART, read_log(cx, c->work[u[i].part].log, &u[i]);
     return b;
 }

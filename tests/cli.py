@@ -155,6 +155,18 @@ def files(folder):
     check("nothing else is left", sorted(os.listdir(folder)) == ["in.onnx", "out.onnx"], os.listdir(folder))
 
 
+def same_package(folder):
+    """On however many threads, and whatever is in the cache."""
+    check_code(0, "new", "resnet8", "-o", f"{folder}/net.onnx", "-q")
+    bytes_of = set()
+    for threads, cache in ((1, "a"), (2, "b"), (7, "c"), (2, "c")):
+        out = f"{folder}/{threads}{cache}.tvc"
+        r = tvc("compile", f"{folder}/net.onnx", "-t", threads, "-o", out, env={**os.environ, "TVC_CACHE": f"{folder}/{cache}"})
+        check(f"compiled on {threads} threads", r.returncode == 0, r.stderr)
+        bytes_of.add(sha(out))
+    check("the same bytes", len(bytes_of) == 1, bytes_of)
+
+
 # ---- stopped ----
 def stop_when(folder, begun, number, *args, **env):
     """Send the signal once begun() holds; True if it came before the end."""
@@ -172,6 +184,7 @@ def stopped(folder):
     graph = node("Gemm", ["x", "w"], ["y"]) + entry("x") + exit_("y")
     sparse_model(f"{folder}/big.onnx", graph, [("w", [1 << 14, 1 << 12])])
     os.mkdir(f"{folder}/cache")
+    os.mkdir(f"{folder}/tmp")
     with open(f"{folder}/cc", "w") as f:
         f.write("#!/bin/sh\nexec sleep 3\n")
     os.chmod(f"{folder}/cc", 0o700)
@@ -180,11 +193,12 @@ def stopped(folder):
         edit = ["edit", "big.onnx", "-o", "out.onnx"]
         check(f"{number!r} ends an edit", any(stop_when(folder, half_written, number, *edit) for _ in range(10)))
         check(f"{number!r} leaves no file", not half_written() and not os.path.exists(f"{folder}/out.onnx"))
-        compiling = lambda: glob.glob(f"{folder}/cache/*/0.c")
-        ended = stop_when(folder, compiling, number, "compile", MODEL, TVC_CACHE=f"{folder}/cache",
+        compiling = lambda: glob.glob(f"{folder}/tmp/*/0.c")
+        ended = stop_when(folder, compiling, number, "compile", MODEL, TVC_CACHE=f"{folder}/cache", TMPDIR=f"{folder}/tmp",
                           TVC_CC=f"{folder}/cc")
+        left = os.listdir(f"{folder}/cache") + os.listdir(f"{folder}/tmp")
         check(f"{number!r} ends a compilation", ended)
-        check(f"{number!r} leaves no folder", os.listdir(f"{folder}/cache") == [], os.listdir(f"{folder}/cache"))
+        check(f"{number!r} leaves no folder", left == [], left)
 
 
 # ---- JSON ----
@@ -273,7 +287,7 @@ def main():
     usage()
     shells()
     streams()
-    for part in (mistakes, newer, files, stopped, json_keys, weights_as_outputs, pictures):
+    for part in (mistakes, newer, files, same_package, stopped, json_keys, weights_as_outputs, pictures):
         with tempfile.TemporaryDirectory() as folder:
             part(folder)
     exit_checks()

@@ -294,6 +294,34 @@ def learned_pixels(tmp, trace):
     check("training overlaps", overlaps(trace))
 
 
+def cache(tmp):
+    """Code for GPU and CPU comes from the cache as it was made, or is made again."""
+    network, folder = small_network(tmp / "cached.onnx"), tmp / "own-cache"
+    around = {"TVC_CACHE": str(folder)}
+
+    def compiled(*words, **env):
+        said, notes = tvc("compile", network, "--target", "cuda:sm_90", "--target", "cpu", "-o", tmp / "c.tvc", "--json", *words, env={**around, **env})
+        said = json.loads(said)
+        return [said["cached"], said["more_targets"][0]["cached"]], (tmp / "c.tvc").read_bytes(), notes
+    cached, first, notes = compiled()
+    check("made", cached == [False, False] and not notes, (cached, notes))
+    check("kept", compiled() == ([True, True], first, ""))
+    check("on one thread", compiled("--threads", 1, TVC_CACHE=str(tmp / "third-cache"))[:2] == ([False, False], first))
+    files = sorted(folder.iterdir())
+    whole = [f.read_bytes() for f in files]
+    for what, damaged in (("a bit", lambda b: b[:len(b) // 2] + bytes([b[len(b) // 2] ^ 4]) + b[len(b) // 2 + 1:]), ("half", lambda b: b[:len(b) // 2]),
+                          ("nothing", lambda b: b""), ("something else", lambda b: b"\0" + bytes(range(256)) * 9)):
+        for f, b in zip(files, whole):
+            f.write_bytes(damaged(b))
+        check(f"{what}: made again", compiled() == ([False, False], first, ""))
+        check(f"{what}: mended", [f.read_bytes() for f in files] == whole and compiled()[0] == [True, True])
+    for f in files:
+        f.unlink()
+        f.mkdir()
+    cached, again, notes = compiled()
+    check("what cannot be kept is a note for each", cached == [False, False] and again == first and notes.count("not kept") == 2, notes)
+
+
 def verify():
     suite = DATA / "onnx_backend" / "node"
     names = [n for n in ("test_relu", "test_softmax_axis_1", "test_matmul_2d", "test_basic_conv_with_padding", "test_cumsum_1d",
@@ -311,6 +339,7 @@ def everything(tmp):
     run(tmp)
     products(tmp)
     learn_products(tmp)
+    cache(tmp)
     verify()
     learn(tmp)
     precisions(tmp)

@@ -1,5 +1,6 @@
 // job.c -- see job.h.
 #include "job.h"
+#include "../codegen/cache.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,8 +1,7 @@
 // store.c -- see store.h.
 #include "store.h"
-#include "../ir/file.h"
+#include "../codegen/cache.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,35 +94,6 @@ void store_read(Cx *cx, const Store *s, Rows *r) {
     utimensat(AT_FDCWD, s->path, NULL, 0);                // used just now
 }
 
-// ---- making room ----
-
-typedef struct Kept { const char *path; uint64_t bytes; int64_t used; } Kept;
-
-static int oldest_first(const void *a, const void *b) {
-    return (((const Kept *)a)->used > ((const Kept *)b)->used) - (((const Kept *)a)->used < ((const Kept *)b)->used);
-}
-
-static void close_folder(void *d) { closedir(d); }
-
-// Removes the files longest unused until `more` bytes fit.
-static void make_room(Cx *cx, const Store *s, uint64_t more) {
-    DIR *d = opendir(s->folder);
-    Kept *list = NULL;
-    int n = 0;
-    uint64_t all = more;
-    if (!d) return;
-    cx_defer(cx, close_folder, d);
-    for (const struct dirent *e; (e = readdir(d));) {
-        const char *path = cx_fmt(cx, "%s/%s", s->folder, e->d_name), *end = strrchr(e->d_name, '.');
-        struct stat st;
-        if (!end || strcmp(end, ending) != 0 || strcmp(path, s->path) == 0 || stat(path, &st)) continue;
-        *VEC_PUSH(cx, list, n) = (Kept){path, (uint64_t)st.st_size, st.st_mtim.tv_sec};
-        all += (uint64_t)st.st_size;
-    }
-    if (n) qsort(list, (size_t)n, sizeof *list, oldest_first);
-    for (int i = 0; i < n && all > s->limit; i++) all -= unlink(list[i].path) ? 0 : list[i].bytes;
-}
-
 // ---- writing ----
 
 typedef struct Writing { Cx *cx; const Store *s; const Rows *r; } Writing;
@@ -139,7 +109,7 @@ static void write_all(void *writing) {
             index[head.n++] = (Index){r->key[i], XXH3_64bits(r->at + (size_t)i * r->each, r->each)};
     uint64_t bytes = sizeof head + head.n * (sizeof *index + r->each) + sizeof(uint64_t);
     if (head.n == 0 || bytes > w->s->limit) return;
-    make_room(w->cx, w->s, bytes);
+    cache_trim(w->cx, w->s->folder, ending, w->s->path, w->s->limit - bytes);
     uint64_t sum = sum_of(&head, index);
     OutFile *f = file_create(w->cx, w->s->path);
     file_write(f, &head, sizeof head), file_write(f, index, head.n * sizeof *index), file_write(f, &sum, sizeof sum);
