@@ -209,7 +209,9 @@ static double flops_alone(const Kernel *k) {
     if (!k->anchor || !k->body) return k->body ? (double)numel(k->out->shape) : 0;
     Expr *sum = expr_find(k->body, expr_is_reduce);
     double per = sum ? terms(sum) : 1;
-    return (op_kind(k->anchor) == CONTRACT ? 2 : 1) * per * (double)numel(k->out->shape);
+    bool product = op_kind(k->anchor) == CONTRACT;
+    if (product && k->anchor->attr.f > 0) per *= k->anchor->attr.f;
+    return (product ? 2 : 1) * per * (double)numel(k->out->shape);
 }
 
 static double flops_of(const Kernel *k) {

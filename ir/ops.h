@@ -116,11 +116,11 @@ OP( Dropout,         1,  EWISE,    same,        identity,     _           )   //
 
 // ---- sums of products (ir/ops/contract.c) ----
 OP( MatMul,          2,  CONTRACT, matmul,      _,            matmul      )
-OP( Conv,            2,  CONTRACT, conv,        _,            conv        )
+OP( Conv,            2,  CONTRACT, conv,        _,            conv        )   // f: share of the products not with padding; 0: all
 
 // ---- adjoints of windows, made by ir/ops/grad_window.c (ir/ops/adjoint.c) ----
 OP( ConvDx,          2,  CONTRACT, conv_dx,     conv_dx,      conv_dx     )   // w dy
-OP( ConvDw,          2,  CONTRACT, conv_dw,     _,            conv_dw     )   // x dy
+OP( ConvDw,          2,  CONTRACT, conv_dw,     _,            conv_dw     )   // x dy; f as Conv
 OP( SumPoolDx,       1,  REDUCE,   pool_dx,     _,            sum_pool_dx )   // dy
 OP( MaxPoolDx,       2,  REDUCE,   pool_dx,     _,            max_pool_dx )   // tap dy
 

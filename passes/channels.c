@@ -1,9 +1,9 @@
 // channels.c -- images with their channels last, as kernels for a GPU read them.
 //
 // No operator changes: a view decides where an element lies, and formulas go by views. Two passes:
-//     keep_images     what contractions read of leaves, and weights, get a buffer of their own (fuse gives
-//                     it a view; for frozen weights it is init that fills it)
-//     channels_last   called by fuse: which stored nodes lie channels last
+//     keep_images         what contractions read of leaves, and weights, get a buffer of their own (fuse gives
+//                         it a view; for frozen weights it is init that fills it)
+//     lay_channels_last   called by fuse: which stored nodes lie channels last
 #include "passes.h"
 
 static bool is_window(const Node *n) {
@@ -111,7 +111,7 @@ static bool spread(Graph *g, bool *last) {
 
 // A pixel's channels begin at a multiple of what is copied at once.
 static int64_t pixel(Shape s) {
-    int64_t c = s.d[1], by = c <= 4 ? 4 : 8;
+    int64_t c = s.d[1], by = c <= 2 ? 2 : c <= 4 ? 4 : 8;
     return numel(s) == c ? c : (c + by - 1) / by * by;
 }
 
@@ -125,7 +125,7 @@ static void view_last(Node *n) {
     n->view.room = at * s.d[0];
 }
 
-void channels_last(Graph *g, const bool *plain) {
+void lay_channels_last(Graph *g, const bool *plain) {
     bool *last = NEW(g->cx, bool, g->norder);
     for (int i = 0; i < g->norder; i++) last[i] = is_window(g->order[i]);
     while (spread(g, last)) {}

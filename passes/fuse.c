@@ -117,6 +117,15 @@ static void store_inputs(Fuse *f, Node *n) {
     }
 }
 
+// What a GPU lays out another way, zeros around it, is computed by the kernel that does so.
+static void compute_kept(Fuse *f, Node *n) {
+    if (!f->g->gpu || n->op != OP_Keep) return;
+    Node *x = n->in[0];
+    while (is_move(x) && x->op != OP_Keep && !x->stored && x->uses == 1) x = x->in[0];
+    bool may = x->stored && x->uses == 1 && op_is_ewise(x) && x->nin && f->depth[x->id] <= STEEP;
+    if (may && !f->heavy[x->id] && !f->mixed[x->id] && !f->plain[x->id]) x->stored = false;
+}
+
 // ---- x * sigmoid(x): what is used several times, but by one formula alone, needs no buffer ----
 
 enum { PRIVATE = 24, WRITTEN = 256 };    // nodes of a formula that are looked at; its size with nothing shared
@@ -204,6 +213,7 @@ static void melt(Fuse *f) {
                                  : kind == BODY || (n->op == OP_Keep && !is_filled(n)) ||
                                        (op_is_ewise(n) && n->uses > 1 && n->nin);
         store_inputs(f, n);
+        compute_kept(f, n);
         take_back(f, n);
         if (f->heavy[i] && n->uses > 1) n->stored = true;
         f->depth[i] = depth_of(f, n);
@@ -302,7 +312,7 @@ static void share_halos(Graph *g) {
 static void views(Fuse *f) {
     Graph *g = f->g;
     for (int i = 0; i < g->norder; i++) view_set(g->order[i]);
-    if (g->gpu) channels_last(g, f->plain);
+    if (g->gpu) lay_channels_last(g, f->plain);
     for (int i = g->norder - 1; i >= 0; i--) {
         Node *x = g->order[i], *c = x->home;
         if (!c || op_is_leaf(c)) continue;

@@ -10,11 +10,12 @@ Node *fold_node(Graph *g, Node *n);   // the constant n is, or NULL
 void scale(Graph *g);                 // scale.c
 void layout(Graph *g);                // layout.c
 void moves(Graph *g);                 // moves.c
+void stems(Graph *g);                 // stems.c
 void sums(Graph *g);                  // sums.c
 bool is_channel_sum(const Node *n);   // sums.c: a ReduceSum that leaves of its image axis 1 alone
 void keep_images(Graph *g);           // channels.c
 bool is_pointwise(const Node *n);     // channels.c: a convolution that is a product of matrices
-void channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
+void lay_channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
 void remake(Graph *g);                // remake.c
 void fuse(Graph *g);                  // fuse.c: the last one but for those
 void mates(Graph *g);                 // mates.c

@@ -23,6 +23,7 @@ static const Pass algebra[] = {
     {"fuse",     fuse,        "which nodes get a buffer; the rest melt into their user"},
     {0},
 }, gpu_passes[] = {
+    {"stems",    stems,       "pictures of few channels in a form that is copied 16 bytes at a time"},
     {"moves",    moves,       "Reshapes and Transposes that meet cancel"},
     {"channels", keep_images, "weights and images of leaves with their channels last"},
     {"remake",   remake,      "what gradients need of the way forward is made again"},

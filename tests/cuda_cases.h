@@ -2,6 +2,7 @@
 #ifndef TVC_CUDA_CASES_H
 #define TVC_CUDA_CASES_H
 #include "codegen/cuda.h"
+#include "passes/passes.h"
 
 typedef struct Case Case;
 typedef Node *BuildFn(Graph *g, const Case *c);
@@ -15,6 +16,7 @@ struct Case {
     int parts;                        // blocks that share each sum; 0: by its shape
     bool tf32;
     double tolerance;                 // 0: by the result's type
+    const char *holds;                // what its text says, or NULL
 };
 
 static Shape growing(Graph *g, const Case *c, Shape s) {
@@ -265,6 +267,33 @@ static Node *conv_dw(Graph *g, const Case *c) {
     return result(graph_op(g, OP_ConvDw, window_attr(g->cx, &w), 2, in), DT_F32);
 }
 
+// A network's first convolution in the form that passes/stems.c gives it, its factors in the type of products.
+static Node *in_stem_form(Graph *g, const Case *c, Op op, Node *second) {
+    Window w = window(c);
+    Node *in[] = {graph_input(g, "x", DT_F32, growing(g, c, SHAPE(c->n, c->c, c->h, c->w))), second};
+    graph_root(g, "y", graph_op(g, op, window_attr(g->cx, &w), 2, in), NULL, 1);
+    g->product = c->type;
+    stems(g);
+    Node *y = g->root[0].value;
+    while (y->op != op) y = y->in[0];
+    for (int k = 0; k < 2; k++) {
+        y->in[k]->stored = true, y->in[k]->type = c->type;
+        view_set(y->in[k]), channels_last(y->in[k], 0);
+    }
+    return y;
+}
+
+static Node *stem(Graph *g, const Case *c) {
+    Node *y = in_stem_form(g, c, OP_Conv, graph_param(g, "w", DT_F32, SHAPE(c->o, c->c, c->r, c->r), NULL));
+    y = op2(g, Add, y, leaf(g, "bias", DT_F32, SHAPE(c->o, 1, 1)));
+    return result(op1(g, Relu, y), c->type);
+}
+
+static Node *stem_dw(Graph *g, const Case *c) {
+    Node *dy = graph_input(g, "dy", DT_F32, windows_shape(g, c, c->o));
+    return result(in_stem_form(g, c, OP_ConvDw, dy), DT_F32);
+}
+
 static Node *product(Graph *g, const Case *c, Node *a, Node *b) {      // relu(a b + bias)
     return result(op1(g, Relu, op2(g, Add, op2(g, MatMul, a, b), leaf(g, "bias", c->type, SHAPE(c->o)))), c->type);
 }
@@ -372,6 +401,24 @@ static const Case cases[] = {
     {"conv_shared", "tile", conv, DT_F16, 1, 64, 5, 5, 72, 3, 1, 1},
     {"bn_relu_conv_split2", "tile", bn_relu_conv, DT_F16, 1, 32, 9, 9, 64, 3, 1, 1, .parts = 2},
     {"matmul_split_more", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1, .parts = 5},
+    {"stem7x7_s2", "tile", stem, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, .holds = "by 64 by 224; a copied by 8, b copied by 8"},
+    {"stem7x7_s2_grey", "tile", stem, DT_F16, 1, 1, 15, 14, 40, 7, 2, 3, .max = 3, .used = 2, .holds = "by 56; a copied by 2, b copied by 2"},
+    {"stem3x3_s2", "tile", stem, DT_F16, 1, 3, 15, 13, 33, 3, 2, 1, .max = 3, .used = 2, .holds = "a copied by 8, b copied by 8"},
+    {"stem3x3_s2_bare", "tile", stem, DT_BF16, 2, 3, 16, 15, 32, 3, 2, 0, .holds = "a copied by 8, b copied by 8"},
+    {"stem3x3", "tile", stem, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 1, .holds = "by 36; a copied by 4, b copied by 4"},
+    {"stem3x3_c2", "tile", stem, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, .holds = "a copied by 2, b copied by 2"},
+    {"stem5x5_grey", "tile", stem, DT_F16, 1, 1, 12, 12, 20, 5, 1, 2, .max = 2, .used = 2, .holds = "a copied by 2, b copied by 2"},
+    {"stem7x7_s2_f32", "tile", stem, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, .holds = "by 196; a copied by 4, b copied by 4"},
+    {"stem11x11_s4", "tile", stem, DT_F16, 1, 3, 31, 29, 16, 11, 4, 2, .holds = "a copied by 8, b copied by 8"},
+    {"stem_patches", "tile", stem, DT_BF16, 2, 3, 16, 16, 24, 4, 4, 0, .holds = "a copied by 8, b copied by 8"},
+    {"stem7x7_s2_dw", "tile", stem_dw, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, .max = 3, .used = 2, .holds = "64 by 224 by 396; a copied by 8, b copied by 8"},
+    {"stem7x7_s2_dw_split", "tile", stem_dw, DT_F16, 1, 3, 21, 23, 40, 7, 2, 3, .max = 3, .used = 3, .parts = 3, .holds = "a copied by 8, b copied by 8"},
+    {"stem7x7_s2_grey_dw", "tile", stem_dw, DT_F16, 2, 1, 15, 14, 40, 7, 2, 3, .holds = "a copied by 8, b copied by 2"},
+    {"stem3x3_s2_dw", "tile", stem_dw, DT_F16, 1, 3, 15, 13, 32, 3, 2, 1, .max = 2, .used = 1, .holds = "a copied by 8, b copied by 8"},
+    {"stem3x3_dw", "tile", stem_dw, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 2, .holds = "64 by 36 by 198; a copied by 8, b copied by 4"},
+    {"stem3x3_c2_dw", "tile", stem_dw, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, .holds = "a copied by 8, b copied by 2"},
+    {"stem5x5_grey_dw", "tile", stem_dw, DT_F16, 2, 1, 12, 12, 20, 5, 1, 2, .holds = "b copied by 2"},
+    {"stem7x7_s2_dw_f32", "tile", stem_dw, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, .holds = "24 by 196 by 56; a copied by 4, b copied by 4"},
     {"depthwise", "taps", depthwise, DT_F16, 1, 1, 9, 9, 24, 3, 1, 1, .max = 2, .used = 1},
     {"depthwise_s2_bf16", "taps", depthwise, DT_BF16, 2, 1, 9, 7, 40, 5, 2, 2},
     {"depthwise_f32", "taps", depthwise, DT_F32, 1, 1, 9, 9, 12, 3, 1, 1},

@@ -24,8 +24,10 @@ static void check(Cx *cx, const Case *c, int ncase) {
         const char *want = job[i].c->schedule, *got = job[i].text.schedule;
         if (only) printf("%s", job[i].text.s);
         double e = judge(cx, &job[i], lib);
-        if (e <= 1 && (!want || !strcmp(want, got))) continue;
-        print_error("%s: schedule %s, error %g of what is allowed\n", job[i].c->name, got, e);
+        const char *holds = job[i].c->holds, *missing = holds && !strstr(job[i].text.s, holds) ? holds : NULL;
+        if (e <= 1 && (!want || !strcmp(want, got)) && !missing) continue;
+        print_error("%s: schedule %s, error %g of what is allowed%s%s\n", job[i].c->name, got, e,
+                    missing ? ", and not: " : "", missing ? missing : "");
         bad++;
     }
     unsigned long *conflicts = dlsym(lib, "emu_conflicts"), *fragments = dlsym(lib, "emu_fragments");
