@@ -30,7 +30,7 @@ void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int par
 
 // ---- what schedules share (cuda_render.c) ----
 typedef bool CudaSchedule(Out *o, Grid *l, const CudaOptions *options);
-CudaSchedule cuda_tile, cuda_fold, cuda_taps, cuda_each;
+CudaSchedule cuda_tile, cuda_rows, cuda_fold, cuda_taps, cuda_each;
 
 int cuda_axes(Out *o, Expr **v);                      // the output's: what grows first, what is contiguous last
 int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
@@ -41,6 +41,12 @@ void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first);     /
 int64_t index_at_zero(const Expr *e);                 // an affine index where all variables are 0
 bool contiguous(Kernel *k, Expr *index, Expr *v, int64_t n);  // n neighbours along v begin at a multiple of n
 bool touches(const Expr *e, const Expr *v);           // does value or index e depend on v?
+
+// ---- threads that share reductions (cuda_fold.c): each has its part in a variable, then that of all ----
+typedef struct Partial { Expr *const *of; const char *const *acc; int n; } Partial;     // the reductions, the variables
+void partial_lanes(Out *o, Partial p, int lanes);     // of so many threads of a warp, side by side
+void partial_shared(Out *o, Grid *l, Partial p, int lanes);          // declares what partial_warps needs
+void partial_warps(Out *o, Partial p, int lanes);     // of the block's 8 warps, for so many results in each; after it
 
 // ---- n elements side by side along v (cuda_neighbours.c) ----
 bool neighbours(Out *o, Expr *e, Expr *v, int n, int bytes);  // is e made of whole vectors of at most so many bytes?

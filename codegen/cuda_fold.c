@@ -110,7 +110,7 @@ static bool analyse(Out *o, Fold *f) {
 
 // ---- printing ----
 
-static const char *type(Expr *e) { return dtypes[e->type].name; }
+static const char *type(const Expr *e) { return dtypes[e->type].name; }
 
 static const char *const first[] = {[WARP] = "lane", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp"};
 static const int step[] = {[WARP] = 32, [BLOCK] = 32 * WARPS, [COLUMNS] = WARPS};
@@ -143,40 +143,42 @@ static void accumulate(Out *o, Fold *f) {
     end(o);
 }
 
-static void join_lanes(Out *o, Fold *f) {
+void partial_lanes(Out *o, Partial p, int lanes) {
     line(o, "#pragma unroll");
-    begin(o, "for (int d = 16; d; d >>= 1) {");
-    for (int i = 0; i < f->nof; i++) {
+    begin(o, "for (int d = %d; d; d >>= 1) {", (lanes < 32 ? lanes : 32) / 2);
+    for (int i = 0; i < p.n; i++) {
         const char *other = cx_fmt(o->cx, "o%d", o->nname++);
-        line(o, "const %s %s = tvc_shfl_xor(%s, d);", type(f->of[i]), other, f->acc[i]);
-        line(o, "%s = %s;", f->acc[i], fold_text(o, f->of[i], f->acc[i], other));
+        line(o, "const %s %s = tvc_shfl_xor(%s, d);", type(p.of[i]), other, p.acc[i]);
+        line(o, "%s = %s;", p.acc[i], fold_text(o, p.of[i], p.acc[i], other));
+    }
+    end(o);
+}
+
+void partial_shared(Out *o, Grid *l, Partial p, int lanes) {
+    for (int i = 0; i < p.n; i++) {
+        line(o, "__shared__ %s part_%s[%d][%d];", type(p.of[i]), p.acc[i], WARPS, lanes);
+        l->shared += dtypes[p.of[i]->type].bytes * WARPS * lanes;
+    }
+}
+
+void partial_warps(Out *o, Partial p, int lanes) {
+    const char *lane = lanes == 1 ? "0" : "lane";
+    if (lanes == 1) begin(o, "if (lane == 0) {");
+    for (int i = 0; i < p.n; i++) line(o, "part_%s[warp][%s] = %s;", p.acc[i], lane, p.acc[i]);
+    if (lanes == 1) end(o);
+    line(o, "__syncthreads();");
+    for (int i = 0; i < p.n; i++) line(o, "%s = part_%s[0][%s];", p.acc[i], p.acc[i], lane);
+    begin(o, "for (int w = 1; w < %d; w++) {", WARPS);
+    for (int i = 0; i < p.n; i++) {
+        const char *x = cx_fmt(o->cx, "part_%s[w][%s]", p.acc[i], lane);
+        line(o, "%s = %s;", p.acc[i], fold_text(o, p.of[i], p.acc[i], x));
     }
     end(o);
 }
 
 static int lanes_of(const Fold *f) { return f->share == COLUMNS ? 32 : 1; }
 
-static void declare_shared(Out *o, Fold *f, Grid *l) {
-    for (int i = 0; i < f->nof; i++) {
-        line(o, "__shared__ %s part%d[%d][%d];", type(f->of[i]), i, WARPS, lanes_of(f));
-        l->shared += dtypes[f->of[i]->type].bytes * WARPS * lanes_of(f);
-    }
-}
-
-// Across warps, through shared memory: all have the results then.
-static void join_warps(Out *o, Fold *f) {
-    int lanes = lanes_of(f);
-    const char *lane = lanes == 1 ? "0" : "lane";
-    if (lanes == 1) begin(o, "if (lane == 0) {");
-    for (int i = 0; i < f->nof; i++) line(o, "part%d[warp][%s] = %s;", i, lane, f->acc[i]);
-    if (lanes == 1) end(o);
-    line(o, "__syncthreads();");
-    for (int i = 0; i < f->nof; i++) line(o, "%s = part%d[0][%s];", f->acc[i], i, lane);
-    begin(o, "for (int w = 1; w < %d; w++) {", WARPS);
-    for (int i = 0; i < f->nof; i++)
-        line(o, "%s = %s;", f->acc[i], fold_text(o, f->of[i], f->acc[i], cx_fmt(o->cx, "part%d[w][%s]", i, lane)));
-    end(o);
-}
+static Partial partial_of(const Fold *f) { return (Partial){f->of, f->acc, f->nof}; }
 
 // What the blocks of a group leave is joined as the threads' sums were.
 static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
@@ -200,8 +202,8 @@ static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
         line(o, "%s = %s;", f->acc[i], fold_text(o, f->of[i], f->acc[i], x));
     }
     end(o);
-    if (lanes == 1) join_lanes(o, f);
-    join_warps(o, f);
+    if (lanes == 1) partial_lanes(o, partial_of(f), 32);
+    partial_warps(o, partial_of(f), lanes);
 }
 
 // A thread has at least TERMS terms; what a block leaves is f32.
@@ -231,10 +233,10 @@ bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
     line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows),
          o->index, number[f.share]);
     unflatten(o, f.out, f.nout, "at");                // the last block's idle threads repeat the first result
-    if (f.share != WARP) declare_shared(o, &f, l);
     accumulate(o, &f);
-    if (f.share != COLUMNS) join_lanes(o, &f);
-    if (f.share != WARP) join_warps(o, &f);
+    if (f.share != WARP) partial_shared(o, l, partial_of(&f), lanes_of(&f));
+    if (f.share != COLUMNS) partial_lanes(o, partial_of(&f), 32);
+    if (f.share != WARP) partial_warps(o, partial_of(&f), lanes_of(&f));
     join_blocks(o, &f, l, groups);
     static const char *const idle[] = {
         [WARP] = "lane || item >= items", [BLOCK] = "threadIdx.x", [COLUMNS] = "warp || item >= items"};

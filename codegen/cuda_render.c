@@ -4,6 +4,7 @@
 
 static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
     {"tile", cuda_tile},
+    {"rows", cuda_rows},
     {"fold", cuda_fold},
     {"taps", cuda_taps},
     {"each", cuda_each},

@@ -211,7 +211,8 @@ static double flops_alone(const Kernel *k) {
     double per = sum ? terms(sum) : 1;
     bool product = op_kind(k->anchor) == CONTRACT;
     if (product && k->anchor->attr.f > 0) per *= k->anchor->attr.f;
-    return (product ? 2 : 1) * per * (double)numel(k->out->shape);
+    if (product) return 2 * per * (double)numel(k->out->shape);
+    return per * (double)numel(k->anchor->shape);     // a row's sum, whatever is computed of it for each element
 }
 
 static double flops_of(const Kernel *k) {

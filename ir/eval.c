@@ -20,8 +20,18 @@ typedef struct {
     int64_t *var, batch;
     Lin *lin;              // by expression id
     int *of;               // by expression id: number of a load's buffer
+    struct Kept *kept;     // by expression id: a reduction's last value
     bool bad;
 } Env;
+
+// A reduction that stands where variables run that it does not depend on: its value, and that of those it does depend
+// on. One is enough: what a reduction depends on changes slowest.
+typedef struct Kept {
+    bool may, is;
+    int n, *var;           // what it depends on, and the values it had
+    int64_t *at;
+    Val value;
+} Kept;
 
 #define safe_div(a, b) int_div(a, b, &v->bad)
 #define safe_rem(a, b) int_rem(a, b, &v->bad)
@@ -82,12 +92,19 @@ static Val load(Env *v, Expr *e) {
     return (Val){.i = dtype_get_i(t, p)};
 }
 
-static Val reduce(Env *v, Expr *e) {
+static bool is_kept(Env *v, Kept *x) {
+    bool same = x->is;
+    for (int i = 0; i < x->n && same; i++) same = x->at[i] == v->var[x->var[i]];
+    for (int i = 0; i < x->n && !same; i++) x->at[i] = v->var[x->var[i]];
+    return same;
+}
+
+static Val run_reduce(Env *v, Expr *e) {
     bool flt = dtype_is_float(e->type), first = true;
     Val acc = {.i = 0};
     if (flt) acc.f = e->op == K_SUM ? 0 : e->op == K_PROD ? 1 : e->op == K_MAXIMUM ? -INFINITY : INFINITY;
     else if (e->op == K_PROD) acc.i = 1;
-    int64_t n = v->k->grows[e->b->i] ? e->i / v->k->max_batch * v->batch : e->i, *i = &v->var[e->b->i];
+    int64_t n = v->k->grows[e->b->i] ? e->i / v->k->max_batch * v->batch : e->i, *i = &v->var[e->b->i], outer = *i;
     for (*i = 0; *i < n; ++*i, first = false) {
         Val x = value_of(v, e->a);
         if (e->op == K_SUM && flt) acc.f += x.f;
@@ -100,8 +117,59 @@ static Val reduce(Env *v, Expr *e) {
             u64_op(e->op == K_MAXIMUM ? ARITH_MAX : ARITH_MIN, (uint64_t)acc.i, (uint64_t)x.i, &acc.i, &v->bad);
         else acc.i = (e->op == K_MAXIMUM ? acc.i > x.i : acc.i < x.i) ? acc.i : x.i;
     }
+    *i = outer;                                       // a loop around this one may have the same variable (kernel.h)
     return narrow(e->type, acc);
 }
+
+static Val reduce(Env *v, Expr *e) {
+    Kept *x = &v->kept[e->id];
+    if (!x->may) return run_reduce(v, e);
+    if (!is_kept(v, x)) x->value = run_reduce(v, e), x->is = true;
+    return x->value;
+}
+
+// ---- reductions to be kept ----
+
+// By expression id, as bits: the variables it depends on. Operands come before their users.
+static uint64_t *variables_of(const Kernel *k) {
+    uint64_t *of = NEW(k->cx, uint64_t, k->nexpr);
+    for (int i = 0; i < k->nexpr; i++) {
+        const Expr *e = k->expr[i], *in[] = {e->a, expr_is_reduce(e) ? NULL : e->b, e->c};
+        for (int j = 0; j < 3; j++)
+            if (in[j]) of[i] |= of[in[j]->id];
+        if (e->is_index && e->op == I_VAR) of[i] = 1ull << e->i;
+        if (expr_is_reduce(e)) of[i] &= ~(1ull << e->b->i);
+    }
+    return of;
+}
+
+// By expression id: the variables that run where it stands.
+static uint64_t *scopes_of(const Kernel *k) {
+    uint64_t *of = NEW(k->cx, uint64_t, k->nexpr);
+    for (int i = 0; i < k->nout; i++) of[k->bodies[i]->id] = (1ull << k->naxis) - 1;
+    for (int i = k->nexpr - 1; i >= 0; i--) {
+        const Expr *e = k->expr[i], *in[] = {e->a, expr_is_reduce(e) ? NULL : e->b, e->c};
+        for (int j = 0; j < 3; j++)
+            if (in[j]) of[in[j]->id] |= of[i] | (expr_is_reduce(e) ? 1ull << e->b->i : 0);
+    }
+    return of;
+}
+
+static Kept *find_kept(const Kernel *k) {
+    Kept *kept = NEW(k->cx, Kept, k->nexpr);
+    if (k->nvar > 63) return kept;
+    uint64_t *on = variables_of(k), *in = scopes_of(k);
+    for (int i = 0; i < k->nexpr; i++) {
+        Kept *x = &kept[i];
+        if (!expr_is_reduce(k->expr[i]) || !(in[i] & ~on[i])) continue;
+        *x = (Kept){.may = true, .var = NEW(k->cx, int, k->nvar), .at = NEW(k->cx, int64_t, k->nvar)};
+        for (int j = 0; j < k->nvar; j++)
+            if (on[i] >> j & 1) x->var[x->n++] = j;
+    }
+    return kept;
+}
+
+// ---- kernels ----
 
 static Val cast(DType from, DType to, Val x) {
     bool f = dtype_is_float(from), t = dtype_is_float(to);
@@ -172,8 +240,13 @@ static bool step(const Kernel *k, Shape s, int64_t *at, int64_t batch) {
 }
 
 static bool formula_eval(Kernel *k, void *const *buf, int64_t batch) {
-    Env v = {k,    buf, NEW(k->cx, int64_t, k->nvar + 1), batch, NEW(k->cx, Lin, k->nexpr), NEW(k->cx, int, k->nexpr),
-             false};
+    Env v = {.k = k,
+             .buf = buf,
+             .var = NEW(k->cx, int64_t, k->nvar + 1),
+             .batch = batch,
+             .lin = NEW(k->cx, Lin, k->nexpr),
+             .of = NEW(k->cx, int, k->nexpr),
+             .kept = find_kept(k)};
     Shape s = k->out->shape;
     int64_t at[MAXDIM] = {0};
     for (int d = 0; d < s.n; d++)

@@ -179,6 +179,16 @@ Expr *pull_padded(Kernel *k, Node *n, Expr **at, double otherwise) {
     return x;
 }
 
+// Its element at the kernel's place; where a row has but one, at that one's.
+static Expr *pull_result(Kernel *k, Node *n) {
+    Expr *at[MAXDIM];
+    for (int d = 0; d < n->shape.n; d++) {
+        bool one = n->shape.d[d] == 1 && n->shape.batch != d + 1;
+        at[d] = one ? ix_imm(k, 0) : k->axis[d];
+    }
+    return pull(k, n, at);
+}
+
 Kernel *kernel_of(Cx *cx, Graph *g, Node *n, const char *name) {
     Kernel *k = NEW(cx, Kernel, 1);
     *k = (Kernel){.cx = cx, .name = name, .out = n, .max_batch = g->max_batch};
@@ -196,7 +206,7 @@ Kernel *kernel_of(Cx *cx, Graph *g, Node *n, const char *name) {
     for (int i = 0; i < k->nout; i++) {
         k->out = k->outs[i];
         k->nvar = k->naxis, k->npulled = 0;           // the same variables again
-        k->bodies[i] = pull(k, k->out, k->axis);
+        k->bodies[i] = pull_result(k, k->out);
         most = k->nvar > most ? k->nvar : most;
     }
     k->nvar = most;

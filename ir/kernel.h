@@ -48,8 +48,8 @@ typedef struct Kernel {
     Node *out;             // out[axis...] = body, for every value of the axes, in any order
     Expr *body;
     Expr *axis[MAXDIM];    // a variable per dimension; the constant 0 where its size is 1
-    int nout;              // it may have more results, over the same axes: the sums in their
-    Node **outs;           // formulas run over the same variables, so they share every loop
+    int nout;              // it may have more results, over the same axes (or of size 1 where that is a row: its
+    Node **outs;           // view then has stride 0): the sums in their formulas run over the same variables
     Expr **bodies;         // outs[0] is out, bodies[0] is body
     Node *anchor;          // the CONTRACT or REDUCE node whose loops this kernel holds, or NULL
     struct Kernel **part;  // GPU: kernels in one launch, whose results and buffers these are; their formulas count,

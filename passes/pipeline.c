@@ -28,7 +28,7 @@ static const Pass algebra[] = {
     {"channels", keep_images, "weights and images of leaves with their channels last"},
     {"remake",   remake,      "what gradients need of the way forward is made again"},
     {"fuse",     fuse,        "which nodes get a buffer; the rest melt into their user"},
-    {"mates",    mates,       "sums over the same images, and updates, in one kernel"},
+    {"mates",    mates,       "sums over the same images, updates, rows: in one kernel"},
     {"precision", precision,  "how wide images and factors lie in memory"},
     {0},
 };

@@ -209,6 +209,57 @@ static Node *batch_norm_dx(Graph *g, const Case *c) {          // the two sums B
     return a;
 }
 
+// ---- rows ----
+
+static Node *row_sum(Graph *g, Node *x) { return op1a(g, ReduceSum, x, AXES(x->shape.n - 1)); }
+
+static Node *row_result(Node *head, Node *last, Node *n) {     // one number for each row of the head's
+    last->mate = result(n, DT_F32);
+    n->head = head, n->view.stride[n->shape.n - 1] = 0;
+    return n;
+}
+
+// Formulas of rows are f32; what they read becomes the case's type when they are written (passes/precision.c).
+static Node *scores(Graph *g, const Case *c) { return leaf(g, "z", DT_F32, growing(g, c, SHAPE(c->n, c->c))); }
+
+// Softmax, the loss over it and the gradient: two results, of a row's elements and of the row.
+static Node *softmax_loss(Graph *g, const Case *c) {
+    Node *z = scores(g, c), *t = leaf(g, "t", DT_F32, z->shape);
+    Node *centred = op2(g, Sub, z, op1a(g, ReduceMax, z, AXES(1))), *e = op1(g, Exp, centred), *sum = row_sum(g, e);
+    Node *d = result(op2(g, Sub, op2(g, Div, e, sum), t), c->type);
+    row_result(d, d, row_sum(g, op2(g, Mul, t, op2(g, Sub, centred, op1(g, Log, sum)))));
+    z->type = c->type;
+    return d;
+}
+
+// A normalisation over the last axis: each sum needs the one before.
+static Node *layer_norm(Graph *g, const Case *c) {
+    Node *x = leaf(g, "x", DT_F32, growing(g, c, SHAPE(c->n, c->h, c->c))), *many = filled(g, 1.0 / (double)c->c);
+    Node *d = op2(g, Sub, x, op2(g, Mul, row_sum(g, x), many));
+    Node *var = op2(g, Add, op2(g, Mul, row_sum(g, op2(g, Mul, d, d)), many), filled(g, 1e-5));
+    Node *y = op2(g, Mul, op2(g, Div, d, op1(g, Sqrt, var)), leaf(g, "scale", DT_F32, SHAPE(c->c)));
+    y = op2(g, Add, y, leaf(g, "bias", DT_F32, SHAPE(c->c)));
+    x->type = c->type;
+    return result(y, c->type);
+}
+
+// Its gradient: two sums that need only each other's row, and three results.
+static Node *layer_norm_dx(Graph *g, const Case *c) {
+    Node *x = scores(g, c), *dy = leaf(g, "dy", DT_F32, x->shape), *many = filled(g, 1.0 / (double)c->c);
+    Node *a = op2(g, Mul, row_sum(g, dy), many), *b = op2(g, Mul, row_sum(g, op2(g, Mul, dy, x)), many);
+    Node *d = result(op2(g, Sub, op2(g, Sub, dy, a), op2(g, Mul, x, b)), c->type);
+    row_result(d, row_result(d, d, a), b);
+    x->type = dy->type = c->type;
+    return d;
+}
+
+static Node *log_sum_exp(Graph *g, const Case *c) {            // of rows alone
+    Node *z = scores(g, c), *max = op1a(g, ReduceMax, z, AXES(1));
+    Node *y = op2(g, Add, op1(g, Log, row_sum(g, op1(g, Exp, op2(g, Sub, z, max)))), max);
+    z->type = c->type;
+    return result(y, DT_F32);
+}
+
 // ---- sums of products ----
 
 static Node *weights(Graph *g, const Case *c) {
@@ -373,6 +424,18 @@ static const Case cases[] = {
     {"statistics_planes_split3", "fold", statistics_planes, DT_F32, 1, 5, 70, 71, .max = 3, .used = 2, .parts = 3},
     {"statistics_shared", "fold", statistics, DT_BF16, 1, 40, 18, 19, .max = 2, .used = 2},
     {"batch_norm_dx", "fold", batch_norm_dx, DT_F32, 2, 20, 8, 9},
+    {"softmax_loss", "rows", softmax_loss, DT_F32, 1, 257, .max = 3, .used = 2, .tolerance = 1e-5},
+    {"softmax_loss_warp", "rows", softmax_loss, DT_F32, 1, 50, .max = 13, .used = 11, .tolerance = 1e-5},
+    {"softmax_loss_1000", "rows", softmax_loss, DT_BF16, 2, 1000},
+    {"softmax_loss_10", "rows", softmax_loss, DT_F16, 1, 10, .max = 40, .used = 37},
+    {"softmax_loss_2", "rows", softmax_loss, DT_F32, 70, 2, .tolerance = 1e-5},
+    {"softmax_loss_1", "each", softmax_loss, DT_F32, 1, 1, .max = 40, .used = 37},
+    {"softmax_loss_50000", "rows", softmax_loss, DT_F32, 2, 50000, .tolerance = 1e-5},
+    {"layer_norm", "rows", layer_norm, DT_F16, 1, 768, 3, .max = 3, .used = 2},
+    {"layer_norm_32", "rows", layer_norm, DT_F32, 3, 32, 5, .tolerance = 1e-5},
+    {"layer_norm_dx", "rows", layer_norm_dx, DT_BF16, 1, 197, .max = 7, .used = 6},
+    {"layer_norm_dx_long", "rows", layer_norm_dx, DT_F32, 3, 3000},
+    {"log_sum_exp_square", "rows", log_sum_exp, DT_F16, 40, 40, .tolerance = 1e-5},
     {"conv3x3", "tile", conv, DT_F16, 1, 64, 9, 9, 128, 3, 1, 1},
     {"conv3x3_bf16", "tile", conv, DT_BF16, 1, 40, 9, 9, 72, 3, 1, 1},
     {"conv3x3_batch", "tile", conv, DT_F16, 1, 24, 7, 5, 40, 3, 1, 1, .max = 3, .used = 2},

@@ -45,6 +45,15 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"depthwise_s2_bf16", "if (u >= 1600) return;", "", false},
     {"depthwise_dw_split", "p < 3", "p < 2", false},
     {"exp_sum_long", "__syncthreads();", "", false},
+    {"softmax_loss", "__syncthreads();", "", false},
+    {"softmax_loss", "w < 8", "w < 7", false},
+    {"softmax_loss", "if (v2 < 257) {", "{", false},                                   // beyond the row
+    {"softmax_loss_50000", "+= 256", "+= 512", false},
+    {"softmax_loss_warp", "int d = 16", "int d = 8", false},
+    {"softmax_loss_warp", "row < rows ? row : 0;", "row;", false},
+    {"softmax_loss_10", "int d = 8", "int d = 16", false},                             // the neighbours' row, too
+    {"layer_norm", "__syncthreads();", "", false},
+    {"layer_norm", "i < 3", "i < 2", false},
     {"exp_sum", "int d = 16", "int d = 8", false},
     {"add_relu_bf16_odd", "if (u >= 910) return;", "", false},
 };
