@@ -77,7 +77,8 @@ class Torch:
     def step(self, parameters, scores):
         torch = self.torch
         optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
-        scaler = torch.cuda.amp.GradScaler(enabled=self.dtype == torch.float16 and self.device == "cuda")
+        Scaler = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler       # it moved
+        scaler = Scaler(enabled=self.dtype == torch.float16 and self.device == "cuda")
 
         def call():
             optimizer.zero_grad()

@@ -28,13 +28,16 @@ mkdir -p -m 700 "$TVC_CACHE"
 log=$out/$stage.log passed=$out/$stage.passed bad=0
 touch "$passed"
 
-# NVRTC and cuBLASLt may be there as Python packages alone.
+# NVRTC and cuBLASLt may be there as Python packages alone, or as a toolkit that the loader was not told of. What they load
+# themselves lies beside them.
 find_library() {
     [ -n "${!1+set}" ] || ldconfig -p 2>/dev/null | grep -q "$2\.so\.1[2-9]" && return
     local found
-    found=$("$python" -c 'import glob, site, sys
-print(*(f for d in site.getsitepackages() for f in sorted(glob.glob(f"{d}/nvidia/*/lib/{sys.argv[1]}.so.1[2-9]"))[-1:]))' "$2" 2>/dev/null)
-    [ -z "$found" ] || export "$1=${found##* }"
+    found=$("$python" -c 'import glob, os, sys
+toolkits = [os.environ.get("CUDA_HOME", ""), sys.prefix, *sorted(glob.glob("/usr/local/cuda*"), reverse=True)]
+folders = [f"{p}/nvidia/*/lib" for p in sys.path if p] + [f"{t}/{l}" for t in toolkits if t for l in ("lib64", "targets/*/lib", "lib")]
+print(next(f for d in folders for f in sorted(glob.glob(f"{d}/{sys.argv[1]}.so.1[2-9]"), reverse=True)))' "$2" 2>/dev/null) || return
+    export "$1=$found" LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$(dirname "$found")"
 }
 
 # step NAME COMMAND...: once, unless it passed before or the time is over.
@@ -60,6 +63,7 @@ step() {
 devices() {
     ! command -v nvidia-smi >/dev/null || step driver nvidia-smi
     step devices "$TVC" devices
+    step "a GPU with its compiler" bash -c '"$0" devices --json | grep "\"target\": \"cuda:"' "$TVC"
 }
 
 given_up() { grep -o '^\* `[a-z0-9_]*`' tests/conformance.md | tr -d '*` '; }
