@@ -8,6 +8,7 @@ typedef enum Precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISI
 
 typedef struct CompileOptions {
     const char *target;               // NULL or "cpu": this processor; "cuda:sm_90", "cuda:compute_90": as in program.h
+    int cuda;                         // of NVRTCs the newest that is no newer than this, 13; 0: the newest
     int isa;                          // ISA_* to compile for; -1: the best this machine has
     bool direct;                      // no Winograd convolutions
     bool no_compiler;                 // as if there were no C compiler: kernels run by the interpreter

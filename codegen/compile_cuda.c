@@ -46,7 +46,7 @@ void compile_cuda(Graph *g, Unit *u, int n, const CompileOptions *o, Compiled *c
         if (!u[i].k->hand && !u[i].again) units[m++] = (CudaUnit){.name = u[i].name, .text = u[i].text.s};
     CudaBuilt *b = NEW(cx, CudaBuilt, 1);
     double start = seconds_now();
-    *b = build_cuda(cx, cuda_arch(o), units, m, o->no_cache);
+    *b = build_cuda(cx, cuda_arch(o), o->cuda, units, m, o->no_cache);
     c->cc_seconds = seconds_now() - start;
     set_parts(cx, u, n, units, m);
     for (int i = 0; i < m; i++) c->spilled += units[i].spilled > 0;

@@ -36,32 +36,39 @@ typedef struct Nvrtc {                // as in nvrtc.h; 0 is success everywhere
     int (*DestroyProgram)(void **p);
 } Nvrtc;
 
-static void *nvrtc_library(void) {
-    const char *names[] = {getenv("TVC_NVRTC"), "libnvrtc.so.13", "libnvrtc.so.12",
-                           "/usr/local/cuda/lib64/libnvrtc.so"};
-    void *lib = NULL;
-    if (names[0]) return *names[0] ? dlopen(names[0], RTLD_NOW | RTLD_LOCAL) : NULL;      // TVC_NVRTC= : none
-    for (size_t i = 1; i < sizeof names / sizeof *names && !lib; i++) lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    return lib;
+static bool version_of(void *lib, int *major, int *minor) {
+    int (*version)(int *, int *);
+    *(void **)&version = dlsym(lib, "nvrtcVersion");
+    return version && !version(major, minor);
 }
 
-bool nvrtc_found(void) { return nvrtc_library() != NULL; }
+// The newest one, or the newest of at most CUDA `most`; TVC_NVRTC= : none.
+static void *nvrtc_library(int most) {
+    const char *own = getenv("TVC_NVRTC");
+    const char *names[] = {own ? own : "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"};
+    int major = 0, minor;
+    for (size_t i = 0; i < (own ? 1 : sizeof names / sizeof *names); i++) {
+        void *lib = *names[i] ? dlopen(names[i], RTLD_NOW | RTLD_LOCAL) : NULL;
+        if (lib && (!most || (version_of(lib, &major, &minor) && major <= most))) return lib;
+        if (lib) dlclose(lib);
+    }
+    return NULL;
+}
+
+bool nvrtc_found(void) { return nvrtc_library(0) != NULL; }
 
 Err nvrtc_version(int *major, int *minor, Fault *f) {
-    void *lib = nvrtc_library();
-    int (*version)(int *, int *);
+    void *lib = nvrtc_library(0);
     if (!lib)
         return fault(f, E_DEVICE, "no CUDA compiler library was found (libnvrtc.so.%d or newer, or TVC_NVRTC)", OLDEST);
-    *(void **)&version = dlsym(lib, "nvrtcVersion");
-    if (!version || version(major, minor) || *major < OLDEST)
+    if (!version_of(lib, major, minor) || *major < OLDEST)
         return fault(f, E_DEVICE, "the CUDA compiler library is too old: CUDA %d or newer is needed", OLDEST);
     return E_OK;
 }
 
 // The newest architecture that NVRTC knows and that runs on `arch`; 0: none.
-static int known_arch(int arch) {
+static int known_arch(void *lib, int arch) {
     int (*count)(int *), (*list)(int *), n = 0, a[MAXARCHS], best = 0;
-    void *lib = nvrtc_library();
     *(void **)&count = dlsym(lib, "nvrtcGetNumSupportedArchs"), *(void **)&list = dlsym(lib, "nvrtcGetSupportedArchs");
     if (!count || !list || count(&n) || n < 1 || n > MAXARCHS || list(a)) return 0;
     for (int i = 0; i < n; i++)
@@ -75,20 +82,21 @@ Err cuda_target(int arch, int driver, bool compiles, char target[32], Fault *f) 
     if (!compiles) return E_OK;
     Err e = nvrtc_version(&major, &minor, f);
     if (e) return e;
-    if (major > driver / 1000)
+    void *lib = nvrtc_library(driver / 1000);
+    if (!lib)
         return fault(f, E_DEVICE,
                      "the driver is for CUDA %d.%d, the CUDA compiler library of CUDA %d.%d (CUDA 13 needs driver "
                      "580 or newer)",
                      driver / 1000, driver % 1000 / 10, major, minor);
-    int known = known_arch(arch);
-    if (!known) return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
+    int known = known_arch(lib, arch);
+    if (!version_of(lib, &major, &minor) || !known) return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
     if (known < arch) snprintf(target, 32, "cuda:compute_%d", known);
     return E_OK;
 }
 
-static Nvrtc nvrtc_open(Cx *cx) {
+static Nvrtc nvrtc_open(Cx *cx, int most) {
     Nvrtc n;
-    void *lib = nvrtc_library();
+    void *lib = nvrtc_library(most);
     if (!lib)
         fail(cx, E_DEVICE,
              "the CUDA compiler library was not found (libnvrtc.so.%d or newer, or TVC_NVRTC); the CUDA toolkit has it",
@@ -265,8 +273,8 @@ static void keep_all(Cx *cx, const Crew *c, const char *folder) {
 
 // ---- all of it ----
 
-CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache) {
-    Nvrtc v = nvrtc_open(cx);
+CudaBuilt build_cuda(Cx *cx, const char *arch, int most, CudaUnit *u, int n, bool no_cache) {
+    Nvrtc v = nvrtc_open(cx, most);
     const char *version = check_version(cx, &v, arch), *folder = no_cache ? NULL : cache_folder(cx);
     CudaBuilt b = {.npart = (n + PER_PART - 1) / PER_PART};
     Crew *c = NEW(cx, Crew, 1);

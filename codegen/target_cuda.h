@@ -17,9 +17,9 @@ typedef struct CudaBuilt {
     int npart, ncached;               // parts, and how many of them were found in the cache
 } CudaBuilt;
 
-// Compile units for an architecture ("sm_90"; "compute_90": PTX, NUL included). Fails with E_DEVICE where NVRTC is missing, too old, or
-// does not know the architecture.
-CudaBuilt build_cuda(Cx *cx, const char *arch, CudaUnit *u, int n, bool no_cache);
+// Compile units for an architecture ("sm_90"; "compute_90": PTX, NUL included) by the newest NVRTC, or the newest of at most
+// CUDA `most`. Fails with E_DEVICE where NVRTC is missing, too old, or does not know the architecture.
+CudaBuilt build_cuda(Cx *cx, const char *arch, int most, CudaUnit *u, int n, bool no_cache);
 
 bool nvrtc_found(void);
 Err nvrtc_version(int *major, int *minor, Fault *f);   // E_DEVICE: there is none, or too old a one

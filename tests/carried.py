@@ -6,6 +6,7 @@ usage: carried.py TVC DRIVER NVRTC     (DRIVER, NVRTC: the stand-ins)
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"}
 
 
 def tvc(*words, code=0, driver=DRIVER, **env):
-    around = {**os.environ, "TVC_CUDA": driver, "TVC_NVRTC": NVRTC, **env}
+    around = {k: v for k, v in {**os.environ, "TVC_CUDA": driver, "TVC_NVRTC": NVRTC, **env}.items() if v is not None}
     done = subprocess.run([TVC, *map(str, words)], capture_output=True, text=True, timeout=600, env=around)
     check(f"tvc {' '.join(map(str, words))} ends with {code}", done.returncode == code, f"not {done.returncode}: {done.stderr}")
     return done.stdout, done.stderr
@@ -53,9 +54,17 @@ def main():
             out, err = tvc(*run, "--device", "auto", driver=driver, **env)
             check(f"{name}: auto takes the CPU", json.loads(out)[0]["top"] == want)
             check(f"{name}: and says why in one line", says in err and len(err.splitlines()) == 1, err)
-            check(f"{name}: nothing is said unasked", tvc(*run, driver=driver, **env)[1] == "")
+            err = tvc(*run, driver=driver, **env)[1]
+            there = name == "older than NVRTC"
+            check(f"{name}: unasked only of a GPU that is there", len(err.splitlines()) == there and (not there or says in err), err)
             said = json.loads(tvc("devices", "--json", driver=driver, **env)[0])
             check(f"{name}: devices", name == "older than NVRTC" or (said["gpus"] == [] and says in said["gpus_why_none"]), said)
+        for major in 13, 12:
+            shutil.copy(NVRTC, f"{tmp}/libnvrtc.so.{major}")
+        both = {"TVC_NVRTC": None, "LD_LIBRARY_PATH": tmp, "STANDIN_VERSION": "12040"}
+        got = json.loads(tvc(*run, "--device", "cuda", **both)[0])[0]["top"]
+        check("of two NVRTCs the one that fits the driver", all(abs(a["score"] - b["score"]) < 1e-4 for a, b in zip(got, want)))
+        check("is what devices lists", "compiles to cuda:sm_90" in tvc("devices", **both)[0])
         got = json.loads(tvc(*run, "--device", "cuda")[0])[0]["top"]
         check("the GPU's scores", all(abs(a["score"] - b["score"]) < 1e-4 for a, b in zip(got, want)))
     exit_checks()

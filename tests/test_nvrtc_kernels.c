@@ -27,8 +27,8 @@ static void build(void *arg) {
     for (; archs[narch] && narch < MAXARCH; narch++) {
         u[narch] = NEW(cx, CudaUnit, NCASES);
         n = units(cx, u[narch]);
-        CudaBuilt b = build_cuda(cx, archs[narch], u[narch], n, false),
-                  again = build_cuda(cx, archs[narch], u[narch], n, false);
+        CudaBuilt b = build_cuda(cx, archs[narch], 0, u[narch], n, false),
+                  again = build_cuda(cx, archs[narch], 0, u[narch], n, false);
         if (again.ncached != again.npart)
             fail(cx, E_CHECK, "%d of %d parts come from the cache", again.ncached, again.npart);
         for (int i = 0; i < b.npart; i++)
@@ -66,10 +66,10 @@ static void test_kernels(void **state) {
 
 static void one_kernel(void *arg) {
     CudaUnit u = {.name = "k", .text = "TVC_KERNEL(32) $(const Ctx run) {}\n"};
-    build_cuda(arg, "sm_90", &u, 1, true);
+    build_cuda(arg, "sm_90", 0, &u, 1, true);
 }
 
-static void old_arch(void *arg) { build_cuda(arg, "sm_30", &(CudaUnit){.name = "k", .text = ""}, 1, true); }
+static void old_arch(void *arg) { build_cuda(arg, "sm_30", 0, &(CudaUnit){.name = "k", .text = ""}, 1, true); }
 
 static void test_messages(void **state) {
     (void)state;

@@ -31,7 +31,7 @@ static const char **common_values(Model *a, const Model *b) {
 
 static void open_side(const Args *a, Side *s, int which, const Feeds *f, const char **keep) {
     EngineOptions o = asked_engine(a, which);
-    if (which == 1 && a->npos == 1 && !arg_given(a, OPT_DEVICE)) o.eval = true;
+    if (which == 1 && a->npos == 1 && arg_times(a, OPT_DEVICE) < 2) o.eval = true;
     ImportOptions import = asked_import(a);
     import.keep = keep;
     feeds_shape(a->cx, f, s->m, &import);

@@ -46,7 +46,8 @@ static CompileOptions target_options(Cx *cx, const char *target) {
         [ISA_GENERIC] = "cpu:generic", [ISA_AVX2] = "cpu:avx2", [ISA_AVX512] = "cpu:avx512"};
     CompileOptions o = {.isa = -1, .target = is_gpu(target) ? target : NULL};
     if (o.target && !names_arch(target))
-        fail(cx, E_USAGE, "--target %s: an architecture is named as in cuda:sm_90", cx_show(cx, target));
+        fail(cx, E_USAGE, "--target %s: an architecture is named as in cuda:sm_90%s", cx_show(cx, target),
+             strchr(target, ',') ? "; for several give --target several times" : "");
     for (int i = ISA_GENERIC; i <= ISA_AVX512; i++)
         if (strcmp(target, name[i]) == 0) o.isa = i;
     return o;
@@ -66,27 +67,45 @@ CompileOptions asked_compile(const Args *a, int which) {
 }
 
 int asked_targets(const Args *a, const char *out) {
-    int n = 0;
-    for (int at = 0; arg_next(a, OPT_TARGET, &at);) n++;
+    int n = arg_times(a, OPT_TARGET);
     if (n > 1 && !out) fail(a->cx, E_USAGE, "--target more than once is for a package: add -o OUT.tvc");
     return n > 0 ? n : 1;
 }
 
 // ---- devices ----
 
-// What to compile for the GPU of that number; *f says why it cannot be used.
-static const char *gpu_target(Cx *cx, int ordinal, bool compiles, Fault *f) {
-    char *target = NEW(cx, char, 32);
+typedef struct Held { const CudaDriver *driver; CuDevice gpu; } Held;
+
+static void let_go(void *held) {
+    const Held *h = held;
+    h->driver->PrimaryCtxRelease(h->gpu);
+}
+
+// The GPU stays set up until the request ends, so that sessions that follow each other need not begin with that.
+static Err hold(Cx *cx, const CudaDriver *d, int ordinal, Fault *f) {
+    Held *h = NEW(cx, Held, 1);
+    CuContext unused;
+    h->driver = d;
+    int e = d->DeviceGet(&h->gpu, ordinal);
+    if (!e) e = d->PrimaryCtxRetain(&unused, h->gpu);
+    if (e) return cuda_fault(d, e, "the GPU cannot be used", f);
+    cx_defer(cx, let_go, h);
+    return E_OK;
+}
+
+// What to compile for the GPU of that number, in *o; why it cannot be used, in *f. *there: it is there.
+static Err use_gpu(Cx *cx, int ordinal, bool compiles, CompileOptions *o, bool *there, Fault *f) {
+    char *name = NEW(cx, char, 32);
     CudaInfo info;
     const CudaDriver *d = cuda_driver(f);
-    if (!d) return NULL;
-    if (ordinal >= cuda_count(d)) {
-        fault(f, E_DEVICE, "there is no GPU %d: this machine has %d", ordinal, cuda_count(d));
-        return NULL;
-    }
-    if (cuda_info(d, ordinal, &info, f)) return NULL;
-    Err e = cuda_target(info.major * 10 + info.minor, cuda_version(d), compiles, target, f);
-    return e ? NULL : target;
+    if (!d) return f->code;
+    *there = ordinal < cuda_count(d);
+    if (!*there) return fault(f, E_DEVICE, "there is no GPU %d: this machine has %d", ordinal, cuda_count(d));
+    Err e = cuda_info(d, ordinal, &info, f);
+    if (!e) e = cuda_target(info.major * 10 + info.minor, cuda_version(d), compiles, name, f);
+    if (!e) e = hold(cx, d, ordinal, f);
+    if (!e) o->target = name, o->cuda = cuda_version(d) / 1000;
+    return e;
 }
 
 // The device by name, and what to compile for it, in o.
@@ -103,10 +122,10 @@ static void choose(const Args *a, const char *device, const char *target, Engine
         fail(cx, E_USAGE, "--device %s: see `tvc devices`", cx_show(cx, device));
     if (!automatic) o->session.device = device;
     if (target || ordinal < 0) return;
-    bool compiles = a->npos == 0 || !is_package(a->pos[0]);
-    o->compile.target = gpu_target(cx, ordinal, compiles, &f);
-    if (!o->compile.target && !automatic) fail(cx, f.code, "--device %s: %s", device, f.text);
-    if (!o->compile.target && device) cx_note(cx, "--device auto: %s: the CPU is used", f.text);
+    bool compiles = a->npos == 0 || !is_package(a->pos[0]), there = false;
+    Err e = use_gpu(cx, ordinal, compiles, &o->compile, &there, &f);
+    if (e && !automatic) fail(cx, e, "--device %s: %s; `tvc devices` lists what is there, --device cpu runs without", device, f.text);
+    if (e && (device || there)) cx_note(cx, "--device auto: %s: the CPU is used", f.text);
 }
 
 EngineOptions asked_engine(const Args *a, int which) {

@@ -143,6 +143,12 @@ const char *arg_next(const Args *a, OptionId id, int *at) {
     return NULL;
 }
 
+int arg_times(const Args *a, OptionId id) {
+    int n = 0;
+    for (int at = 0; arg_next(a, id, &at);) n++;
+    return n;
+}
+
 bool arg_given(const Args *a, OptionId id) {
     for (int i = 0; i < a->ngiven; i++)
         if (a->given[i].id == id) return true;

@@ -67,6 +67,7 @@ struct Args {
 Args *args_parse(Cx *cx, int argc, char **argv);
 
 bool arg_given(const Args *a, OptionId id);
+int arg_times(const Args *a, OptionId id);
 const char *arg_text(const Args *a, OptionId id, const char *otherwise);      // of the last one given
 const char *arg_next(const Args *a, OptionId id, int *at);                    // one after another from *at = 0; NULL: no more
 int64_t arg_int(const Args *a, OptionId id, int64_t otherwise, int64_t least, int64_t most);

@@ -22,8 +22,10 @@ void print_error(const char *line) {
 }
 
 void print_note(void *unused, const char *line) {
+    static char last[1024];               // what both of two models lack is said once
     (void)unused;
-    if (loud > QUIET) fprintf(stderr, "%snote: %s\n", fresh, line);
+    if (loud > QUIET && strcmp(line, last) != 0) fprintf(stderr, "%snote: %s\n", fresh, line);
+    snprintf(last, sizeof last, "%s", line);
 }
 
 void print_more(const char *fmt, ...) {

@@ -40,11 +40,14 @@ COMMAND(compile, "compile", "MODEL", "compile a model, edited on the way, into t
         "train_step, for an application that trains with the runtime library (examples/trainer); JSON keys: functions (name, "
         "kernels, arena_bytes), frozen_share (of the parameters), saved_bytes (kept from the way forward for the gradients), "
         "more_targets (the same of each further --target). "
+        "JSON, plan: per function its kernels in order, each with schedule, flops (two per multiply-add) and bytes (read and "
+        "written) at the greatest batch, what it reads and writes (buffers); for a GPU blocks, threads, registers, spilled_bytes. "
         "For a GPU the plan's kernels that are plain products of matrices have a product (m, n, k, count, factors, result, "
         "bias, residual, relu): cuBLASLt may compute them instead (--cublas).",
         "tvc compile resnet50.onnx\n"
         "tvc compile resnet50.onnx --train --replace-head 10 --batch 16 -o learner.tvc\n"
         "tvc compile resnet50.onnx --replace-head 10 -o mine.tvc\n"
+        "tvc compile resnet50.onnx --precision bf16 --target cuda:sm_90 --target cpu -o mine.tvc\n"
         "tvc compile resnet50.onnx --batch 1..32 --target cpu:avx2 -o mine.tvc\n")
 COMMAND(run, "run", "MODEL|PACKAGE [IMAGE|FILE.idx.gz:FIRST-LAST ...]", "run a model on pictures or arrays",
         "Pictures are prepared as the model's file says, or as the options say. With --input instead of pictures, "
@@ -64,7 +67,8 @@ COMMAND(verify, "verify", "MODEL|CASE|SUITE ...", "check models against expected
 COMMAND(compare, "compare", "MODEL [MODEL]", "the same input through two models or devices",
         "Values are compared node by node where names agree. With one model, the device is compared with the evaluator.",
         "tvc compare a.onnx b.onnx\n"
-        "tvc compare a.onnx --device cpu --device eval\n")
+        "tvc compare a.onnx --device cpu --device eval\n"
+        "tvc compare a.onnx --device cuda --device cpu --precision bf16 --rtol 0.05 --atol 0.05\n")
 COMMAND(bench, "bench", "MODEL|PACKAGE", "time a model",
         "With --serve it waits for lines on stdin: for each `run` one inference is made and its milliseconds are "
         "printed; `quit` ends it. JSON: median_ms, min_ms, p90_ms, p99_ms, images_per_second, batch, iterations, "
@@ -261,7 +265,7 @@ OPTION(DEVICE, "device", 0, "auto|cpu|cuda|cuda:N|eval", RUNNING, C_SESSIONS | C
        "of the first and the second")
 OPTION(TARGET, "target", 0, "cpu|cpu:avx2|cpu:avx512|cpu:generic|cuda:ARCH", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "the processor to compile for (default: the device's), cuda:sm_90 for one; for a package several times")
-OPTION(PRECISION, "precision", 0, "fp32|tf32|bf16|fp16", RUNNING, C_compile | C_run | C_verify | C_bench | C_LEARN | C_eval | C_predict,
+OPTION(PRECISION, "precision", 0, "fp32|tf32|bf16|fp16", RUNNING, C_compile | C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "what a GPU multiplies with (default fp32); sums, parameters, statistics and losses are float32 in any case")
 OPTION(CUBLAS, "cublas", 0, "auto|never|always", RUNNING, C_run | C_verify | C_compare | C_bench | C_LEARN | C_eval | C_predict,
        "which matrix products a GPU leaves to cuBLASLt: those it should be better at by their size (default), none, or all "

@@ -2,6 +2,7 @@
 // TVC_NVRTC names the library that this becomes.
 #define _GNU_SOURCE
 #include "standin.h"
+#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +19,12 @@ typedef struct Prog {
     char *code;                       // image.bytes of them
 } Prog;
 
-// No real version: what the cache keeps must not be taken for NVRTC's.
+// As its name ends, libnvrtc.so.12. No real version: what the cache keeps must not be taken for NVRTC's.
 int nvrtcVersion(int *major, int *minor) {
-    const char *own = getenv("STANDIN_NVRTC");
-    return *major = own ? atoi(own) : 13, *minor = 99, 0;
+    const char *own = getenv("STANDIN_NVRTC"), *end = NULL;
+    Dl_info me;
+    if (dladdr((void *)(uintptr_t)nvrtcVersion, &me)) end = strstr(me.dli_fname, ".so.");
+    return *major = own ? atoi(own) : end ? atoi(end + 4) : 13, *minor = 99, 0;
 }
 
 int nvrtcGetNumSupportedArchs(int *n) { return *n = NARCHS, 0; }
