@@ -5,6 +5,8 @@
 #include "../ir/op.h"
 #include "../runtime/program.h"
 
+typedef struct Numbers Numbers;
+
 // A kernel on its way to text. "$" in the text stands for the kernel's name: link.c names
 // kernels by their content, so that equal ones exist once.
 typedef struct Out {
@@ -27,10 +29,18 @@ typedef struct Out {
     int64_t flat;                     // CUDA: the text says `size` for this number; 0: it does not
     int pool;                         // CUDA: bytes of shared memory that the text has as `pool`, 128-byte aligned
     Product product;                  // CUDA: what the kernel is for a library (cuda_product.c); size 0: nothing
+    Numbers *numbers;                 // CUDA: those that are arguments (cuda_numbers.c); NULL: all are in the text
 } Out;
+
+// A number in the text: a literal, or an argument of the launch, `num[3]`, one for all that ask with the same `of`
+// and `which`. What a form can do without (a factor of 1) stays out of the text or must not.
+enum { NUMBER_EXTENT, NUMBER_AT_ZERO, NUMBER_BLOCKS, NUMBER_QUOTIENT = 4, NUMBER_STEP = 8 };
+const char *numeral_text(Out *o, const void *of, int which, int64_t value);
 
 typedef struct Text {
     const char *s;
+    const int32_t *number;            // CUDA: the launch's arguments besides buffers and Ctx
+    int nnumber;
     int64_t units;
     bool per_batch;
     const char *schedule;
@@ -43,7 +53,7 @@ Text render(Cx *cx, Kernel *k, int lanes, int isa);
 void line(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void begin(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   // a line, then one deeper
 void end(Out *o);                     // "}" one level back
-const char *index_text(Cx *cx, Expr *e);
+const char *index_text(Out *o, Expr *e);
 const char *extent_text(Out *o, Expr *var);           // the bound of a variable's loop, as it is at run time
 const char *value_text(Out *o, Expr *e);              // prints the statements e needs first, then names it
 void name_expr(Out *o, Expr *e, const char *name);    // e is already in that local

@@ -136,21 +136,30 @@ static bool seen_before(const char **seen, int bits, const char *name, uint64_t 
 
 static Text print_c(Graph *g, Unit *u) { return render(g->cx, u->k, g->lanes, g->isa); }
 
-// The text of a kernel, and nothing else that printing it took: of hundreds of kernels that would add up.
-static void print_unit(Graph *g, Unit *u, PrintFn *print) {
+static void *copy(Cx *cx, const void *at, size_t n) {
+    void *to = malloc(n + !n);
+    if (!to) fail(cx, E_LIMIT, "out of memory");
+    return n ? memcpy(to, at, n) : to;
+}
+
+// The text of a kernel, malloc's, and its numbers; nothing else that printing it took: of hundreds of kernels that
+// would add up.
+static char *print_unit(Graph *g, Unit *u, PrintFn *print) {
     Kernel before = *u->k;
     CxMark mark_ = cx_mark(g->cx);
     Text t = print(g, u);
     XXH128_hash_t h = XXH3_128bits(t.s, strlen(t.s));
     snprintf(u->name, sizeof u->name, "k%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     u->hash = h.low64;
-    char *copy = strdup(t.s);
-    if (!copy) fail(g->cx, E_LIMIT, "out of memory");
+    size_t numbers = sizeof *t.number * (size_t)t.nnumber;
+    char *s = copy(g->cx, t.s, strlen(t.s) + 1), *number = copy(g->cx, t.number, numbers);
     cx_release(g->cx, mark_);
     *u->k = before;
     u->text = t;
-    u->text.s = cx_str(g->cx, copy, strlen(copy));
-    free(copy);
+    u->text.number = memcpy(NEW(g->cx, int32_t, t.nnumber), number, numbers);
+    u->text.s = NULL;
+    free(number);
+    return s;
 }
 
 int print_all(Graph *g, Unit *u, int n, PrintFn *print) {
@@ -159,12 +168,12 @@ int print_all(Graph *g, Unit *u, int n, PrintFn *print) {
     const char **seen = NEW(g->cx, const char *, (size_t)1 << bits);
     for (int i = 0; i < n; i++) {
         if (u[i].k->hand) continue;
-        CxMark mark_ = cx_mark(g->cx);
-        print_unit(g, &u[i], print);
-        if (debug() >= 4) fprintf(stderr, "%s", u[i].text.s);
+        char *s = print_unit(g, &u[i], print);
+        if (debug() >= 4) fprintf(stderr, "%s", s);
         u[i].again = seen_before(seen, bits, u[i].name, u[i].hash);
         distinct += !u[i].again;
-        if (u[i].again) u[i].text.s = NULL, cx_release(g->cx, mark_);
+        if (!u[i].again) u[i].text.s = cx_str(g->cx, s, strlen(s));
+        free(s);
     }
     return distinct;
 }

@@ -14,7 +14,7 @@ typedef struct CudaOptions {
 Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options);
 
 typedef struct CudaForm {             // what a kernel would be beside others in one launch (Kernel.part)
-    uint64_t text;                    // a hash: equal ones share their text there
+    uint64_t text;                    // a hash, numbers included: equal ones share their text there
     int threads;
     bool tile, library;               // products on tensor cores; a library may compute it, too
 } CudaForm;
@@ -22,6 +22,16 @@ CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options);
 
 // ---- rewriting (merge.c) ----
 Kernel *kernel_merged(Kernel *k);                     // the same kernel with as few variables as possible
+
+// ---- numbers as arguments (cuda_numbers.c) ----
+void use_numbers(Out *o);             // from here on numeral_text() gives arguments, where indices are of 32 bits
+int number_count(const Numbers *x);   // NULL: none
+const int32_t *number_values(const Numbers *x);
+void add_numbers(Cx *cx, Numbers *x, const int32_t *at, int n);       // behind the others, for whoever knows where
+void quotient_numbers(int64_t d, uint32_t *m, int *shift);   // 2 <= d: x / d == (x * m >> 32) >> shift, 0 <= x < 2^31
+const char *quotient_text(Out *o, const void *of, int which, int64_t d, const char *x);     // takes two numbers: which, which + 1
+// Declares x % d as `rest` and, unless it is NULL, x / d as `quotient`; takes NUMBER_QUOTIENT and the one after it.
+void divide(Out *o, const void *of, int64_t d, const char *x, const char *rest, const char *quotient);
 
 // ---- several blocks for the same results (cuda_split.c) ----
 int split_parts(int64_t groups, int64_t most);        // how many shall share each of so many groups of results
@@ -35,7 +45,7 @@ CudaSchedule cuda_tile, cuda_rows, cuda_fold, cuda_taps, cuda_each;
 int cuda_axes(Out *o, Expr **v);                      // the output's: what grows first, what is contiguous last
 int64_t vars_size(const Kernel *k, Expr **v, int n);  // at maximum batch
 bool vars_grow(const Kernel *k, Expr **v, int n);
-const char *size_text(Out *o, int64_t size, bool grows);
+const char *size_text(Out *o, const void *of, int64_t size, bool grows);     // of: as in numeral_text
 void unflatten(Out *o, Expr **v, int n, const char *flat);    // one number into variables, the last fastest
 void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first);     // into v[first..] only
 int64_t index_at_zero(const Expr *e);                 // an affine index where all variables are 0

@@ -37,7 +37,7 @@ bool cuda_each(Out *o, Grid *l, const CudaOptions *options) {
     l->axis[0].items = size, l->axis[0].per_block = THREADS * vec, l->axis[0].grows = grows;
     if (n <= 1 && !grows) o->flat = size;
     line(o, "const %s u = ((%s)block * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, vec);
-    line(o, "if (u >= %s) return;", o->flat ? "size" : size_text(o, size, grows));
+    line(o, "if (u >= %s) return;", o->flat ? "size" : size_text(o, v, size, grows));
     unflatten(o, v, n, "u");
     if (vec > 1) store_neighbours(o, v[n - 1], vec);
     else store_each(o);

@@ -14,22 +14,23 @@ void tile_join(Out *o, Tile *t, Grid *l) {
     int64_t m = blocks_along(&t->m, t->bm), n = blocks_along(&t->n, t->bn), z = blocks_along(&t->z, 1);
     int pieces = pieces_of_part(t);
     if (t->parts == 1) return;
-    line(o, "const int group = ((int)block_z / %d * %lld + (int)block_y) * %lld + (int)block;", t->parts,
-         (long long)n, (long long)m);
+    const char *row = "(int)block_y";
+    if (t->z.n) row = cx_fmt(o->cx, "((int)z * %s + %s)", numeral_text(o, &t->n, NUMBER_BLOCKS, n), row);
+    line(o, "const int group = %s * %s + (int)block;", row, numeral_text(o, &t->m, NUMBER_BLOCKS, m));
     split_workspace(o, l, "group", m * n * z, t->parts, pieces);
     tile_unrolled(o, "i", t->wm / ROWS), tile_unrolled(o, "j", WN / 8);
     line(o, "f32x4 x = {{acc[i][j][0], acc[i][j][1], acc[i][j][2], acc[i][j][3]}};");
     line(o, "parts[block_part * %d + (i * %d + j) * %d + (int)threadIdx.x] = x;", pieces, WN / 8, t->threads);
     end(o), end(o);
     line(o, "__syncthreads();");
-    line(o, "if (!tvc_last(count, %d, (u32 *)pool)) return;", t->parts);
+    line(o, "if (!tvc_last(count, (u32)%s, (u32 *)pool)) return;", tile_parts(o, t));
 }
 
 // What the blocks have left for rows c.., in their order. As many loads are under way as there are unrolled.
-static void sum_parts(Out *o, const Tile *t) {
+static void sum_parts(Out *o, Tile *t) {
     line(o, "f32 sum[%d][4] = {{0}};", WN / 8);
     line(o, "#pragma unroll 4");
-    begin(o, "for (int p = 0; p < %d; p++) {", t->parts);
+    begin(o, "for (int p = 0; p < %s; p++) {", tile_parts(o, t));
     tile_unrolled(o, "j", WN / 8);
     line(o, "const f32x4 y = tvc_fresh_4(&parts[p * %d + (c / %d + j) * %d + (int)threadIdx.x]);", pieces_of_part(t),
          ROWS / (WN / 8), t->threads);
@@ -58,7 +59,8 @@ static void results(Out *o, Tile *t) {
     begin(o, "for (int u = 0; u < %d; u++) {", pieces);
     line(o, "const int p = lane + u * 32, row = p / %d, col = p %% %d * %d;", WN / t->vec, WN / t->vec, t->vec);
     line(o, "const int m = m0 + wm + c + row, n = n0 + wn + col;");
-    begin(o, "if (m < %s && n < %s) {", tile_bound(o, &t->m), tile_bound(o, &t->n));
+    const char *rows = tile_bound(o, &t->m);
+    begin(o, "if (m < %s && n < %s) {", rows, tile_bound(o, &t->n));
     int mark = open_scope(o);
     tile_variables(o, &t->m, "m"), tile_variables(o, &t->n, "n");
     sums_of_own(o, t);

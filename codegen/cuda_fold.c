@@ -122,7 +122,7 @@ static void accumulate(Out *o, Fold *f) {
         line(o, "%s %s = %s;", type(f->of[i]), f->acc[i], neutral_text(o, f->of[i]));
     }
     bool grows = vars_grow(k, f->red, f->nred);
-    const char *size = size_text(o, vars_size(k, f->red, f->nred), grows),
+    const char *size = size_text(o, f->red, vars_size(k, f->red, f->nred), grows),
                *from = cx_fmt(o->cx, "(%s)%s", o->index, first[f->share]);
     if (f->nred == 1 && !grows) o->flat = vars_size(k, f->red, 1), size = "size";
     if (f->parts > 1) {
@@ -230,7 +230,7 @@ bool cuda_fold(Out *o, Grid *l, const CudaOptions *options) {
     l->axis[0].items = size, l->axis[0].per_block = per_block[f.share], l->axis[0].grows = grows;
     l->axis[1].items = f.parts;
     line(o, "const unsigned lane = threadIdx.x & 31u, warp = threadIdx.x >> 5;");
-    line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, size, grows),
+    line(o, "const %s items = %s, item = (%s)(%s), at = item < items ? item : 0;", o->index, size_text(o, f.out, size, grows),
          o->index, number[f.share]);
     unflatten(o, f.out, f.nout, "at");                // the last block's idle threads repeat the first result
     accumulate(o, &f);

@@ -22,7 +22,7 @@ void load_neighbours(Out *o, Expr *x, Expr *v, int n) {
     int i = o->nname++;
     const char *type = cx_fmt(o->cx, "%sx%d", memory_type(x->buf->type), n);
     line(o, "const %s l%d = *(const %s *)(b%d + %s);", type, i, type, buf_number(o->k, x->buf),
-         index_text(o->cx, x->a));
+         index_text(o, x->a));
     name_expr(o, x, from_memory(o, x->buf->type, cx_fmt(o->cx, "l%d.x[e]", i)));
 }
 

@@ -2,12 +2,12 @@
 #include "cuda.h"
 #include <xxhash.h>
 
-static const struct { const char *name; CudaSchedule *fn; } schedules[] = {
-    {"tile", cuda_tile},
-    {"rows", cuda_rows},
-    {"fold", cuda_fold},
-    {"taps", cuda_taps},
-    {"each", cuda_each},
+static const struct { const char *name; CudaSchedule *fn; bool numbers; } schedules[] = {
+    {"tile", cuda_tile, true},
+    {"rows", cuda_rows, false},
+    {"fold", cuda_fold, false},
+    {"taps", cuda_taps, false},
+    {"each", cuda_each, false},
 };
 
 // ---- variables ----
@@ -24,9 +24,9 @@ bool vars_grow(const Kernel *k, Expr **v, int n) {
     return grows;
 }
 
-const char *size_text(Out *o, int64_t size, bool grows) {
-    if (!grows) return cx_fmt(o->cx, "%lld", (long long)size);
-    return cx_fmt(o->cx, "(%s)(%lld * ctx->batch)", o->index, (long long)(size / o->k->max_batch));
+const char *size_text(Out *o, const void *of, int64_t size, bool grows) {
+    const char *x = numeral_text(o, of, NUMBER_EXTENT, grows ? size / o->k->max_batch : size);
+    return grows ? cx_fmt(o->cx, "(%s)(%s * ctx->batch)", o->index, x) : x;
 }
 
 int cuda_axes(Out *o, Expr **v) {
@@ -46,11 +46,9 @@ int cuda_axes(Out *o, Expr **v) {
 void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first) {
     for (int i = n - 1; i >= first; i--) {
         int x = (int)v[i]->i;
-        long long e = o->k->extent[x];
         if (i == 0) { line(o, "const %s v%d = (%s)%s;", o->index, x, o->index, flat); return; }
         const char *rest = cx_fmt(o->cx, "r%d", o->nname++);
-        line(o, "const %s v%d = (%s)((unsigned %s)%s %% %lldu);", o->index, x, o->index, o->index, flat, e);
-        if (i > first) line(o, "const unsigned %s %s = (unsigned %s)%s / %lldu;", o->index, rest, o->index, flat, e);
+        divide(o, v[i], o->k->extent[x], flat, cx_fmt(o->cx, "v%d", x), i > first ? rest : NULL);
         flat = rest;
     }
 }
@@ -124,6 +122,7 @@ typedef struct Printed {
     int pool;
     Grid grid;
     Product product;
+    Numbers *numbers;
 } Printed;
 
 static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool alone) {
@@ -140,9 +139,10 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
         o = (Out){.cx = cx, .k = k, .index = index, .before = "", .text = "", .depth = 1};
         l = (Grid){.axis = {{.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}};
         line(&o, "const Ctx *const ctx = &run;");
+        if (schedules[i].numbers) use_numbers(&o);
         if (schedules[i].fn(&o, &l, alone ? options : &unshared)) break;
     }
-    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product};
+    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product, o.numbers};
 }
 
 // ---- several in one launch: blocks find their part, and its pointers, by their number ----
@@ -156,24 +156,32 @@ typedef struct LaunchPart {
 static Printed print_part(Cx *cx, Kernel *k, const CudaOptions *options) {
     static const char *const name[] = {"block", "block_y", "block_z"};
     Printed p = print_kernel(cx, k, options, false);
-    const char *s = "";
-    long long before = 1;
-    for (int d = 0; d < 3; d++) {
-        GridAxis a = p.grid.axis[d];
-        long long n = (long long)grid_blocks(&p.grid, d, 1, 1);
-        if (d && a.items == 1) continue;
-        s = cx_fmt(cx, "%s    const unsigned %s = number / %lldu %% %lldu;\n", s, name[d], before, n);
-        if (a.grows)
-            s = cx_fmt(cx, "%s    if (%s * %lldull >= %lldull * run.batch) return;\n", s, name[d],
-                       (long long)a.per_block, (long long)(a.items / k->max_batch));
-        before *= n;
+    Out o = {.cx = cx, .k = k, .index = "int", .before = "", .text = "", .depth = 1, .numbers = p.numbers};
+    const char *rest = "number";
+    GridAxis *axis = NEW(cx, GridAxis, 3);            // numbers are known by its address
+    memcpy(axis, p.grid.axis, sizeof p.grid.axis);
+    int last = 0;
+    for (int d = 1; d < 3; d++)
+        if (axis[d].items > 1) last = d;
+    for (int d = 0; d <= last; d++) {
+        const GridAxis *a = &axis[d];
+        const char *next = cx_fmt(cx, "rest%d", d), *at = cx_fmt(cx, "block%d", d);
+        if (d < last) divide(&o, a, grid_blocks(&p.grid, d, 1, 1), rest, at, next);
+        line(&o, "const unsigned %s = (unsigned)%s;", name[d], d < last ? at : rest);
+        if (a->grows)
+            line(&o, "if (%s * %lldull >= (u64)%s * run.batch) return;", name[d], (long long)a->per_block,
+                 numeral_text(&o, a, NUMBER_BLOCKS, a->items / k->max_batch));
+        rest = next;
     }
-    p.body = cx_fmt(cx, "%s%s", s, p.body);
+    p.body = cx_fmt(cx, "%s%s", o.text, p.body);
     return p;
 }
 
-static bool same_text(const LaunchPart *a, const LaunchPart *b) {
-    return !strcmp(a->p.body, b->p.body) && !strcmp(a->p.parameters, b->p.parameters);
+// In text and numbers: those of different kernels would have to be looked up, and take registers.
+static bool is_same(const Printed *a, const Printed *b) {
+    int n = number_count(a->numbers);
+    return !strcmp(a->body, b->body) && !strcmp(a->parameters, b->parameters) && n == number_count(b->numbers) &&
+           (!n || !memcmp(number_values(a->numbers), number_values(b->numbers), sizeof(int32_t) * (size_t)n));
 }
 
 // The part's buffer b has which number in the launch? Results of all parts stand before what they read.
@@ -181,9 +189,11 @@ static int number_in_launch(const Kernel *k, const LaunchPart *x, int b) {
     return b < k->nout ? x->result + b : x->buffer + b - k->nout;
 }
 
+static const char *first_block(Out *o, const LaunchPart *x) { return numeral_text(o, x, NUMBER_EXTENT, x->first); }
+
 static void select_part(Out *o, const Kernel *k, const LaunchPart *x, int n) {
     if (n > 1) {
-        begin(o, "if (block < %du) {", x[n / 2].first);
+        begin(o, "if (block < (unsigned)%s) {", first_block(o, &x[n / 2]));
         select_part(o, k, x, n / 2);
         o->depth--;
         begin(o, "} else {");
@@ -191,20 +201,32 @@ static void select_part(Out *o, const Kernel *k, const LaunchPart *x, int n) {
         end(o);
         return;
     }
-    const char *s = cx_fmt(o->cx, "first = %du, size = %lld;", x->first, (long long)x->p.flat);
+    const char *s = cx_fmt(o->cx, "first = (unsigned)%s, size = %lld;", first_block(o, x), (long long)x->p.flat);
     for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%s p%d = b%d;", s, b, number_in_launch(k, x, b));
     line(o, "%s", s);
 }
 
-static const char *pool_parameter(const LaunchPart *x) { return x->p.pool ? "char *const pool, " : ""; }
+// Before the buffers: what a part's function takes, and what it is given.
+static const char *taken_by(Cx *cx, const LaunchPart *x) {
+    return cx_fmt(cx, "%s%s", x->p.numbers ? "const i32 *const num, " : "", x->p.pool ? "char *const pool, " : "");
+}
+
+// Its numbers follow those that the launch has so far.
+static const char *given_to(Out *o, const LaunchPart *x) {
+    int n = number_count(x->p.numbers);
+    const char *numbers = n ? cx_fmt(o->cx, "num + %d, ", number_count(o->numbers)) : "";
+    if (n) add_numbers(o->cx, o->numbers, number_values(x->p.numbers), n);
+    return cx_fmt(o->cx, "%s%s", numbers, x->p.pool ? "pool, " : "");
+}
 
 static void print_class(Out *o, const Kernel *k, const LaunchPart *x, int n, int class) {
-    begin(o, "if (block < %du) {", x[n - 1].first + x[n - 1].blocks);
+    const char *end_ = numeral_text(o, x, NUMBER_BLOCKS, x[n - 1].first + x[n - 1].blocks);
+    begin(o, "if (block < (unsigned)%s) {", end_);
     line(o, "unsigned first; long size;");
     for (int b = 0; b < k->nbuf; b++)
         line(o, "%s%s *p%d;", b < k->nout ? "" : "const ", memory_type(k->buf[b]->type), b);
     select_part(o, k, x, n);
-    const char *s = cx_fmt(o->cx, "$_%d(block - first, size, %s", class, x->p.pool ? "pool, " : "");
+    const char *s = cx_fmt(o->cx, "$_%d(block - first, size, %s", class, given_to(o, x));
     for (int b = 0; b < k->nbuf; b++) s = cx_fmt(o->cx, "%sp%d, ", s, b);
     line(o, "%srun);", s);
     line(o, "return;");
@@ -213,6 +235,19 @@ static void print_class(Out *o, const Kernel *k, const LaunchPart *x, int n, int
 
 static const char *pool_text(Cx *cx, int bytes) {
     return bytes ? cx_fmt(cx, "    __shared__ __align__(128) char pool[%d];\n", bytes) : "";
+}
+
+// Numbers are the last argument, in a type of their own.
+static const char *kernel_head(Cx *cx, int threads, const char *taken, const Numbers *numbers) {
+    int n = number_count(numbers);
+    if (!n) return cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n", threads, taken);
+    return cx_fmt(cx, "typedef struct { i32 x[%d]; } $_numbers;\nTVC_KERNEL(%d) $(%s, const $_numbers numbers) {\n"
+                      "    const i32 *const num = numbers.x;\n", n, threads, taken);
+}
+
+static Text text_of(const char *s, const char *schedule, Grid l, Product product, const Numbers *numbers) {
+    return (Text){.s = s, .units = 1, .schedule = schedule, .grid = l, .product = product,
+                  .number = number_values(numbers), .nnumber = number_count(numbers)};
 }
 
 static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
@@ -227,34 +262,38 @@ static Text render_parts(Cx *cx, Kernel *k, const CudaOptions *options) {
         result += k->part[i]->nout, buffer += k->part[i]->nbuf - k->part[i]->nout;
     }
     Out o = {.cx = cx, .k = k, .index = "int", .before = "", .text = "", .depth = 1};
+    bool any = false;
+    for (int i = 0; i < k->npart; i++) any |= x[i].p.numbers != NULL;
+    if (any) use_numbers(&o);
     Grid l = {.axis = {{.per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}},
               .threads = x[0].p.grid.threads};
     const char *functions = "";
     for (int i = 0; i < k->npart; i++) {
         int from = n;
         for (int j = i; j < k->npart; j++)
-            if (!taken[j] && same_text(&x[i], &x[j]))
+            if (!taken[j] && is_same(&x[i].p, &x[j].p))
                 taken[j] = true, kernel[n] = k->part[j], sorted[n] = x[j], sorted[n].first = first,
                 first += x[j].blocks, n++;
         if (from == n) continue;
         functions = cx_fmt(cx, "%sHELPER void $_%d(const unsigned number, const long size, %s%s) {\n%s}\n", functions,
-                           class, pool_parameter(&x[i]), x[i].p.parameters, x[i].p.body);
+                           class, taken_by(cx, &x[i]), x[i].p.parameters, x[i].p.body);
         print_class(&o, kernel[from], sorted + from, n - from, class++);
         l.shared += x[i].p.grid.shared - x[i].p.pool;
         pool = x[i].p.pool > pool ? x[i].p.pool : pool, tiles &= x[i].p.pool > 0;
         assert(x[i].p.grid.threads == l.threads);
     }
     l.axis[0].items = first, l.shared += pool;
-    const char *s = cx_fmt(cx, "%sTVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x;\n%s%s}\n", functions,
-                           l.threads, parameters(k, false), pool_text(cx, pool), o.text);
-    return (Text){.s = s, .units = 1, .schedule = tiles ? "tiles" : "parts", .grid = l};
+    const char *s = cx_fmt(cx, "%s%s    const unsigned block = blockIdx.x;\n%s%s}\n", functions,
+                           kernel_head(cx, l.threads, parameters(k, false), o.numbers), pool_text(cx, pool), o.text);
+    return text_of(s, tiles ? "tiles" : "parts", l, (Product){.size = {0}}, o.numbers);
 }
 
 CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options) {
     Kernel before = *k;
     CxMark mark = cx_mark(cx);
     Printed p = print_part(cx, k, options);
-    XXH64_hash_t body = XXH3_64bits(p.body, strlen(p.body));
+    XXH64_hash_t numbers = XXH3_64bits(number_values(p.numbers), sizeof(int32_t) * (size_t)number_count(p.numbers));
+    XXH64_hash_t body = XXH3_64bits_withSeed(p.body, strlen(p.body), numbers);
     CudaForm f = {.text = XXH3_64bits_withSeed(p.parameters, strlen(p.parameters), body), .threads = p.grid.threads,
                   .tile = p.pool > 0, .library = p.product.size[PRODUCT_M] > 0};
     cx_release(cx, mark);
@@ -268,7 +307,8 @@ Text render_cuda(Cx *cx, Kernel *k, const CudaOptions *options) {
     const char *size = p.flat ? cx_fmt(cx, "    const long size = %lld;\n", (long long)p.flat) : "";
     const char *rest =
         p.grid.axis[1].items > 1 || p.grid.axis[2].items > 1 ? ", block_y = blockIdx.y, block_z = blockIdx.z" : "";
-    const char *s = cx_fmt(cx, "TVC_KERNEL(%d) $(%s) {\n    const unsigned block = blockIdx.x%s;\n%s%s%s}\n",
-                           p.grid.threads, p.parameters, rest, pool_text(cx, p.pool), size, p.body);
-    return (Text){.s = s, .units = 1, .schedule = p.schedule, .grid = p.grid, .product = p.product};
+    const char *head = kernel_head(cx, p.grid.threads, p.parameters, p.numbers);
+    const char *s = cx_fmt(cx, "%s    const unsigned block = blockIdx.x%s;\n%s%s%s}\n", head, rest,
+                           pool_text(cx, p.pool), size, p.body);
+    return text_of(s, p.schedule, p.grid, p.product, p.numbers);
 }

@@ -177,7 +177,7 @@ bool cuda_rows(Out *o, Grid *l, const CudaOptions *options) {
     } else {                                          // the last block's idle threads repeat the first row
         line(o, "const unsigned lane = threadIdx.x & %du;", r.share - 1);
         line(o, "const %s rows = %s, row = (%s)(block * %du + threadIdx.x / %du), at = row < rows ? row : 0;", o->index,
-             size_text(o, rows, grows), o->index, per_block, r.share);
+             size_text(o, r.out, rows, grows), o->index, per_block, r.share);
     }
     unflatten(o, r.out, r.nout, "at");
     for (int i = 0; i < r.nlevel; i++) reduce_level(o, l, &r, i);

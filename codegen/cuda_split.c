@@ -15,6 +15,6 @@ int split_parts(int64_t groups, int64_t most) {
 void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int parts, int64_t pieces) {
     l->workspace = COUNTS * 4 + groups * parts * pieces * 16;
     line(o, "u32 *const count = (u32 *)ctx->work + %s;", group);
-    line(o, "f32x4 *const parts = (f32x4 *)((char *)ctx->work + %d) + (long)%s * %lld;", COUNTS * 4, group,
-         (long long)(parts * pieces));
+    line(o, "f32x4 *const parts = (f32x4 *)((char *)ctx->work + %d) + (long)%s * %s;", COUNTS * 4, group,
+         numeral_text(o, l, NUMBER_EXTENT, parts * pieces));
 }

@@ -81,7 +81,7 @@ static void add_term(Out *o, Taps *t) {
     const char *guards = "1";
     for (int g = 0; g < t->nguard; g++)
         guards = cx_fmt(o->cx, "%s%s(unsigned %s)(%s) < %lldu", g ? guards : "", g ? " && " : "", o->index,
-                        index_text(o->cx, t->guard[g]->b), (long long)t->guard[g]->i);
+                        index_text(o, t->guard[g]->b), (long long)t->guard[g]->i);
     begin(o, "if (%s) {", guards);
     int mark = open_scope(o);
     load_neighbours(o, t->term, t->along, t->vec);
@@ -106,7 +106,7 @@ bool cuda_taps(Out *o, Grid *l, const CudaOptions *options) {
     l->threads = THREADS;
     l->axis[0].items = size, l->axis[0].per_block = THREADS * t.vec, l->axis[0].grows = grows;
     line(o, "const %s u = ((%s)block * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, t.vec);
-    line(o, "if (u >= %s) return;", size_text(o, size, grows));
+    line(o, "if (u >= %s) return;", size_text(o, v, size, grows));
     unflatten(o, v, n, "u");
     line(o, "const %s row = v%d;", o->index, (int)t.along->i);
     line(o, "%s a[%d];", dtypes[t.reduce->type].name, t.vec);

@@ -3,21 +3,32 @@
 // cuda_epilogue.c's.
 #include "cuda_tile.h"
 
-#define LL(x) ((long long)(x))
 enum { FAR = -(1 << 30) };            // an index that no guard lets through
 
 static int64_t extent(Out *o, Expr *v) { return o->k->extent[v->i]; }
+static const char *whole_text(Out *o, Expr *v) { return numeral_text(o, v, NUMBER_AT_ZERO, extent(o, v)); }   // not rounded up
 
 // ---- indices ----
 
-// The part of an affine index that the variables of g move: " + v3 * 64 + v4"
-static const char *part(Out *o, Expr *e, Group *g) {
+// The part of an affine index that the variables of g move: " + v3 * 64 + v4". A step of 1 is left out: what an
+// address is contiguous along belongs to the form; `any`: to a guard's index it does not.
+static const char *moved(Out *o, Expr *e, Group *g, bool any) {
     const char *s = "";
     for (int i = 0; i < g->n; i++) {
         int64_t c = ix_coef(e, g->v[i]);
-        if (c) s = cx_fmt(o->cx, c == 1 ? "%s + v%d" : "%s + v%d * %lld", s, (int)g->v[i]->i, LL(c));
+        if (c) s = cx_fmt(o->cx, "%s + v%d", s, (int)g->v[i]->i);
+        if (c && (c != 1 || any)) s = cx_fmt(o->cx, "%s * %s", s, numeral_text(o, e, NUMBER_STEP + (int)g->v[i]->i, c));
     }
     return s;
+}
+
+
+// What a thread adds to an index once and for all: the variables of the factor's own group, and of z.
+static const char *fixed(Out *o, Factor *f, Tile *t, Expr *e, bool any) {
+    int64_t at = index_at_zero(e);
+    const char *s = at ? numeral_text(o, e, NUMBER_AT_ZERO, at) : "0";
+    s = cx_fmt(o->cx, "%s%s", s, moved(o, e, f->own, any));
+    return cx_fmt(o->cx, "%s%s", s, moved(o, e, &t->z, any));
 }
 
 // Is a variable of g in e, outside of what is known already?
@@ -48,7 +59,9 @@ void tile_variables_of(Out *o, Group *g, const char *flat, const Expr *of, const
 
 void tile_variables(Out *o, Group *g, const char *flat) { tile_variables_of(o, g, flat, NULL, NULL); }
 
-const char *tile_bound(Out *o, Group *g) { return size_text(o, g->size, g->grows); }
+const char *tile_bound(Out *o, Group *g) { return size_text(o, g, g->size, g->grows); }
+
+const char *tile_parts(Out *o, Tile *t) { return numeral_text(o, t, NUMBER_EXTENT, t->parts); }
 
 void tile_unrolled(Out *o, const char *index, int n) {
     line(o, "#pragma unroll");
@@ -105,7 +118,7 @@ static const char *both(Out *o, const char *a, const char *b) {
 // k rounded up for one factor lies beyond the end of the other.
 static const char *within_last(Out *o, Tile *t) {
     Expr *v = t->k.v[t->k.n - 1];
-    return t->k.last == extent(o, v) ? "" : cx_fmt(o->cx, "v%d < %lld", (int)v->i, LL(extent(o, v)));
+    return t->k.last == extent(o, v) ? "" : cx_fmt(o->cx, "v%d < %s", (int)v->i, whole_text(o, v));
 }
 
 // Whether a row lies within must be asked; the first guard, where there is one, fails for those that do not.
@@ -115,10 +128,11 @@ static const char *guards(Out *o, Tile *t, Factor *f) {
     const char *ok = asks(f) ? cx_fmt(o->cx, "%s_in[u]", f->id) : "";
     if (is_ragged(&t->k, t->bk)) ok = both(o, ok, cx_fmt(o->cx, "k < %s", tile_bound(o, &t->k)));
     ok = both(o, ok, within_last(o, t));
-    for (int g = 0; g < f->nguard; g++)
-        ok = both(o, ok,
-                  cx_fmt(o->cx, "(unsigned)(%s_g%d[u]%s) < %lldu", f->id, g, part(o, f->guard[g]->b, &t->k),
-                         LL(f->guard[g]->i)));
+    for (int g = 0; g < f->nguard; g++) {
+        const char *size = numeral_text(o, f->guard[g], NUMBER_EXTENT, f->guard[g]->i);
+        ok = both(o, ok, cx_fmt(o->cx, "(unsigned)(%s_g%d[u]%s) < (unsigned)%s", f->id, g,
+                                moved(o, f->guard[g]->b, &t->k, true), size));
+    }
     return ok;
 }
 
@@ -141,11 +155,9 @@ static void prepare(Out *o, Tile *t, Factor *f) {
     line(o, "const int %s = %s + %s;", f->flat, f->base, f->kmajor ? "row" : "col");
     tile_variables(o, f->own, f->flat);
     if (asks(f)) line(o, "%s_in[u] = %s < %s;", f->id, f->flat, tile_bound(o, f->own));
-    Expr *at = f->load->a;
-    line(o, "%s_at[u] = %lld%s%s;", f->id, LL(index_at_zero(at)), part(o, at, f->own), part(o, at, &t->z));
+    line(o, "%s_at[u] = %s;", f->id, fixed(o, f, t, f->load->a, false));
     for (int g = 0; g < f->nguard; g++) {
-        Expr *e = f->guard[g]->b;
-        const char *x = cx_fmt(o->cx, "%lld%s%s", LL(index_at_zero(e)), part(o, e, f->own), part(o, e, &t->z));
+        const char *x = fixed(o, f, t, f->guard[g]->b, true);
         if (g == 0 && is_ragged(f->own, f->tile))
             x = cx_fmt(o->cx, "%s < %s ? %s : %d", f->flat, tile_bound(o, f->own), x, FAR);
         line(o, "%s_g%d[u] = %s;", f->id, g, x);
@@ -157,7 +169,8 @@ static void stage_scalar(Out *o, Tile *t, Factor *f) {
     line(o, "const int k = k0 + %s;", f->kmajor ? "col" : "row");
     line(o, "const int %s = %s + %s;", f->flat, f->base, f->kmajor ? "row" : "col");
     line(o, "f32 x = 0;");
-    begin(o, "if (%s < %s && k < %s) {", f->flat, tile_bound(o, f->own), tile_bound(o, &t->k));
+    const char *size = tile_bound(o, f->own);
+    begin(o, "if (%s < %s && k < %s) {", f->flat, size, tile_bound(o, &t->k));
     int mark = open_scope(o);
     tile_variables(o, f->own, f->flat), tile_variables(o, &t->k, "k");
     begin(o, "if (%s) {", *within_last(o, t) ? within_last(o, t) : "1");
@@ -175,10 +188,10 @@ static void stage_copied(Out *o, Tile *t, Factor *f) {
     if (keeps_bits(o, t, f)) line(o, "%s_ok = %s_ok << 1 | (unsigned)ok;", f->id, f->id);
     if (f->vec > 1 && extent(o, f->run) % f->vec) {   // the last vector ends within
         const char *v = f->kmajor ? cx_fmt(o->cx, "v%d", (int)f->run->i) : cx_fmt(o->cx, "(%s + col)", f->base);
-        line(o, "const int left = (%lld - %s) * %d;", LL(extent(o, f->run)), v, dtypes[t->type].bytes);
+        line(o, "const int left = (%s - %s) * %d;", whole_text(o, f->run), v, dtypes[t->type].bytes);
         bytes = cx_fmt(o->cx, "left < %d ? left : %d", size, size);
     }
-    const char *at = cx_fmt(o->cx, "%s_at[u]%s", f->id, part(o, f->load->a, &t->k));
+    const char *at = cx_fmt(o->cx, "%s_at[u]%s", f->id, moved(o, f->load->a, &t->k, false));
     if (*ok) at = cx_fmt(o->cx, "(ok ? %s : 0)", at), bytes = cx_fmt(o->cx, "ok ? %s : 0", bytes);
     line(o, "tvc_copy_%d(%s, b%d + %s, %s);", size, copied_to(o, t, f), buf_number(o->k, f->load->buf), at, bytes);
 }
@@ -302,13 +315,22 @@ static void products(Out *o, Tile *t, const CudaOptions *options) {
     end(o), end(o);
 }
 
+// How many tiles of k this block has. What is known here is an operand, and takes no register.
+static void count_tiles(Out *o, Tile *t) {
+    bool grows = t->k.grows;
+    int64_t n = blocks_along(&t->k, t->bk), share = (n + t->parts - 1) / t->parts;
+    const char *all = grows ? cx_fmt(o->cx, "(%s + %d) / %d", tile_bound(o, &t->k), t->bk - 1, t->bk)
+                            : numeral_text(o, &t->k, NUMBER_BLOCKS, n);
+    line(o, "const int %s = %s;", t->parts == 1 ? "tiles" : "all", all);
+    if (t->parts == 1) return;
+    const char *over = cx_fmt(o->cx, "(all + %s - 1)", tile_parts(o, t));
+    line(o, "const int share = (int)(%s);", grows ? quotient_text(o, t, NUMBER_QUOTIENT, t->parts, over)
+                                                  : numeral_text(o, t, NUMBER_BLOCKS, share));
+    line(o, "const int first = block_part * share, left = all - first, tiles = left < share ? left : share;");
+}
+
 static void pipeline(Out *o, Tile *t, const CudaOptions *options) {
-    if (t->parts == 1) line(o, "const int tiles = (%s + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk);
-    else {
-        line(o, "const int all = (%s + %d) / %d, share = (all + %d) / %d;", tile_bound(o, &t->k), t->bk - 1, t->bk,
-             t->parts - 1, t->parts);
-        line(o, "const int first = block_part * share, left = all - first, tiles = left < share ? left : share;");
-    }
+    count_tiles(o, t);
     const char *from = t->parts == 1 ? "" : "first + ";
     begin(o, "for (int kt = %d; kt < tiles; kt++) {", 1 - STAGES);
     if (t->a.how != COMPUTED && t->b.how != COMPUTED)
@@ -347,17 +369,17 @@ static void start(Out *o, Tile *t, Grid *l) {
     for (int i = 0; i < 3; i++)
         if (g[i]->n) l->axis[i].items = g[i]->size, l->axis[i].per_block = per[i], l->axis[i].grows = g[i]->grows;
     l->threads = t->threads, l->shared = o->pool = (na + nb) * dtypes[t->type].bytes;
-    line(o, "// %lld by %lld by %lld; a %s by %d, b %s by %d", LL(t->m.size), LL(t->n.size), LL(t->k.size), how[t->a.how],
-         t->a.vec, how[t->b.how], t->b.vec);
+    line(o, "// a %s by %d, b %s by %d", how[t->a.how], t->a.vec, how[t->b.how], t->b.vec);
     line(o, "%s *const Sa = (%s *)pool, *const Sb = Sa + %d;", type, type, na);
     line(o, "const int lane = (int)(threadIdx.x & 31), warp = (int)(threadIdx.x >> 5);");
     line(o, "const int wm = warp %% %d * %d, wn = warp / %d * %d;", warps, t->wm, warps, t->wn);
     line(o, "const int m0 = (int)block * %d, n0 = (int)block_y * %d;", t->bm, t->bn);
     if (t->parts > 1) {
         l->axis[2].items *= t->parts;
-        line(o, "const int block_part = (int)block_z %% %d;", t->parts);
+        if (t->z.n) divide(o, t, t->parts, "block_z", "block_part", "z");
+        else line(o, "const int block_part = (int)block_z;");
     }
-    tile_variables(o, &t->z, t->parts == 1 ? "(int)block_z" : cx_fmt(o->cx, "((int)block_z / %d)", t->parts));
+    tile_variables(o, &t->z, t->parts == 1 ? "(int)block_z" : "(int)z");
     line(o, "f32 acc[%d][%d][4] = {{{0}}};", t->wm / 16, t->wn / 8);
 }
 

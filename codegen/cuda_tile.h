@@ -58,6 +58,7 @@ static inline int64_t blocks_along(const Group *g, int64_t tile) { return g->n ?
 
 // ---- what both print ----
 const char *tile_bound(Out *o, Group *g);             // the group's size, as it is at run time
+const char *tile_parts(Out *o, Tile *t);
 void tile_variables(Out *o, Group *g, const char *flat);
 void tile_variables_of(Out *o, Group *g, const char *flat, const Expr *of, const Expr *known); // those in `of`, outside `known`
 void tile_unrolled(Out *o, const char *index, int n); // begins a loop

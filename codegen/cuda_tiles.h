@@ -1,5 +1,8 @@
 // Tiles of products on tensor cores, and blocks that work on the same results, in terms of the wrappers of cuda_prelude.h.
 
+// x / d, with what codegen/cuda_numbers.c has prepared for d.
+HELPER u32 tvc_quotient(u32 x, u32 m, int shift) { return (u32)((u64)x * m >> 32) >> shift; }
+
 // Element (row, col) of a tile with `cols` columns in shared memory, `per` elements to 16 bytes. Pieces of
 // 16 bytes are permuted, so that the rows a fragment is made of lie in different banks.
 HELPER int tvc_at(int row, int col, int cols, int per) {

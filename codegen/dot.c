@@ -44,8 +44,8 @@ static void products(Out *o, Dot *d, int64_t nt) {
     for (int n = 0; n < nt; n++)
         for (int j = 0; j < d->jt; j++) line(o, "vf a%d_%d = {0};", n, j);
     begin(o, "for (long v%d = 0; v%d < %lldL; v%d += LANES) {", r, r, (long long)whole, r);
-    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, d->f.a->buf), index_text(o->cx, d->f.a->a),
-         buf_number(o->k, d->f.b->buf), index_text(o->cx, d->f.b->a));
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, d->f.a->buf), index_text(o, d->f.a->a),
+         buf_number(o->k, d->f.b->buf), index_text(o, d->f.b->a));
     for (int n = 0; n < nt; n++) line(o, "const vf x%d = LD(a + %lldL);", n, (long long)(n * an));
     for (int j = 0; j < d->jt; j++) {
         line(o, "const vf w%d = LD(b + %lldL);", j, (long long)(j * bj));
@@ -56,8 +56,8 @@ static void products(Out *o, Dot *d, int64_t nt) {
         for (int j = 0; j < d->jt; j++) line(o, "f32 s%d_%d = hsum(a%d_%d);", n, j, n, j);
     if (whole == R) return;
     begin(o, "for (long v%d = %lldL; v%d < %lldL; v%d++) {", r, (long long)whole, r, (long long)R, r);
-    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, d->f.a->buf), index_text(o->cx, d->f.a->a),
-         buf_number(o->k, d->f.b->buf), index_text(o->cx, d->f.b->a));
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, d->f.a->buf), index_text(o, d->f.a->a),
+         buf_number(o->k, d->f.b->buf), index_text(o, d->f.b->a));
     for (int n = 0; n < nt; n++)
         for (int j = 0; j < d->jt; j++)
             line(o, "s%d_%d += a[%lldL] * b[%lldL];", n, j, (long long)(n * an), (long long)(j * bj));

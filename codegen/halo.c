@@ -34,7 +34,7 @@ void clear_halo(Out *o, int result, int d0) {
     int64_t back = 0;
     for (int d = 0; d < n->shape.n; d++) at[d] = d < d0 ? o->k->axis[d] : ix_imm(o->k, 0);
     for (int d = d0; d < n->shape.n; d++) back += n->halo[d] * n->view.stride[d];
-    fill(o, n, result, d0, index_text(o->cx, ix_add(o->k, ix_view(o->k, n, at), -back)));
+    fill(o, n, result, d0, index_text(o, ix_add(o->k, ix_view(o->k, n, at), -back)));
 }
 
 static bool is_among(Expr **v, int n, const Expr *e) {

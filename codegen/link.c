@@ -226,6 +226,8 @@ static void add_grid(Link *k, Step *s, const Text *t) {
     s->grid = p->ngrid;
     Grid *g = VEC_PUSH(k->cx, p->grids, p->ngrid);
     *g = t->grid;
+    g->number = p->nnumber, g->nnumber = t->nnumber;
+    for (int i = 0; i < t->nnumber; i++) *VEC_PUSH(k->cx, p->numbers, p->nnumber) = t->number[i];
     if (!t->product.size[PRODUCT_M]) return;
     *VEC_PUSH(k->cx, p->products, p->nproduct) = t->product;
     g->product = p->nproduct;

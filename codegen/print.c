@@ -77,12 +77,16 @@ int buf_number(Kernel *k, Node *n) {
 
 // ---- indices ----
 
-const char *index_text(Cx *cx, Expr *e) {
+const char *index_text(Out *o, Expr *e) {
+    Cx *cx = o->cx;
     static const char *const sign[] = {[I_ADD] = "+", [I_MUL] = "*", [I_DIV] = "/", [I_MOD] = "%"};
     if (e->op == I_VAR) return cx_fmt(cx, "v%d", (int)e->i);
-    if (e->op == I_IMM) return cx_fmt(cx, e->i < 0 ? "(%lld)" : "%lld", (long long)e->i);
+    if (e->op == I_IMM) return numeral_text(o, e, NUMBER_EXTENT, e->i);
     if (e->op == I_DATA) return e->as;
-    return cx_fmt(cx, "(%s %s %s)", index_text(cx, e->a), sign[e->op], index_text(cx, e->b));
+    bool divides = e->op == I_DIV || e->op == I_MOD;          // by a literal: by anything else it would be slow
+    const char *a = index_text(o, e->a);
+    const char *b = divides && e->b->op == I_IMM ? cx_fmt(cx, "%lld", (long long)e->b->i) : index_text(o, e->b);
+    return cx_fmt(cx, "(%s %s %s)", a, sign[e->op], b);
 }
 
 // Indices read from data are values: name them before the index is printed.
@@ -99,7 +103,7 @@ static void name_data(Out *o, Expr *e) {
 
 static const char *index_of(Out *o, Expr *e) {
     name_data(o, e);
-    return index_text(o->cx, e);
+    return index_text(o, e);
 }
 
 const char *extent_text(Out *o, Expr *var) {
@@ -197,7 +201,8 @@ static bool is_load(const Expr *e) { return e->op == K_LOAD || expr_is_reduce(e)
 // The value is only computed where the index is inside: its loads could reach outside elsewhere.
 static const char *inside_text(Out *o, Expr *e) {
     const char *at = index_of(o, e->b), *name = cx_fmt(o->cx, "x%d", o->nname++);
-    const char *test = cx_fmt(o->cx, "(unsigned %s)%s < %lldu", o->index, at, (long long)e->i);
+    const char *test = cx_fmt(o->cx, "(unsigned %s)%s < (unsigned %s)%s", o->index, at, o->index,
+                              numeral_text(o, e, NUMBER_EXTENT, e->i));
     line(o, "%s %s;", c_type(o, e->type), name);
     Expr *part[] = {e->a, e->c};
     for (int i = 0; i < 2; i++) {

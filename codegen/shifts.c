@@ -97,8 +97,8 @@ static void products(Out *o, Shifts *t) {
     Term p[MOST_TAPS * MOST_RUN];
     int n = list_products(o, t, p), loads = 0;
     long long next = (long long)ix_coef(t->f.b->a, t->step);
-    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, t->f.a->buf), index_text(o->cx, t->f.a->a),
-         buf_number(o->k, t->f.b->buf), index_text(o->cx, t->f.b->a));
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, t->f.a->buf), index_text(o, t->f.a->a),
+         buf_number(o->k, t->f.b->buf), index_text(o, t->f.b->a));
     for (int s = 0; s < t->run; s++) line(o, "const vf y%d = LD(b + %lldL);", s, s * next);
     for (int i = 0; i < n; i++) {
         bool again = i && p[i].at == p[i - 1].at;

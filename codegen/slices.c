@@ -115,8 +115,8 @@ static void accumulate(Out *o, Slices *t) {
     int x = (int)f->red[t->split]->i;
     begin(o, "for (long v%d = k%d; v%d < k%d + %lldL; v%d++) {", x, x, x, x, (long long)t->step, x);
     for (int r = t->split + 1; r < f->nred; r++) loop(o, f->red[r]);
-    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
-         buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o, f->a->a),
+         buf_number(o->k, f->b->buf), index_text(o, f->b->a));
     for (int i = 0; i < t->ob; i++)
         line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(t->o ? i * ix_coef(f->b->a, t->o) : 0));
     for (int q = 0; q < t->nq; q++) {

@@ -148,7 +148,7 @@ static void inner(Taps *t) {
     for (int64_t i = 0; i < t->run; i++) count_uses(o, result[i]);
     for (int64_t i = 0; i < t->run; i++) {
         const char *v = value_text(o, result[i]);
-        line(o, "ST(b0 + %s, %s);", index_text(o->cx, at[i]), v);
+        line(o, "ST(b0 + %s, %s);", index_text(o, at[i]), v);
     }
     close_scope(o, mark);
     o->uses = uses;

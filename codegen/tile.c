@@ -143,8 +143,8 @@ static void zero_sums(Out *o, const Tile *t, int px) {
 static void products(Out *o, Tile *t, int64_t np, int64_t nq) {
     const Factors *f = &t->f;
     int px = (int)(np * nq), ob = (int)t->ob;
-    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o->cx, f->a->a),
-         buf_number(o->k, f->b->buf), index_text(o->cx, f->b->a));
+    line(o, "const m_f32 *a = b%d + %s, *b = b%d + %s;", buf_number(o->k, f->a->buf), index_text(o, f->a->a),
+         buf_number(o->k, f->b->buf), index_text(o, f->b->a));
     int64_t bo = t->o ? ix_coef(f->b->a, t->o) * step(o, t) : 0, ap = t->p ? ix_coef(f->a->a, t->p) : 0,
             aq = t->q ? ix_coef(f->a->a, t->q) : 0;
     for (int i = 0; i < ob; i++) line(o, "const vf w%d = LD(b + %lldL);", i, (long long)(i * bo));

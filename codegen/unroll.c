@@ -102,7 +102,7 @@ static void outputs(Unroll *u, int d, const char *guard, Result *r, int *n) {
         u->value[v] = tile ? ix_add(k, ix_mul(k, tile, step), i) : ix_imm(k, i);
         bool over = tile && size % step && i >= size % step;
         const char *g =
-            over ? cx_fmt(u->o->cx, "%sif (%s < %lldL) ", guard, index_text(u->o->cx, u->value[v]), (long long)size)
+            over ? cx_fmt(u->o->cx, "%sif (%s < %lldL) ", guard, index_text(u->o, u->value[v]), (long long)size)
                  : guard;
         outputs(u, d + 1, g, r, n);
     }
@@ -159,7 +159,7 @@ static void print(Unroll *u) {
     o->uses = NEW(o->cx, int, o->k->nexpr);
     for (int i = 0; i < n; i++) count_uses(o, r[i].value);
     for (int i = 0; i < n; i++) {
-        const char *v = value_text(o, r[i].value), *at = index_text(o->cx, r[i].at);
+        const char *v = value_text(o, r[i].value), *at = index_text(o, r[i].at);
         line(o, o->lane ? "%sST(b0 + %s, %s);" : "%sb0[%s] = %s;", r[i].guard, at, v);
     }
     close_scope(o, mark);

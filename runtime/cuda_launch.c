@@ -25,6 +25,7 @@ static void launch_kernel(Cuda *c, const Step *s, const Launch *l) {
     if (!blocks[0] || !blocks[1] || !blocks[2]) return;
     for (int i = 0; i < s->nref; i++) c->argument[i] = (void *)(uintptr_t)&l->buf[i];
     c->argument[s->nref] = &run;
+    if (g->nnumber) c->argument[s->nref + 1] = p->numbers + g->number;
     cuda_ok(c, c->api->LaunchKernel(c->kernel[l->step], blocks[0], blocks[1], blocks[2], (unsigned)g->threads, 1, 1, 0,
                                     c->compute, c->argument, NULL), program_text(p, s->label));
 }
@@ -205,7 +206,7 @@ Err cuda_load(Device *d, const Program *p, Fault *f) {
     c->program = p;
     c->module = room(p->npart, sizeof *c->module), c->kernel = room(p->nstep, sizeof *c->kernel);
     c->body = room(p->nstep, sizeof *c->body), c->input = room(p->nslot, sizeof *c->input);
-    c->operand = room(p->nref, sizeof *c->operand), c->argument = room(p->nref, sizeof *c->argument);
+    c->operand = room(p->nref, sizeof *c->operand), c->argument = room((int64_t)p->nref + 1, sizeof *c->argument);
     if (!c->module || !c->kernel || !c->body || !c->input || !c->operand || !c->argument)
         return fault(f, E_LIMIT, "no memory for %d steps", p->nstep);
     Err e = load_parts(c, f);

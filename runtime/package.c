@@ -14,9 +14,9 @@
 #include <xxhash.h>
 
 // The format is the memory layout of these; a change needs another PACKAGE_VERSION.
-_Static_assert(sizeof(PackageHeader) == 64 && sizeof(PackageTarget) == 232 && sizeof(Step) == 88 &&
+_Static_assert(sizeof(PackageHeader) == 64 && sizeof(PackageTarget) == 248 && sizeof(Step) == 88 &&
                    sizeof(Buffer) == 24 && sizeof(TensorDesc) == 80 && sizeof(Slot) == 112 && sizeof(Function) == 32 &&
-                   sizeof(Grid) == 104 && sizeof(Product) == 296 && sizeof(Part) == 16,
+                   sizeof(Grid) == 112 && sizeof(Product) == 296 && sizeof(Part) == 16,
                "the records of a package have moved");
 
 static Err check_header(const PackageHeader *h, int64_t n, Fault *f) {

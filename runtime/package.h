@@ -12,7 +12,7 @@
 #include "program.h"
 
 #define PACKAGE_MAGIC "\x89TVC\r\n\x1a\n"                     // damaged by anything that takes it for text
-enum { PACKAGE_VERSION = 5, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16, PACKAGE_MOST_TARGETS = 16 };
+enum { PACKAGE_VERSION = 6, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16, PACKAGE_MOST_TARGETS = 16 };
 
 //    name       Program's array, its count
 #define PACKAGE_SECTIONS(X)            \
@@ -25,6 +25,7 @@ enum { PACKAGE_VERSION = 5, PACKAGE_ORDER = 0x01020304, PACKAGE_HASH_BYTES = 16,
     X(FUNCTIONS, functions, nfunction) \
     X(GRIDS,     grids,     ngrid)     \
     X(PRODUCTS,  products,  nproduct)  \
+    X(NUMBERS,   numbers,   nnumber)   \
     X(PARTS,     parts,     npart)     \
     X(TEXT,      text,      ntext)
 

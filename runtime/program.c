@@ -56,7 +56,7 @@ static Err check_sizes(const Program *p, Fault *f) {
         {"references", p->nref, p->descs},   {"parameters", p->nparam, p->params}, {"slots", p->nslot, p->slots},
         {"functions", p->nfunction, p->functions}, {"text", p->ntext, p->text},   {"code", p->code_bytes, p->code},
         {"grids", p->ngrid, p->grids},       {"binaries", p->npart, p->parts},
-        {"products", p->nproduct, p->products},
+        {"products", p->nproduct, p->products}, {"numbers", p->nnumber, p->numbers},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i].n < 0 || (arrays[i].n && !arrays[i].at))
@@ -133,7 +133,8 @@ static Err check_grid(const Program *p, int i, Fault *f) {
     static const int64_t most[3] = {INT32_MAX, 65535, 65535};
     const Grid *g = &p->grids[i];
     bool ok = g->threads > 0 && g->threads <= 1024 && g->shared >= 0 && g->shared <= 48 << 10 &&
-              g->part >= 0 && g->part < p->npart && g->workspace >= 0 && g->workspace <= INT32_MAX;
+              g->part >= 0 && g->part < p->npart && g->workspace >= 0 && g->workspace <= INT32_MAX &&
+              g->nnumber <= TVC_MOST_NUMBERS && range_ok(g->number, g->nnumber, p->nnumber);
     for (int d = 0; d < 3 && ok; d++) {
         const GridAxis *a = &g->axis[d];
         ok = a->items >= 0 && a->per_block > 0 && (a->grows == 0 || (a->grows == 1 && a->items % p->max_batch == 0)) &&

@@ -81,6 +81,8 @@ typedef struct Step {
     double f, f2;                     // BODY: attributes
 } Step;
 
+enum { TVC_MOST_NUMBERS = 1024 };     // of a kernel: with its pointers they fit what every GPU takes
+
 // How a kernel of a GPU is started: blocks along x, y, z, each of `threads` threads. Along an axis that
 // grows, items are those of the maximum batch.
 typedef struct GridAxis {
@@ -95,6 +97,7 @@ typedef struct Grid {
     int32_t registers, spilled;       // per thread; bytes stored for want of registers or on a stack: for reports
     int32_t product;                  // 1 + the number of the Product it computes; 0: it is none
     int64_t workspace;                // bytes that its blocks leave parts of their results in; see codegen/cuda_split.c
+    int32_t number, nnumber;          // numbers[number .. +nnumber) are its last argument, as one array; none: no argument
 } Grid;
 
 int64_t grid_blocks(const Grid *g, int axis, int64_t batch, int64_t max_batch);    // program.c
@@ -153,7 +156,7 @@ typedef struct Function {             // steps[from .. to)
 typedef struct Program {
     int64_t arena_bytes, keep_bytes;  // of a session at maximum batch; of all functions the most
     int64_t max_batch;                // 1: fixed
-    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction, ngrid, nproduct, npart;
+    int32_t nstep, nbuffer, nref, nparam, nslot, nfunction, ngrid, nproduct, npart, nnumber;
     int64_t ntext;
     Step *steps;
     Buffer *buffers;
@@ -164,6 +167,7 @@ typedef struct Program {
     Function *functions;              // functions[0] is `init`
     Grid *grids;
     Product *products;
+    int32_t *numbers;                 // of grids: what kernels of one text differ in, see codegen/cuda_numbers.c
     Part *parts;
     char *text;                       // NUL-terminated strings; text[0] is ""
     int32_t target;                   // text: "" for the CPU, "cuda:sm_90" or (PTX) "cuda:compute_90" for a GPU

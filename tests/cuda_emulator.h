@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CTX { i64 batch; i32 *error; const u64 *seed; void *work; }
+#define CTX { i64 batch; i32 *error; const u64 *seed; void *work; const void *numbers; }    // the last for callers
 #define SEED(ctx) (ctx)->seed[0]
 #define STEP(ctx) (ctx)->seed[1]
 #include "scalar_prelude.h"

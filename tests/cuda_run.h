@@ -22,7 +22,9 @@ static const char *named(Cx *cx, const char *text, const char *name) {
 static void write_job(FILE *f, Cx *cx, const Job *j) {
     const char *name = kernel_name(cx, j), *args = "";
     for (int b = 0; b < j->k->nbuf; b++) args = cx_fmt(cx, "%sb[%d], ", args, b);
-    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%sctx); }\n", named(cx, j->text.s, name), name, name, args);
+    args = cx_fmt(cx, "%sctx", args);
+    if (j->text.nnumber) args = cx_fmt(cx, "%s, *(const %s_numbers *)ctx.numbers", args, name);
+    fprintf(f, "%sstatic void call_%s(void **b, Ctx ctx) { %s(%s); }\n", named(cx, j->text.s, name), name, name, args);
     fprintf(f,
             "void run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx) { launch(grid, threads, mode, "
             "call_%s, b, ctx); }\n\n",
@@ -118,7 +120,7 @@ static void *buffer(Memory *m, const Node *n) {
     return m->p[m->n++] = guarded_buffer(node_bytes(n));
 }
 
-typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; void *work; } RunCtx;
+typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; void *work; const void *numbers; } RunCtx;
 typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
 
 enum { COUNTS = 1 << 14 };            // bytes with which a workspace begins; they must be zero again after each run
@@ -135,7 +137,7 @@ static void run_job(Cx *cx, const Job *j, void *lib, Memory *m, int mode, void *
     Runs *run = (Runs *)(uintptr_t)dlsym(lib, cx_fmt(cx, "run_%s", kernel_name(cx, j)));
     for (int b = 0; b < j->k->nbuf; b++) arg[b] = buffer(m, j->k->buf[b]);
     for (int d = 0; d < 3; d++) grid[d] = grid_blocks(&j->text.grid, d, batches(j->c->used), batches(j->c->max));
-    run(grid, j->text.grid.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed, work});
+    run(grid, j->text.grid.threads, mode, arg, (RunCtx){batches(j->c->used), &bad, seed, work, j->text.number});
     if (bad) fail(cx, E_CHECK, "%s: an index or divisor is out of range", j->c->name);
 }
 

@@ -13,8 +13,9 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"conv3x3", "tvc_wait(1);", "tvc_wait(2);", false},
     {"conv3x3", "tvc_wait(1); __syncthreads();", "__syncthreads(); tvc_wait(1);", false},
     {"conv3x3", "% 3, more", "% 2, more", false},                                      // a stage too few
-    {"conv3x3", "< 9u", "< 99u", false},                                               // a guard
-    {"conv3x3_bf16", "k < 360", "k < 9999", false},
+    {"conv3x3", "(unsigned)(a_g0[u]", "0 * (unsigned)(a_g0[u]", false},                // a guard
+    {"conv3x3_bf16", "k < num", "k < 9999 + num", false},
+    {"conv3x3", "tvc_quotient((u32)m", "tvc_quotient(1 + (u32)m", false},
     {"conv3x3", "(lane & 15)", "(lane & 14)", false},
     {"conv3x3", "tvc_mma_f16(acc[i], a[i], b)", "tvc_mma_f16(acc[i], a[0], b)", false},
     {"conv3x3", "a_s ^ ks", "a_s + ks", false},                                        // the permutation
@@ -27,16 +28,16 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"bn_relu_conv", "a_ok >> (3 - u) & 1", "1", false},                               // padding is not computed
     {"bn_relu_conv", "tvc_wait(1);", "", false},
     {"matmul", "tvc_ldmatrix_trans(b", "tvc_ldmatrix(b", false},
-    {"matmul_odd", "a_in[u] = m < 33", "a_in[u] = 1", false},
-    {"matmul_odd", "&& n < 70", "", false},
+    {"matmul_odd", "a_in[u] = m < num", "a_in[u] = m < 99 + num", false},
+    {"matmul_odd", "&& n < num", "&& n < 99 + num", false},
     {"matmul_f32", "(q & 1) * 4", "(q >> 1) * 4", false},
     {"matmul_k4", "__syncthreads();", "", false},
     {"statistics", "__syncthreads();", "", false},
-    {"conv_split3", "if (!tvc_last(count, 3, (u32 *)pool)) return;", "if (block_part != 2) return;", false},
-    {"conv_split3", "p < 3", "p < 2", false},
+    {"conv_split3", "if (!tvc_last(", "if (block_part != 2) return; if (0 && !tvc_last(", false},
+    {"conv_split3", "p < num", "p < -1 + num", false},
     {"conv_split3", "block_part * share", "0", false},
     {"conv_split3", "left < share ? left : share", "left", false},
-    {"conv_split3", "tvc_last(count, 3", "tvc_last(count, 2", false},
+    {"conv_split3", "tvc_last(count, (u32)", "tvc_last(count, -1u + (u32)", false},
     {"matmul_split_more", "(u32 *)ctx->work + group", "(u32 *)ctx->work", false},      // a count for all tiles
     {"statistics_split4", "tvc_last(count, 4", "tvc_last(count, 3", false},
     {"statistics_split4", "begin + share < all ? begin + share : all", "all", false},

@@ -101,7 +101,7 @@ static void same_program_same_bytes(void **state) {
 }
 
 // The program as if for a GPU: its kernels are in two binaries, each started on a grid; `apply` is said to be a product.
-typedef struct GpuFixture { Fixture f; Grid grids[5]; Product product; Part parts[2]; char code[192]; } GpuFixture;
+typedef struct GpuFixture { Fixture f; Grid grids[5]; int32_t numbers[7]; Product product; Part parts[2]; char code[192]; } GpuFixture;
 
 static const Product product = {
     .size = {BATCH, 2, 2, 1}, .grows = PRODUCT_M, .alpha = 1, .d = {.ref = 0, .step = {4, 1}},
@@ -118,6 +118,9 @@ static void make_gpu_program(GpuFixture *g, const char *target) {
         g->f.steps[i].grid = i;
     }
     for (int i = 0; i < 4; i++) g->f.descs[g->f.steps[1].ref + i].type = DT_F32;
+    for (int i = 0; i < 7; i++) g->numbers[i] = i - 3;
+    g->grids[0].nnumber = 4, g->grids[4].number = 4, g->grids[4].nnumber = 3;
+    p->numbers = g->numbers, p->nnumber = 7;
     g->product = product, p->products = &g->product, p->nproduct = g->grids[1].product = 1;
     g->parts[0] = (Part){0, 100}, g->parts[1] = (Part){128, 64};
     p->grids = g->grids, p->ngrid = 5, p->parts = g->parts, p->npart = 2;
@@ -214,20 +217,35 @@ DAMAGE(writes_a, g->product.d.ref = 1) DAMAGE(other_type, g->f.descs[g->f.steps[
 DAMAGE(no_type, g->f.descs[g->f.steps[1].ref + 3].type = DT_I32) DAMAGE(no_such_product, g->grids[1].product = 2)
 DAMAGE(odd_product, g->grids[1].product = -1)
 
+// Each alone, with a message that has the word.
+static void all_refused(Damage *const *damage, size_t n, const char *word) {
+    GpuFixture g;
+    Fault f;
+    make_gpu_program(&g, "cuda:sm_80");
+    assert_int_equal(program_check(&g.f.p, &f), E_OK);
+    for (size_t i = 0; i < n; i++) {
+        make_gpu_program(&g, "cuda:sm_80");
+        damage[i](&g);
+        if (program_check(&g.f.p, &f) != E_MALFORMED || !strstr(f.text, word)) fail_msg("%s %zu is not refused", word, i);
+    }
+}
+
 static void products_are_checked(void **state) {
     (void)state;
     static Damage *const damage[] = {
         no_rows, no_such_axis, grows_oddly, no_a, far_b, odd_c, before_a, behind_a, behind_b, behind_bias, strided_bias, backwards,
         strided_a, rows_overlap, turned_d, endless, writes_a, other_type, no_type, no_such_product, odd_product};
-    GpuFixture g;
-    Fault f;
-    make_gpu_program(&g, "cuda:sm_80");
-    assert_int_equal(program_check(&g.f.p, &f), E_OK);
-    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
-        make_gpu_program(&g, "cuda:sm_80");
-        damage[i](&g);
-        if (program_check(&g.f.p, &f) != E_MALFORMED || !strstr(f.text, "apply")) fail_msg("product %zu is not refused", i);
-    }
+    all_refused(damage, sizeof damage / sizeof *damage, "apply");
+}
+
+DAMAGE(before_numbers, g->grids[0].number = -1) DAMAGE(behind_numbers, g->grids[4].nnumber = 4)
+DAMAGE(less_than_none, g->grids[0].nnumber = -1) DAMAGE(far_numbers, g->grids[4].number = INT32_MAX)
+DAMAGE(too_many_numbers, g->f.p.nnumber = INT32_MAX; g->grids[0].nnumber = TVC_MOST_NUMBERS + 1)
+
+static void numbers_are_checked(void **state) {
+    (void)state;
+    static Damage *const damage[] = {before_numbers, behind_numbers, less_than_none, far_numbers, too_many_numbers};
+    all_refused(damage, sizeof damage / sizeof *damage, "grid");
 }
 
 static Err reopen(char *bytes, int64_t n, Fault *why) {
@@ -323,7 +341,7 @@ int main(void) {
         cmocka_unit_test(every_byte_counts),
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(every_number_is_checked),
-        cmocka_unit_test(products_are_checked),
+        cmocka_unit_test(products_are_checked), cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(other_machines),
         cmocka_unit_test(several_targets),
         cmocka_unit_test(files_that_are_none),

@@ -36,7 +36,8 @@ enum {
     STICKY = 700,
     CAPTURE = 900,
     ARG_MAX_ = 4096,
-    MOST_ARGUMENT_BYTES = 32764
+    MOST_ARGUMENT_BYTES = 32764,
+    MOST_NUMBERS = 1024
 };
 
 static long long number(const char *name, long long otherwise) {
@@ -50,7 +51,7 @@ typedef struct Memory { struct Memory *next; char *base, *at, *alias; size_t map
 typedef struct Stream Stream;
 typedef struct Event { Stream *s; uint64_t seq; double when; } Event;
 typedef struct Module { void *lib; } Module;
-typedef struct Function { struct Function *next; Module *m; Runs *run; int buffers, threads; } Function;
+typedef struct Function { struct Function *next; Module *m; Runs *run; int buffers, threads, numbers; } Function;
 typedef enum Kind { COPY, SET, KERNEL, HOST, WORK, RECORD, WAIT, GRAPH } Kind;
 typedef struct Exec Exec;
 typedef struct Op {
@@ -62,6 +63,7 @@ typedef struct Op {
     int64_t grid[3];
     void *arg[ARG_MAX_];
     RunCtx ctx;
+    int32_t numbers[MOST_NUMBERS];
     void (*host)(void *);
     Works *work;                      // WORK: on what arg holds
     Event *event;
@@ -290,6 +292,7 @@ static void run_kernel(Op *o) {
         if (!memory_of(o->arg[i], 0, false)) wrong("a kernel was given a pointer to no memory of the device");
     if (!memory_of(o->ctx.error, 4, false) || !memory_of(o->ctx.seed, 16, false))
         wrong("error flag or seed lie nowhere");
+    o->ctx.numbers = o->numbers;
     o->f->run(o->grid, o->f->threads, 0, o->arg, o->ctx);
 }
 
@@ -479,10 +482,12 @@ static void *symbol(const Module *m, const char *what, const char *name) {
 
 int cuModuleGetFunction(Function **f, Module *m, const char *name) {
     ENTER_IN_CONTEXT
-    void *run_ = symbol(m, "run", name), *buffers = symbol(m, "buffers", name), *threads = symbol(m, "threads", name);
-    if (!run_ || !buffers || !threads) return NOT_FOUND;
+    void *run_ = symbol(m, "run", name);
+    const int *buffers = symbol(m, "buffers", name), *threads = symbol(m, "threads", name),
+              *numbers = symbol(m, "numbers", name);
+    if (!run_ || !buffers || !threads || !numbers) return NOT_FOUND;
     *f = object(sizeof **f);
-    **f = (Function){.next = functions, .m = m, .buffers = *(int *)buffers, .threads = *(int *)threads};
+    **f = (Function){.next = functions, .m = m, .buffers = *buffers, .threads = *threads, .numbers = *numbers};
     *(void **)&(*f)->run = run_;
     return functions = *f, 0;
 }
@@ -491,11 +496,13 @@ int cuLaunchKernel(Function *f, unsigned x, unsigned y, unsigned z, unsigned tx,
                    unsigned shared, Stream *s, void **arg, void **extra) {
     ENTER_IN_CONTEXT
     if (!x || !y || !z || y > 65535 || z > 65535 || shared || extra || ty != 1 || tz != 1) return INVALID_VALUE;
-    if (tx != (unsigned)f->threads || (size_t)f->buffers * sizeof *arg + sizeof(RunCtx) > MOST_ARGUMENT_BYTES)
+    if (tx != (unsigned)f->threads || f->numbers > (int)sizeof(int32_t[MOST_NUMBERS]) ||
+        f->buffers * (int)sizeof *arg + CTX_BYTES + f->numbers > MOST_ARGUMENT_BYTES)
         return INVALID_VALUE;
     Op o = {.kind = KERNEL, .f = f, .grid = {x, y, z}};
     for (int i = 0; i < f->buffers; i++) o.arg[i] = *(void **)arg[i];
-    memcpy(&o.ctx, arg[f->buffers], sizeof o.ctx);
+    memcpy(&o.ctx, arg[f->buffers], CTX_BYTES);
+    if (f->numbers) memcpy(o.numbers, arg[f->buffers + 1], (size_t)f->numbers);
     return give(s, o);
 }
 

@@ -46,7 +46,7 @@ int nvrtcDestroyProgram(Prog **p) {
 
 // ---- what the kernels of a text are called, and what they take ----
 
-typedef struct Name { int threads, buffers; char name[96]; } Name;
+typedef struct Name { int threads, buffers; bool numbers; char name[96]; } Name;
 
 // The kernel at or after `s`; where to go on, or NULL.
 static const char *next_kernel(const char *s, Name *k) {
@@ -54,7 +54,8 @@ static const char *next_kernel(const char *s, Name *k) {
     if (!(s = strstr(s, mark))) return NULL;
     if (sscanf(s + sizeof mark - 1, "%d) %95[^(]", &k->threads, k->name) != 2) return NULL;
     const char *end = strchr(strchr(s + sizeof mark - 1, ')'), '{');
-    k->buffers = 0;
+    const char *numbers = strstr(s, "_numbers numbers");
+    k->buffers = 0, k->numbers = numbers && numbers < end;
     for (const char *b = s; end && (b = strchr(b, '*')) && b < end; b++) k->buffers++;
     return end;
 }
@@ -62,10 +63,12 @@ static const char *next_kernel(const char *s, Name *k) {
 static void write_entries(FILE *f, const char *text) {
     Name k;
     for (const char *s = text; (s = next_kernel(s, &k));) {
-        fprintf(f, "const int buffers_%s = %d, threads_%s = %d;\n", k.name, k.buffers, k.name, k.threads);
+        fprintf(f, "const int buffers_%s = %d, threads_%s = %d, ", k.name, k.buffers, k.name, k.threads);
+        fprintf(f, k.numbers ? "numbers_%s = sizeof(%s_numbers);\n" : "numbers_%s = 0;\n", k.name, k.name);
         fprintf(f, "static void call_%s(void **b, Ctx ctx) { %s(", k.name, k.name);
         for (int i = 0; i < k.buffers; i++) fprintf(f, "b[%d], ", i);
-        fprintf(f, "ctx); }\nvoid run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx)\n"
+        fprintf(f, k.numbers ? "ctx, *(const %s_numbers *)ctx.numbers" : "ctx", k.name);
+        fprintf(f, "); }\nvoid run_%s(const int64_t *grid, int threads, int mode, void **b, Ctx ctx)\n"
                    "{ launch(grid, threads, mode, call_%s, b, ctx); }\n", k.name, k.name);
     }
 }

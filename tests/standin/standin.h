@@ -8,7 +8,7 @@
 
 // A "binary": this, then a shared object that has, for each kernel NAME,
 //     void run_NAME(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx)
-//     const int buffers_NAME, threads_NAME
+//     const int buffers_NAME, threads_NAME, numbers_NAME (bytes)
 #define STANDIN_MAGIC "\x7fSTANDI"
 typedef struct Image {
     char magic[8];
@@ -16,7 +16,14 @@ typedef struct Image {
     int64_t bytes;
 } Image;
 
-typedef struct RunCtx { int64_t batch; int32_t *error; const uint64_t *seed; void *work; } RunCtx;
+typedef struct RunCtx {                // but for the last what a kernel takes: its numbers are an argument of their own
+    int64_t batch;
+    int32_t *error;
+    const uint64_t *seed;
+    void *work;
+    const void *numbers;
+} RunCtx;
+enum { CTX_BYTES = offsetof(RunCtx, numbers) };
 typedef void Runs(const int64_t *grid, int threads, int mode, void **buf, RunCtx ctx);
 
 // What the driver's stand-in does for that of a library (cublaslt.c), which finds it by name: a call is entered as
