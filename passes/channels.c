@@ -3,7 +3,8 @@
 // No operator changes: a view decides where an element lies, and formulas go by views. Two passes:
 //     keep_images         what contractions read of leaves, and weights, get a buffer of their own (fuse gives
 //                         it a view; for frozen weights it is init that fills it)
-//     lay_channels_last   called by fuse: which stored nodes lie channels last
+//     lay_channels_last   called by fuse: which stored nodes lie channels last; lay_operand_last, one that fuse thought of
+//                         later
 #include "passes.h"
 
 static bool is_window(const Node *n) {
@@ -134,4 +135,8 @@ void lay_channels_last(Graph *g, const bool *plain) {
         if (last[i] && n->stored && !n->home && !plain[i] && !op_is_leaf(n) && n->shape.n > 3 && n->shape.d[1] > 1)
             view_last(n);
     }
+}
+
+void lay_operand_last(const Node *n, Node *x) {
+    if (is_window(n) && x->shape.n > 3 && x->shape.d[1] > 1) view_last(x);
 }

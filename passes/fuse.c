@@ -343,6 +343,7 @@ static void pack_operands(Graph *g) {
             if (x->stored || op_kind(x) != MOVE || even(g, x)) continue;
             x->stored = true;
             view_set(x);
+            if (g->gpu) lay_operand_last(n, x);
         }
     }
 }
