@@ -1,7 +1,9 @@
 // test_stems.c -- a network's first convolution and its weights' gradient in the form that passes/stems.c gives them for a
 // GPU (the stand-ins of tests/standin/), beside the same graph as it was written, on the CPU. All numbers are eighths
-// so small that every precision and every order of sums gives the same: results must be equal to the bit.
+// so small that every precision and every order of sums gives the same: results must be equal to the bit. And what
+// else lets a convolution copy its picture: channels last.
 #include "cuda_pair.h"
+#include "passes/passes.h"
 
 enum { IMAGES = 3, USED = 2, OUTPUTS = 24, COMPUTED = 2 };  // COMPUTED: the case whose picture is computed first
 
@@ -128,9 +130,28 @@ static void check_launches(void *arg) {
 
 static void launches(void **state) { (void)state, in_order(check_launches, 0); }
 
+// ---- as a densely connected block's gradient: what is cut out of a formula, for a convolution to read ----
+
+static void check_slice(void *arg) {
+    Graph *g = graph_new(arg, IMAGES);
+    Window w = {.rank = 2, .group = 1, .axis = {{3, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}};
+    Attr a = window_attr(g->cx, &w);
+    Node *x = graph_input(g, "x", DT_F32, images(g, 8, 9, 9)), *f = weights(g, "f", SHAPE(16, 8, 3, 3));
+    Node *before = graph_op(g, OP_Conv, a, 2, (Node *[]){x, f});       // has a buffer; its Relu has none
+    Node *cut = node_slice(g, op1(g, Relu, before), 1, 8, 8), *y = graph_op(g, OP_Conv, a, 2, (Node *[]){cut, f});
+    graph_root(g, "before", op1(g, Neg, before), NULL, 1), graph_root(g, "y", y, NULL, 1);
+    g->gpu = true, g->lanes = 1, g->product = DT_BF16;
+    run_passes(g);
+    cut = g->root[1].value->in[0];
+    if (!cut->stored || cut->view.stride[1] != 1) fail(g->cx, E_CHECK, "it does not lie channels last");
+}
+
+static void slice(void **state) { (void)state, in_order(check_slice, 0); }
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp32), cmocka_unit_test(bf16), cmocka_unit_test(fp16), cmocka_unit_test(launches),
+        cmocka_unit_test(slice),
     };
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");
