@@ -35,7 +35,7 @@ bool cuda_each(Out *o, Grid *l, const CudaOptions *options) {
     bool grows = vars_grow(o->k, v, n);
     l->threads = THREADS;
     l->axis[0].items = size, l->axis[0].per_block = THREADS * vec, l->axis[0].grows = grows;
-    if (n <= 1 && !grows) o->flat = size;
+    if (n <= 1 && !grows && !o->numbers) o->flat = size;
     line(o, "const %s u = ((%s)block * %d + (%s)threadIdx.x) * %d;", o->index, o->index, THREADS, o->index, vec);
     line(o, "if (u >= %s) return;", o->flat ? "size" : size_text(o, v, size, grows));
     unflatten(o, v, n, "u");

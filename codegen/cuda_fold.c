@@ -124,10 +124,13 @@ static void accumulate(Out *o, Fold *f) {
     bool grows = vars_grow(k, f->red, f->nred);
     const char *size = size_text(o, f->red, vars_size(k, f->red, f->nred), grows),
                *from = cx_fmt(o->cx, "(%s)%s", o->index, first[f->share]);
-    if (f->nred == 1 && !grows) o->flat = vars_size(k, f->red, 1), size = "size";
+    if (f->nred == 1 && !grows && !o->numbers) o->flat = vars_size(k, f->red, 1), size = "size";
     if (f->parts > 1) {
         int whole = f->parts * step[f->share];
-        line(o, "const %s all = %s, share = (all + %d) / %d * %d;", o->index, size, whole - 1, whole, step[f->share]);
+        line(o, "const %s all = %s;", o->index, size);
+        const char *over = cx_fmt(o->cx, "(all + %s - 1)", numeral_text(o, f, NUMBER_EXTENT, whole));
+        const char *shares = quotient_text(o, f, NUMBER_QUOTIENT, whole, over);
+        line(o, "const %s share = (%s)(%s) * %d;", o->index, o->index, shares, step[f->share]);
         line(o, "const %s begin = (%s)block_y * share, end = begin + share < all ? begin + share : all;", o->index,
              o->index);
         from = cx_fmt(o->cx, "begin + %s", from), size = "end";
@@ -193,9 +196,10 @@ static void join_blocks(Out *o, Fold *f, Grid *l, int64_t groups) {
     end(o);
     line(o, "__shared__ u32 before;");
     l->shared += 4;
-    line(o, "if (!tvc_last(count, %d, &before)) return;", f->parts);
+    const char *parts = numeral_text(o, f, NUMBER_BLOCKS, f->parts);
+    line(o, "if (!tvc_last(count, (u32)%s, &before)) return;", parts);
     for (int i = 0; i < f->nof; i++) line(o, "%s = %s;", f->acc[i], neutral_text(o, f->of[i]));
-    begin(o, "for (int p = (int)%s; p < %d; p += %d) {", first[f->share], f->parts, step[f->share]);
+    begin(o, "for (int p = (int)%s; p < %s; p += %d) {", first[f->share], parts, step[f->share]);
     for (int i = 0; i < f->nof; i++) {
         const char *x =
             cx_fmt(o->cx, "tvc_fresh(&left[p * %d + %d%s])", pieces * 4, i * lanes, lanes == 1 ? "" : " + (int)lane");

@@ -2,12 +2,16 @@
 #include "cuda.h"
 #include <xxhash.h>
 
-static const struct { const char *name; CudaSchedule *fn; bool numbers; } schedules[] = {
-    {"tile", cuda_tile, true},
-    {"rows", cuda_rows, false},
-    {"fold", cuda_fold, false},
-    {"taps", cuda_taps, false},
-    {"each", cuda_each, false},
+// Whose numbers are arguments. Of several in a launch only those with equal numbers share their text, so small
+// kernels, which come in hundreds there, have them in it, but for `size`.
+typedef enum Arguments { NEVER, ALONE, ALWAYS } Arguments;
+
+static const struct { const char *name; CudaSchedule *fn; Arguments numbers; } schedules[] = {
+    {"tile", cuda_tile, ALWAYS},
+    {"rows", cuda_rows, NEVER},                       // unrolled by the length of a row
+    {"fold", cuda_fold, ALONE},
+    {"taps", cuda_taps, NEVER},                       // unrolled by what the filter reads
+    {"each", cuda_each, ALONE},
 };
 
 // ---- variables ----
@@ -139,7 +143,7 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
         o = (Out){.cx = cx, .k = k, .index = index, .before = "", .text = "", .depth = 1};
         l = (Grid){.axis = {{.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}};
         line(&o, "const Ctx *const ctx = &run;");
-        if (schedules[i].numbers) use_numbers(&o);
+        if (schedules[i].numbers == ALWAYS || (schedules[i].numbers == ALONE && alone)) use_numbers(&o);
         if (schedules[i].fn(&o, &l, alone ? options : &unshared)) break;
     }
     return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product, o.numbers};

@@ -257,7 +257,7 @@ static const char *fresh_text(Out *o, Expr *e) {
     case K_SELECT: return select_text(o, e);
     case K_CAST: return cast_text(o, e);
     case K_INDEX: return cx_fmt(o->cx, "((i64)%s)", index_of(o, e->a));
-    case K_BATCH: return cx_fmt(o->cx, "((i64)%lldL * ctx->batch)", (long long)e->i);
+    case K_BATCH: return cx_fmt(o->cx, "((i64)%s * ctx->batch)", numeral_text(o, e, NUMBER_EXTENT, e->i));
     case K_RANDOM: return cx_fmt(o->cx, "random_f32(ctx, %lldL, %s)", (long long)e->i, index_of(o, e->a));
     default: return reduce_text(o, e);
     }
