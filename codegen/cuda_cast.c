@@ -18,6 +18,15 @@ static void to_back(Out *o, Group *g, Expr *v) {
     g->v[j] = v, g->last = extent(o, v);
 }
 
+static void open_first(Out *o, Group *g) {
+    for (int i = 1; i < g->n; i++)
+        for (int j = i; j > 0 && var_is_open(o->k, g->v[j]) && !var_is_open(o->k, g->v[j - 1]); j--) {
+            Expr *v = g->v[j];
+            g->v[j] = g->v[j - 1], g->v[j - 1] = v;
+        }
+    g->last = extent(o, g->v[g->n - 1]);
+}
+
 static bool grows_in_front(Out *o, Group *g) {        // as it must: a smaller batch is then a shorter index
     for (int i = 1; i < g->n; i++)
         if (var_is_open(o->k, g->v[i])) return false;
@@ -158,6 +167,7 @@ static bool cast_axes(Out *o, Tile *t) {
 static bool order_axes(Out *o, Tile *t) {
     Expr *m = run_in(t->a.load, &t->m), *k = run_in(t->a.load, &t->k);
     if (!k) k = run_in(t->b.load, &t->k);
+    open_first(o, &t->m);
     if (m) to_back(o, &t->m, m);
     if (k) to_back(o, &t->k, k);
     return grows_in_front(o, &t->m) && grows_in_front(o, &t->n) && grows_in_front(o, &t->k) && grows_in_front(o, &t->z);

@@ -356,6 +356,12 @@ static Node *matmul(Graph *g, const Case *c) {
                    leaf(g, "b", c->type, SHAPE(c->c, c->o)));
 }
 
+static Node *matmul_inside(Graph *g, const Case *c) {          // as transformers multiply: the batch is an inner axis
+    Shape s = SHAPE(c->n, g->max_batch, c->c);
+    s.batch = 2;
+    return product(g, c, leaf(g, "a", c->type, s), leaf(g, "b", c->type, SHAPE(c->c, c->o)));
+}
+
 static Node *matmul_bt(Graph *g, const Case *c) {
     return product(g, c, leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->c))),
                    turned(g, leaf(g, "b", c->type, SHAPE(c->o, c->c))));
@@ -490,6 +496,7 @@ static const Case cases[] = {
     {"depthwise_dw", "fold", depthwise_dw, DT_F16, 1, 1, 9, 9, 40, 3, 1, 1, .max = 3, .used = 2},
     {"depthwise_dw_split", "fold", depthwise_dw, DT_BF16, 2, 1, 15, 15, 40, 3, 2, 1, .parts = 3},
     {"matmul", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1},
+    {"matmul_inside", "tile", matmul_inside, DT_F16, 19, 72, 0, 0, 136, .max = 4, .used = 3, .holds = "a copied by 8, b copied by 8"},
     {"matmul_odd", "tile", matmul, DT_BF16, 33, 50, 0, 0, 70},
     {"matmul_k1", "tile", matmul, DT_F16, 40, 32, 0, 0, 72},
     {"matmul_k4", "tile", matmul, DT_F16, 40, 128, 0, 0, 72},
