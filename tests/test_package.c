@@ -248,6 +248,28 @@ static void numbers_are_checked(void **state) {
     all_refused(damage, sizeof damage / sizeof *damage, "grid");
 }
 
+DAMAGE(no_threads, g->grids[1].threads = 0) DAMAGE(many_threads, g->grids[1].threads = 1025)
+DAMAGE(less_shared, g->grids[1].shared = -1) DAMAGE(much_shared, g->grids[1].shared = (48 << 10) + 1)
+DAMAGE(before_part, g->grids[1].part = -1) DAMAGE(behind_part, g->grids[1].part = 2)
+DAMAGE(less_work, g->grids[1].workspace = -1) DAMAGE(much_work, g->grids[1].workspace = (int64_t)INT32_MAX + 1)
+DAMAGE(less_items, g->grids[1].axis[1].items = -1) DAMAGE(no_items_each, g->grids[1].axis[2].per_block = 0)
+DAMAGE(odd_growth, g->grids[1].axis[0].grows = 2) DAMAGE(odd_batch, g->grids[1].axis[0].items = BATCH + 1)
+DAMAGE(wide, g->grids[1].axis[0].items = BATCH * (int64_t)INT32_MAX) DAMAGE(deep, g->grids[1].axis[2].items = 2 * 65536)
+DAMAGE(endless_axis, g->grids[1].axis[1].items = INT64_MAX)
+DAMAGE(part_before, g->parts[1].offset = -128) DAMAGE(part_behind, g->parts[1].bytes = 1 << 20)
+DAMAGE(part_odd, g->parts[1].offset = 129) DAMAGE(part_empty, g->parts[1].bytes = 0)
+DAMAGE(part_endless, g->parts[1].bytes = INT64_MAX) DAMAGE(no_grid, g->f.steps[1].grid = -1)
+DAMAGE(far_grid, g->f.steps[1].grid = 5)
+
+static void grids_are_checked(void **state) {
+    (void)state;
+    static Damage *const damage[] = {
+        no_threads, many_threads, less_shared, much_shared, before_part, behind_part, less_work, much_work, less_items,
+        no_items_each, odd_growth, odd_batch, wide, deep, endless_axis, part_before, part_behind, part_odd, part_empty,
+        part_endless, no_grid, far_grid};
+    all_refused(damage, sizeof damage / sizeof *damage, "");
+}
+
 static Err reopen(char *bytes, int64_t n, Fault *why) {
     Package p;
     sign(bytes, n);
@@ -342,6 +364,8 @@ int main(void) {
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(every_number_is_checked),
         cmocka_unit_test(products_are_checked), cmocka_unit_test(numbers_are_checked),
+        cmocka_unit_test(products_are_checked),
+        cmocka_unit_test(grids_are_checked),
         cmocka_unit_test(other_machines),
         cmocka_unit_test(several_targets),
         cmocka_unit_test(files_that_are_none),
