@@ -7,12 +7,13 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <xxhash.h>
 
 extern const char scalar_prelude[], cuda_prelude[], cuda_vectors[], cuda_tiles[];
 
-enum { PER_PART = 8, MAXTHREADS = 16, OLDEST = 12, MAXARCHS = 64 };
+enum { PER_PART = 8, MAXTHREADS = 16, OLDEST = 12, MAXARCHS = 64, NSIGNALS = 3 };
 
 static const char *const headers[] = {scalar_prelude, cuda_prelude, cuda_vectors, cuda_tiles};
 static const char *const header_names[] = {"scalar_prelude.h", "cuda_prelude.h", "cuda_vectors.h", "cuda_tiles.h"};
@@ -183,15 +184,24 @@ static int by_size(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
+// NVRTC has signal handlers of its own while it compiles. Several at once may put back each other's: ours are here again after it.
+static void keep_handlers(struct sigaction *kept, bool back) {
+    static const int signals[NSIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < NSIGNALS; i++) sigaction(signals[i], back ? &kept[i] : NULL, back ? NULL : &kept[i]);
+}
+
 static void compile_all(Crew *c) {
     pthread_t thread[MAXTHREADS];
+    struct sigaction handlers[NSIGNALS];
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1, started = 0;
     if (n > c->nwork) n = c->nwork;
+    keep_handlers(handlers, false);
     for (; started < n - 1 && started < MAXTHREADS; started++)
         if (pthread_create(&thread[started], NULL, help, c)) break;
     help(c);
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+    keep_handlers(handlers, true);
 }
 
 static void work_free(void *arg) {

@@ -9,10 +9,12 @@ pixels: of all that, only what goes up: bytes or values, and while what runs.
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from checks import check, exit_checks
@@ -209,6 +211,21 @@ def grey(tmp):
             (tmp / "grey" / name / f"{i}.pgm").write_bytes(b"P5 28 28 255\n" + pixels)
 
 
+def stopped(tmp):
+    """Ctrl-C after NVRTC was at work, which puts its own handlers in place and ours back, without their flags."""
+    trace = tmp / "stopped-trace"
+    around = {**os.environ, "TVC_CUDA": DRIVER, "TVC_NVRTC": NVRTC, "TVC_CUBLASLT": "", "STANDIN_TRACE": str(trace)}
+    running = subprocess.Popen([TVC, "bench", FASHION, "--device", "cuda", "-n", "1000000"], env=around, stdout=subprocess.PIPE)
+    while running.poll() is None and not (trace.exists() and "cuGraphLaunch" in trace.read_text()):
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    try:
+        check("Ctrl-C ends it", running.wait(30) == -signal.SIGINT, running.returncode)
+    except subprocess.TimeoutExpired:
+        check("Ctrl-C ends it", False)
+        running.kill()
+
+
 def precisions(tmp):
     grey(tmp)
     scaled(tmp)
@@ -348,6 +365,7 @@ def everything(tmp):
     products(tmp)
     learn_products(tmp)
     cache(tmp)
+    stopped(tmp)
     verify()
     learn(tmp)
     precisions(tmp)

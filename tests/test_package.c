@@ -364,7 +364,6 @@ int main(void) {
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(every_number_is_checked),
         cmocka_unit_test(products_are_checked), cmocka_unit_test(numbers_are_checked),
-        cmocka_unit_test(products_are_checked),
         cmocka_unit_test(grids_are_checked),
         cmocka_unit_test(other_machines),
         cmocka_unit_test(several_targets),

@@ -22,15 +22,17 @@ static void serve(void *arg) {
     else fail(r->cx, E_USAGE, "which command? `tvc --help` lists them");
 }
 
-// Stopped: what is half written goes, and the signal ends the process as it would have.
+// Stopped: what is half written goes, and the signal ends the process as it would have. Flags of sigaction() would not do for
+// that: NVRTC puts handlers of its own in place while it compiles, and this one back without its flags.
 static void on_signal(int number) {
     leftovers_remove();
+    signal(number, SIG_DFL);
     raise(number);
 }
 
 static void clean_up_when_stopped(void) {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+    const struct sigaction a = {.sa_handler = on_signal};
     struct sigaction before;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN) sigaction(signals[i], &a, NULL);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "standin.h"
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +122,11 @@ static bool compile_in(Prog *p, const char *folder) {
     return ok;
 }
 
+// As NVRTC does: what ends the process when it is stopped is its own meanwhile, and is put back without its flags.
+static void take_signals(void) { signal(SIGINT, signal(SIGINT, SIG_DFL)); }
+
 int nvrtcCompileProgram(Prog *p, int n, const char *const *option) {
+    take_signals();
     char folder[] = "/tmp/standin-XXXXXX";
     p->image = (Image){.magic = STANDIN_MAGIC, .arch = -1};
     for (int i = 0; i < n; i++) {
