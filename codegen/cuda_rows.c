@@ -20,7 +20,6 @@ typedef struct Rows {
     int64_t size;                     // of a row
     int share;                        // threads for each
     const char *thread;               // its number among them
-    int open;                         // braces of the loop over the row that is being printed
 } Rows;
 
 // All reductions of a formula, unless one must not be computed everywhere.
@@ -86,31 +85,34 @@ static bool analyse(Out *o, Rows *r) {
 
 static const char *type(const Expr *e) { return dtypes[e->type].name; }
 
-static int begin_row(Out *o, Rows *r, const Expr *v) {
-    int64_t turns = (r->size + r->share - 1) / r->share;
+static int64_t turns_of(const Rows *r) { return (r->size + r->share - 1) / r->share; }
+
+static bool is_held(const Rows *r) { return turns_of(r) <= HELD; }
+static bool is_ragged(const Rows *r) { return is_held(r) && r->size % r->share; }
+
+// The loop over the row's elements. Beyond its end an unrolled one has the last element again, and `in` is false: where
+// nothing branches, the compiler finds what loops have in common.
+static int begin_row(Out *o, const Rows *r, const Expr *v) {
+    long long turns = turns_of(r), size = r->size;
     const char *name = cx_fmt(o->cx, "v%d", (int)v->i), *first = cx_fmt(o->cx, "(%s)%s", o->index, r->thread);
-    r->open = 0;
-    if (turns > HELD) {
-        line(o, "#pragma unroll 4");
-        begin(o, "for (%s %s = %s; %s < %lld; %s += %d) {", o->index, name, first, name, (long long)r->size, name,
-              r->share);
-        r->open++;
-    } else {
-        line(o, "#pragma unroll");
-        begin(o, "for (int i = 0; i < %lld; i++) {", (long long)turns);
-        line(o, "const %s %s = %s + i * %d;", o->index, name, first, r->share);
-        r->open++;
-        if (r->size % r->share) begin(o, "if (%s < %lld) {", name, (long long)r->size), r->open++;
+    line(o, is_held(r) ? "#pragma unroll" : "#pragma unroll 4");
+    if (!is_held(r)) {
+        begin(o, "for (%s %s = %s; %s < %lld; %s += %d) {", o->index, name, first, name, size, name, r->share);
+        return open_scope(o);
     }
+    begin(o, "for (int i = 0; i < %lld; i++) {", turns);
+    line(o, "const %s %s = %s + i * %d;", o->index, is_ragged(r) ? "c" : name, first, r->share);
+    if (is_ragged(r)) line(o, "const bool in = i < %lld || c < %lld;", turns - 1, size);
+    if (is_ragged(r)) line(o, "const %s %s = in ? c : %lld;", o->index, name, size - 1);
     return open_scope(o);
 }
 
-static void end_row(Out *o, const Rows *r, int mark) {
+static void end_row(Out *o, int mark) {
     close_scope(o, mark);
-    for (int i = 0; i < r->open; i++) end(o);
+    end(o);
 }
 
-static void reduce_level(Out *o, Grid *l, Rows *r, int level) {
+static void reduce_level(Out *o, Grid *l, const Rows *r, int level) {
     Expr *of[MAXFOLDS];
     const char *acc[MAXFOLDS];
     bool done[MAXFOLDS] = {false};
@@ -127,9 +129,10 @@ static void reduce_level(Out *o, Grid *l, Rows *r, int level) {
         for (int j = i; j < p.n; j++)
             if (of[j]->b == of[i]->b) {
                 const char *x = value_text(o, of[j]->a);
-                done[j] = true, line(o, "%s = %s;", acc[j], fold_text(o, of[j], acc[j], x));
+                done[j] = true;
+                line(o, "%s%s = %s;", is_ragged(r) ? "if (in) " : "", acc[j], fold_text(o, of[j], acc[j], x));
             }
-        end_row(o, r, mark);
+        end_row(o, mark);
     }
     if (r->share > WARP) partial_shared(o, l, p, 1);
     partial_lanes(o, p, r->share);
@@ -141,25 +144,46 @@ static bool is_wide(const Out *o, const Rows *r, int result) {
     return r->column && ix_coef(ix_view(o->k, o->k->outs[result], o->k->axis), r->column) != 0;
 }
 
-static void store_those(Out *o, const Rows *r, bool wide) {
+static void store_narrow(Out *o, const Rows *r) {
+    begin(o, "if (%s == 0) {", r->thread);
+    int mark = open_scope(o);
     for (int i = 0; i < o->k->nout; i++)
-        if (is_wide(o, r, i) == wide) store(o, i, o->k->bodies[i]);
+        if (!is_wide(o, r, i)) store(o, i, o->k->bodies[i]);
+    end_row(o, mark);
 }
 
-static void store_rows(Out *o, Rows *r) {
+// Of a row that is held all is computed before any of it is stored, which could change what is read as far as the
+// compiler knows.
+static void store_wide(Out *o, const Rows *r) {
+    Kernel *k = o->k;
+    bool held = is_held(r);
+    for (int i = 0; i < k->nout && held; i++)
+        if (is_wide(o, r, i)) line(o, "%s y%d[%lld];", type(k->bodies[i]), i, (long long)turns_of(r));
+    int mark = begin_row(o, r, r->column);
+    for (int i = 0; i < k->nout; i++) {
+        if (!is_wide(o, r, i)) continue;
+        if (!held) { store(o, i, k->bodies[i]); continue; }
+        const char *y = value_text(o, k->bodies[i]);
+        line(o, "y%d[i] = %s;", i, y);
+    }
+    end_row(o, mark);
+    if (!held) return;
+    mark = begin_row(o, r, r->column);
+    for (int i = 0; i < k->nout; i++) {
+        if (!is_wide(o, r, i)) continue;
+        name_expr(o, k->bodies[i], cx_fmt(o->cx, "y%d[i]", i));
+        if (is_ragged(r)) begin(o, "if (in) {");
+        store(o, i, k->bodies[i]);
+        if (is_ragged(r)) end(o);
+    }
+    end_row(o, mark);
+}
+
+static void store_rows(Out *o, const Rows *r) {
     int narrow = 0;
     for (int i = 0; i < o->k->nout; i++) narrow += !is_wide(o, r, i);
-    if (narrow) {
-        begin(o, "if (%s == 0) {", r->thread);
-        int mark = open_scope(o);
-        store_those(o, r, false);
-        close_scope(o, mark);
-        end(o);
-    }
-    if (narrow == o->k->nout) return;
-    int mark = begin_row(o, r, r->column);
-    store_those(o, r, true);
-    end_row(o, r, mark);
+    if (narrow < o->k->nout) store_wide(o, r);
+    if (narrow) store_narrow(o, r);
 }
 
 bool cuda_rows(Out *o, Grid *l, const CudaOptions *options) {

@@ -95,7 +95,7 @@ OP( Random,          0,  EWISE,    random,      _,            random      )   //
 // ---- reductions (ir/ops/reduce.c) ----
 OP( ReduceSum,       1,  REDUCE,   reduce,      _,            sum         )   // attr: axes, kept as size 1
 OP( ReduceProd,      1,  REDUCE,   reduce,      _,            prod        )
-OP( ReduceMax,       1,  REDUCE,   reduce,      _,            rmax        )
+OP( ReduceMax,       1,  REDUCE,   reduce,      _,            rmax        )   // f > 0: without gradient
 OP( ReduceMin,       1,  REDUCE,   reduce,      _,            rmin        )
 OP( ReduceMean,      1,  REDUCE,   reduce,      mean,         _           )
 OP( Softmax,         1,  REDUCE,   same,        softmax,      _           )   // attr: axes

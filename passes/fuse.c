@@ -39,15 +39,17 @@ static bool continues(const Node *n, const Node *x) {
     return op_is_ewise(n) && x->uses == 1 && same_shape(x->shape, n->shape) && !x->stored;
 }
 
+// Of what is made again: elements; large operands; unstored nodes above each other.
+enum { LARGE = 1 << 14, LARGE_GPU = 1 << 8, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3, STEEP_GPU = 20 };
+
 // Made again for every element of a larger tensor, a formula should be next to nothing.
 static bool spreads(const Fuse *f, const Node *n, const Node *x) {
-    bool next_to_nothing = f->g->gpu && x->uses == 1 && numel(x->shape) <= FEW && f->depth[x->id] == 1;
+    bool next_to_nothing = f->g->gpu && ((x->uses == 1 && numel(x->shape) <= FEW && f->depth[x->id] == 1) ||
+                                         (f->number[x->id] && f->depth[x->id] <= STEEP));
     return !next_to_nothing && op_is_ewise(x) && x->nin > 0 && numel(x->shape) < numel(n->shape);
 }
 
 // ---- in training programs: made again beside each user, where that takes hardly more reading than a buffer ----
-
-enum { LARGE = 1 << 14, LARGE_GPU = 1 << 8, AGAIN = 2, STEEP = 6, AGAIN_GPU = 3, STEEP_GPU = 20 };          // elements; large operands; unstored nodes above each other
 
 static bool is_costly(const Node *n) {
     switch (n->op) {
@@ -194,10 +196,10 @@ static bool made_again(const Fuse *f, const Node *n) {
     return may;
 }
 
-// A scalar made of nothing that lies in memory, like the number of values a mean is made of.
+// A scalar made of constants and the batch's size, like the number of values a mean is made of.
 static bool is_number(const Fuse *f, const Node *n) {
     bool is = numel(n->shape) == 1 && !n->shape.batch &&
-              (op_is_splat(n) || n->op == OP_BatchSize || (op_is_ewise(n) && n->nin));
+              (n->op == OP_Const || n->op == OP_BatchSize || (op_is_ewise(n) && n->nin));
     for (int k = 0; is && k < n->nin; k++) is = f->number[n->in[k]->id];
     return is;
 }

@@ -17,15 +17,16 @@ static bool is_row_reduce(const Node *n) {
     return x->d[last] > 1 && x->d[last] <= LONGROW && x->batch != last + 1;
 }
 
-// What it reads lies side by side along the row, or is one for all of it. What does not, a schedule with threads
-// side by side along results reads better.
+// What n reads lies side by side along the row, or is one for all of it. What does not, a schedule with threads side
+// by side along results reads better.
 static bool runs_along(Mates *m, Node *n) {
     CxMark mark = cx_mark(m->g->cx);
     Kernel *k = kernel_of(m->g->cx, m->g, n, "");
-    bool runs = expr_is_reduce(k->body);
-    for (int i = 0; i < k->nexpr && runs; i++) {
+    Expr *along = expr_is_reduce(k->body) ? k->body->b : k->axis[n->shape.n - 1];
+    bool runs = along->op == I_VAR || !is_row_reduce(n);
+    for (int i = 0; i < k->nexpr && runs && along->op == I_VAR; i++) {
         if (k->expr[i]->is_index || k->expr[i]->op != K_LOAD) continue;
-        int64_t by = ix_coef(k->expr[i]->a, k->body->b);
+        int64_t by = ix_coef(k->expr[i]->a, along);
         runs = by == 0 || by == 1;
     }
     cx_release(m->g->cx, mark);
@@ -42,11 +43,15 @@ static bool has_rows(const Node *n, const Node *x) {
     return wide ? !n->stored || n->view.stride[last] == 1 : n->shape.d[last] == 1;
 }
 
+// Of such rows as x has.
+static bool is_of_rows(const Node *n, const Node *x) {
+    if (!has_rows(n, x)) return false;
+    return is_row_reduce(n) ? same_shape(n->in[0]->shape, x->shape) : op_is_ewise(n) || n->op == OP_Expand;
+}
+
 static bool joins_row(Mates *m, int c, const Node *n, bool reduce) {
     const Cluster *at = &m->c[c];
-    bool fits = at->count < MOSTNODES && has_rows(n, at->row) &&
-                (reduce ? at->nsum < MOSTFOLDS && same_shape(n->in[0]->shape, at->row->shape)
-                        : op_is_ewise(n) || n->op == OP_Expand);
+    bool fits = at->count + n->nin < MOSTNODES && is_of_rows(n, at->row) && (!reduce || at->nsum < MOSTFOLDS);
     for (int k = 0; k < n->nin && fits; k++) fits = m->of[n->in[k]->id] == c + 1 || is_there(m, n->in[k]);
     return fits && made_before(m, c, n);
 }
@@ -63,7 +68,7 @@ static int reads_rows(const Mates *m, const Node *n) {
 
 static bool beside_rows(Mates *m, int c, const Node *n) {
     const Cluster *at = &m->c[c];
-    return at->kind == CLUSTER_ROWS && at->nsum < MOSTFOLDS && at->count < MOSTNODES &&
+    return at->kind == CLUSTER_ROWS && at->nsum < MOSTFOLDS && at->count + 1 < MOSTNODES &&
            same_shape(at->row->shape, n->in[0]->shape) && independent(m, at, n);
 }
 
@@ -77,33 +82,49 @@ static double size_of(const Mates *m, const Node *n) {
     return size;
 }
 
-// What the reduction reads is a kernel of its own that could be part of this one: then it joins before it. Nothing
-// stands between the two, as there is nothing else that the reduction reads.
-static void take_in(Mates *m, int c, Node *n) {
-    Node *x = n->in[0];
-    if (!x->stored || x->frozen || !op_is_ewise(x) || !m->plain[x->id] || m->of[x->id] || m->leaf[x->id]) return;
-    if (x->type != DT_F32 || m->fns[x->id] != m->fns[n->id] || !has_rows(x, x)) return;
-    x->stored = false;
-    if (runs_along(m, n)) join(m, c, x, false);
-    x->stored = true;
+// Does a way lead from x over another kernel to n, or to what is in c so far?
+static bool comes_back(Mates *m, int c, const Node *x, const Node *n) {
+    bool back = false;
+    for (int i = 0; i < m->nuser[x->id] && !back; i++) {
+        if (m->user[x->id][i] == n->id) continue;
+        walk(m, m->user[x->id][i]);
+        back = m->seen[n->id] == m->stamp || (m->c[c].count && m->seen[m->c[c].n[0]->id] == m->stamp);
+    }
+    return back;
+}
+
+// What n reads is a kernel of its own that could be part of n's, as could all that need it: then it joins before n.
+// What others need first, kernels after which more of the row could follow, stays apart.
+static void take_in(Mates *m, int c, Node *x, const Node *n) {
+    const Cluster *at = &m->c[c];
+    bool is = x->stored && !x->frozen && op_is_ewise(x) && x->nin && m->plain[x->id] && !m->of[x->id] &&
+              !m->leaf[x->id] && m->fns[x->id] == m->fns[n->id];
+    for (int i = 0; i < m->nuser[x->id] && is; i++) is = is_of_rows(m->g->order[m->user[x->id][i]], at->row);
+    if (is && has_rows(x, at->row) && (!at->count || made_before(m, c, x)) && !comes_back(m, c, x, n) &&
+        runs_along(m, x))
+        join(m, c, x, false);
+}
+
+static void join_row(Mates *m, int c, Node *n, bool reduce) {
+    for (int k = 0; k < n->nin; k++) take_in(m, c, n->in[k], n);
+    join(m, c, n, reduce);
 }
 
 static bool place(Mates *m, Node *n) {
     int c = n->frozen ? 0 : reads_rows(m, n);
     bool reduce = is_row_reduce(n);
     if (c && joins_row(m, c - 1, n, reduce)) {
-        join(m, c - 1, n, reduce);
+        join_row(m, c - 1, n, reduce);
         return true;
     }
     if (!reduce || !is_there(m, n->in[0]) || !runs_along(m, n)) return false;
     for (c = m->nc - 1; c >= 0 && c >= m->nc - LOOKBACK; c--)
         if (beside_rows(m, c, n)) {
-            join(m, c, n, true);
+            join_row(m, c, n, true);
             return true;
         }
     open_cluster(m, CLUSTER_ROWS)->row = n->in[0];
-    take_in(m, m->nc - 1, n);
-    join(m, m->nc - 1, n, true);
+    join_row(m, m->nc - 1, n, true);
     return true;
 }
 

@@ -17,6 +17,7 @@ GRADIENT(reduce_prod) {
 
 // equal extremes share
 GRADIENT(reduce_extreme) {
+    if (n->attr.f > 0) return;
     Node *hit = node_cast(g, op2(g, Equal, X, n), n->type);
     dx[0] = op2(g, Mul, hit, op2(g, Div, dy, graph_op(g, OP_ReduceSum, n->attr, 1, &hit)));
 }

@@ -49,14 +49,21 @@ Node *expand_mean(Graph *g, Node *n) {
     return op2(g, Mul, sum, node_like(g, X, 1 / splat_value(c)));
 }
 
+// x - max x, in a formula that is the same whatever is taken off: nothing flows back to it.
+static Node *centred(Graph *g, Node *n) {
+    Attr a = n->attr;
+    a.f = 1;
+    return op2(g, Sub, X, graph_op(g, OP_ReduceMax, a, 1, n->in));
+}
+
 // softmax(x) = e / sum e,  e = exp(x - max x)
 Node *expand_softmax(Graph *g, Node *n) {
-    Node *e = op1(g, Exp, op2(g, Sub, X, graph_op(g, OP_ReduceMax, n->attr, 1, n->in)));
+    Node *e = op1(g, Exp, centred(g, n));
     return op2(g, Div, e, graph_op(g, OP_ReduceSum, n->attr, 1, &e));
 }
 
 Node *expand_log_softmax(Graph *g, Node *n) {
-    Node *z = op2(g, Sub, X, graph_op(g, OP_ReduceMax, n->attr, 1, n->in)), *e = op1(g, Exp, z);
+    Node *z = centred(g, n), *e = op1(g, Exp, z);
     return op2(g, Sub, z, op1(g, Log, graph_op(g, OP_ReduceSum, n->attr, 1, &e)));
 }
 
