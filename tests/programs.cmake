@@ -164,6 +164,8 @@ endif()
 if(PYTHON3 AND TARGET tvc)
   tvc_python_test(train_plan train_plan.py $<TARGET_FILE:tvc> $<TARGET_FILE:trainer> ${PRELOAD} ${CMAKE_SOURCE_DIR})
   set_tests_properties(train_plan PROPERTIES TIMEOUT 900)
+  set_property(TEST train_plan APPEND PROPERTY ENVIRONMENT
+    "GPU_DRIVER=$<TARGET_FILE:standin_driver>;GPU_NVRTC=$<TARGET_FILE:standin_nvrtc>")
 endif()
 
 # Launches, tensor cores and spills of whole models, through NVRTC; a training step on the stand-ins beside the CPU's.

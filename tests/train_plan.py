@@ -169,8 +169,24 @@ def application(folder):
     if COUNT != "none":
         counts = [int(s.split()[1]) for s in p.stderr.splitlines() if s.startswith("allocations")]
         assert len(counts) == 41 and counts[0] > 0 and counts[1:40] == [0] * 39, counts
-    p = subprocess.run([TRAINER, FASHION], capture_output=True, text=True)
-    assert p.returncode == 1 and p.stderr.count("\n") == 1, p.stderr
+    on_gpu(folder, loss)
+    tvc("compile", FASHION, "--train", "--replace-head", "3", "--batch", "16", "-o", package)
+    for path in (FASHION, package):
+        p = subprocess.run([TRAINER, path], capture_output=True, text=True)
+        assert p.returncode == 1 and p.stderr.count("\n") == 1, p.stderr
+
+
+def on_gpu(folder, loss):
+    """The application on the stand-in of a GPU learns the same."""
+    if "GPU_DRIVER" not in os.environ or os.uname().machine != "x86_64":
+        return
+    package = os.path.join(folder, "gpu.tvc")
+    around = dict(os.environ, TVC_CUDA=os.environ["GPU_DRIVER"], TVC_NVRTC=os.environ["GPU_NVRTC"], TVC_CUBLASLT="")
+    words = [TVC, "compile", FASHION, "--train", "--replace-head", "2", "--batch", "16", "--target", "cuda:sm_90", "-q", "-o", package]
+    subprocess.run(words, check=True, env=around, stdout=subprocess.DEVNULL)
+    p = subprocess.run([TRAINER, package], capture_output=True, text=True, env=around)
+    there = [float(s.split()[3]) for s in p.stdout.splitlines() if s.startswith("step")]
+    assert p.returncode == 0 and len(there) == len(loss) and all(abs(a - b) <= 2e-3 for a, b in zip(there, loss)), (there, loss, p.stderr)
 
 
 def several_targets(folder):

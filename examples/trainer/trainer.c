@@ -39,7 +39,15 @@ static int find(Learner *l, const Program *p) {
     l->forward = program_function(p, "forward");
     TensorDesc d = session_desc(l->session, l->pictures);
     l->batch = p->max_batch, l->pixels = desc_elements(&d) / p->max_batch;
-    return l->target >= 0 && l->train_step >= 0;
+    return l->target >= 0 && l->loss >= 0 && l->finite >= 0 && l->scores >= 0 && l->train_step >= 0;
+}
+
+// What is written and read below has room for nothing else.
+static int fits(const Learner *l) {
+    TensorDesc pictures = session_desc(l->session, l->pictures), target = session_desc(l->session, l->target),
+               scores = session_desc(l->session, l->scores);
+    return pictures.type == DT_F32 && target.type == DT_I64 && desc_elements(&target) == l->batch &&
+           scores.type == DT_F32 && desc_elements(&scores) == CLASSES * l->batch;
 }
 
 // A batch of pictures, with the class of each.
@@ -105,6 +113,7 @@ int main(int argc, char **argv) {
     Learner l = {.session = session_new(&package.program, NULL, &f)};
     if (!l.session) return failed(&f);
     if (!find(&l, &package.program)) return fprintf(stderr, "%s: was not compiled with --train\n", argv[1]), 1;
+    if (!fits(&l)) return fprintf(stderr, "%s: is not for pictures of float32 in two classes\n", argv[1]), 1;
     float *pictures = malloc(sizeof *pictures * (size_t)(l.batch * l.pixels)),
           *scores = malloc(sizeof *scores * CLASSES * (size_t)l.batch);
     int64_t *target = malloc(sizeof *target * (size_t)l.batch);
