@@ -403,4 +403,5 @@ void fuse(Graph *g) {
     share_halos(g);
     views(&f);
     pack_operands(g);
+    if (g->gpu) pad_rows(g, f.plain);
 }

@@ -16,6 +16,7 @@ bool is_channel_sum(const Node *n);   // sums.c: a ReduceSum that leaves of its 
 void keep_images(Graph *g);           // channels.c
 bool is_pointwise(const Node *n);     // channels.c: a convolution that is a product of matrices
 void lay_channels_last(Graph *g, const bool *plain);      // channels.c: for fuse; plain, by id: must stay row-major
+void pad_rows(Graph *g, const bool *plain);           // matrices.c: for fuse; as lay_channels_last
 void lay_operand_last(const Node *n, Node *x);        // channels.c: x, which gets a buffer for n to read
 void remake(Graph *g);                // remake.c
 void fuse(Graph *g);                  // fuse.c: the last one but for those

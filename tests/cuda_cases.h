@@ -362,6 +362,17 @@ static Node *matmul_inside(Graph *g, const Case *c) {          // as transformer
     return product(g, c, leaf(g, "a", c->type, s), leaf(g, "b", c->type, SHAPE(c->c, c->o)));
 }
 
+// Rows with room behind them: c->pixel elements from one to the next.
+static Node *spaced(Node *n, int64_t row) {
+    n->view.stride[0] = row, n->view.room = row * n->shape.d[0];
+    return n;
+}
+
+static Node *matmul_spaced(Graph *g, const Case *c) {
+    return product(g, c, spaced(leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->c))), c->pixel),
+                   spaced(leaf(g, "b", c->type, SHAPE(c->c, c->o)), c->pixel));
+}
+
 static Node *matmul_bt(Graph *g, const Case *c) {
     return product(g, c, leaf(g, "a", c->type, growing(g, c, SHAPE(c->n, c->c))),
                    turned(g, leaf(g, "b", c->type, SHAPE(c->o, c->c))));
@@ -497,6 +508,7 @@ static const Case cases[] = {
     {"depthwise_dw_split", "fold", depthwise_dw, DT_BF16, 2, 1, 15, 15, 40, 3, 2, 1, .parts = 3},
     {"matmul", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1},
     {"matmul_inside", "tile", matmul_inside, DT_F16, 19, 72, 0, 0, 136, .max = 4, .used = 3, .holds = "a copied by 8, b copied by 8"},
+    {"matmul_spaced", "tile", matmul_spaced, DT_F16, 33, 37, 0, 0, 53, .pixel = 56, .max = 2, .used = 1, .holds = "a copied by 8, b copied by 8"},
     {"matmul_odd", "tile", matmul, DT_BF16, 33, 50, 0, 0, 70},
     {"matmul_k1", "tile", matmul, DT_F16, 40, 32, 0, 0, 72},
     {"matmul_k4", "tile", matmul, DT_F16, 40, 128, 0, 0, 72},
