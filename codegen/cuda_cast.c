@@ -102,7 +102,7 @@ static void choose_staging(Out *o, Tile *t, Factor *f) {
 
 static DType half_type(const Expr *e, DType t) {      // of the first load of halves, else t
     if (!e || e->is_index || t != DT_F32) return t;
-    if (e->op == K_LOAD) return e->buf->type == DT_F16 || e->buf->type == DT_BF16 ? e->buf->type : t;
+    if (e->op == K_LOAD) return dtype_is_narrow(e->buf->type) ? e->buf->type : t;
     return half_type(e->c, half_type(expr_is_reduce(e) ? NULL : e->b, half_type(e->a, t)));
 }
 

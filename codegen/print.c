@@ -133,16 +133,16 @@ static const char *imm_text(Out *o, Expr *e) {
 }
 
 const char *memory_type(DType t) {
-    return t == DT_F16 || t == DT_BF16 ? "u16" : t == DT_BOOL ? "u8" : dtypes[t].name;
+    return dtype_is_narrow(t) ? "u16" : t == DT_BOOL ? "u8" : dtypes[t].name;
 }
 
 const char *from_memory(Out *o, DType t, const char *x) {
-    if (t == DT_F16 || t == DT_BF16) return cx_fmt(o->cx, "%s_to_f32(%s)", dtypes[t].name, x);
+    if (dtype_is_narrow(t)) return cx_fmt(o->cx, "%s_to_f32(%s)", dtypes[t].name, x);
     return t == DT_BOOL ? cx_fmt(o->cx, "(%s != 0)", x) : x;
 }
 
 const char *to_memory(Out *o, DType t, const char *x) {
-    return t == DT_F16 || t == DT_BF16 ? cx_fmt(o->cx, "f32_to_%s(%s)", dtypes[t].name, x) : x;
+    return dtype_is_narrow(t) ? cx_fmt(o->cx, "f32_to_%s(%s)", dtypes[t].name, x) : x;
 }
 
 static const char *load_text(Out *o, Expr *e) {

@@ -34,7 +34,7 @@ static Node *kept(Graph *g, Node *x, const bool *prefix) {
     Node *leaf = x;
     while (op_kind(leaf) == MOVE && leaf->op != OP_Keep) leaf = leaf->in[0];
     DType product = op_is_leaf(leaf) && prefix[leaf->id] ? g->prefix_product : g->product;
-    bool narrow = x->type == DT_F32 && is_narrow(product), root = false;
+    bool narrow = x->type == DT_F32 && dtype_is_narrow(product), root = false;
     for (int i = 0; i < g->nroot; i++) root |= g->root[i].value == leaf;
     if (op_is_splat(leaf) || (!op_is_leaf(leaf) && !(narrow && root))) return x;
     return narrow || (x->shape.n > 3 && image_size(x->shape) > 1) ? op1(g, Keep, x) : x;

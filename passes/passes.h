@@ -22,7 +22,6 @@ void remake(Graph *g);                // remake.c
 void fuse(Graph *g);                  // fuse.c: the last one but for those
 void mates(Graph *g);                 // mates.c
 void precision(Graph *g);             // precision.c
-bool is_narrow(DType t);              // precision.c: a type of 16 bits
 bool *prefix_alone(Graph *g);         // precision.c: by id, of a sorted graph: only g->prefix needs it
 
 #endif

@@ -17,8 +17,6 @@
 // those of their inputs then.
 #include "passes.h"
 
-bool is_narrow(DType t) { return t == DT_F16 || t == DT_BF16; }
-
 // By id: nothing but the frozen prefix needs it. The graph is sorted.
 bool *prefix_alone(Graph *g) {
     bool *mine = NEW(g->cx, bool, g->norder), *others = NEW(g->cx, bool, g->norder);
@@ -81,7 +79,7 @@ static bool *biases(Graph *g) {
 }
 
 void precision(Graph *g) {
-    if (!is_narrow(g->product) && !is_narrow(g->prefix_product)) return;
+    if (!dtype_is_narrow(g->product) && !dtype_is_narrow(g->prefix_product)) return;
     bool *narrow = NEW(g->cx, bool, g->norder), *fixed = NEW(g->cx, bool, g->norder);
     bool *prefix = prefix_alone(g), *sample = samples(g), *bias = biases(g);
     for (int i = 0; i < g->nroot; i++) fixed[g->root[i].value->id] = true;
@@ -101,6 +99,6 @@ void precision(Graph *g) {
         Node *n = g->order[i];
         int o = owner(n)->id;
         DType product = prefix[o] ? g->prefix_product : g->product;
-        if (n->stored && narrow[o] && !fixed[o] && is_narrow(product)) n->type = product;
+        if (n->stored && narrow[o] && !fixed[o] && dtype_is_narrow(product)) n->type = product;
     }
 }

@@ -106,7 +106,7 @@ static Node *one(Graph *g, Node *n, void *env) {
     Node *x = n->in[0], *y = n->op == OP_Conv ? n : n->in[1];
     if (w.group > 1 || !is_picture(s, x)) return NULL;
     bool prefix = n->id < s->n && s->order[n->id] == n && s->prefix[n->id];
-    int64_t bytes = is_narrow(prefix ? g->prefix_product : g->product) ? 2 : 4;
+    int64_t bytes = dtype_is_narrow(prefix ? g->prefix_product : g->product) ? 2 : 4;
     Form f = best_form(w, x->shape, y->shape.d[y->shape.n - 1], bytes);
     if (f.beside == 1 && f.channels == x->shape.d[1]) return NULL;
     Attr attr = window_attr(g->cx, &f.w);

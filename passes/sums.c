@@ -103,7 +103,7 @@ static Node *sum_one(Graph *g, Node *n, void *env) {
     if (!is_channel_sum(n) || n->type != DT_F32) return NULL;
     Node *x = n->in[0];
     bool square = x->op == OP_Mul && x->in[0] == x->in[1] && is_centred(g, x->in[0]);
-    if (square) return is_narrow(g->product) && is_narrow(g->prefix_product) ? square_sum(g, n) : NULL;
+    if (square) return dtype_is_narrow(g->product) && dtype_is_narrow(g->prefix_product) ? square_sum(g, n) : NULL;
     if (!has_centred(g, x, DEEP)) return NULL;
     Node *s = linear(g, x, n, DEEP);
     if (!s) s = node_zeros(g, n);

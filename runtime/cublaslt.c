@@ -1,17 +1,17 @@
 // cublaslt.c -- see cublaslt.h.
 #include "cublaslt.h"
+#include "library.h"
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;     // guards the table
 static Cublaslt table;
 static bool opened;
 
-static const struct { const char *symbol; size_t at; } functions[] = {
+static const LibraryEntry functions[] = {
 #define X(ours, symbol, parameters) {symbol, offsetof(Cublaslt, ours)},
     CUBLASLT_FUNCTIONS(X)
 #undef X
@@ -50,12 +50,8 @@ static Err no_library(int version, int driver, Fault *f) {
 }
 
 static Err find_functions(void *lib, Fault *f) {
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        void *fn = dlsym(lib, functions[i].symbol);
-        if (!fn) return fault(f, E_DEVICE, "cuBLASLt is too old (it has no %s)", functions[i].symbol);
-        memcpy((char *)&table + functions[i].at, &fn, sizeof fn);
-    }
-    return E_OK;
+    const char *lacks = library_fill(lib, functions, sizeof functions / sizeof *functions, &table);
+    return lacks ? fault(f, E_DEVICE, "cuBLASLt is too old (it has no %s)", lacks) : E_OK;
 }
 
 const Cublaslt *cublaslt(int driver, Fault *f) {

@@ -1,5 +1,6 @@
 // cuda_driver.c -- see cuda_driver.h.
 #include "cuda_driver.h"
+#include "library.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;     // guards the table
 static CudaDriver table;
 static int opened;
 
-static const struct { const char *symbol; size_t at; } functions[] = {
+static const LibraryEntry functions[] = {
 #define X(ours, symbol, parameters) {symbol, offsetof(CudaDriver, ours)},
     CUDA_FUNCTIONS(X)
 #undef X
@@ -23,14 +24,10 @@ static void *library(Fault *f) {
 }
 
 static Err find_functions(void *lib, Fault *f) {
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        void *fn = dlsym(lib, functions[i].symbol);
-        if (!fn)
-            return fault(f, E_DEVICE, "the NVIDIA driver is too old (it has no %s): one for CUDA %d or newer is needed",
-                         functions[i].symbol, CUDA_OLDEST / 1000);
-        memcpy((char *)&table + functions[i].at, &fn, sizeof fn);
-    }
-    return E_OK;
+    const char *lacks = library_fill(lib, functions, sizeof functions / sizeof *functions, &table);
+    if (!lacks) return E_OK;
+    return fault(f, E_DEVICE, "the NVIDIA driver is too old (it has no %s): one for CUDA %d or newer is needed", lacks,
+                 CUDA_OLDEST / 1000);
 }
 
 int cuda_version(const CudaDriver *d) {

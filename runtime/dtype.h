@@ -42,6 +42,7 @@ DType dtype_of_onnx(int64_t code);                    // DT_NONE if tvc has no s
 DType dtype_find(const char *name);                   // by our own name; DT_NONE if unknown
 
 static inline bool dtype_is_float(DType t) { return t >= DT_F32 && t <= DT_BF16; }
+static inline bool dtype_is_narrow(DType t) { return t == DT_F16 || t == DT_BF16; }
 static inline bool dtype_is_int(DType t) { return t >= DT_I8 && t <= DT_U64; }
 static inline bool dtype_is_signed(DType t) { return t <= DT_I64; }
 

@@ -152,7 +152,7 @@ static bool operand_lies(const Program *p, const Step *s, const Product *x, cons
         if (o->step[i] < 0 || __builtin_mul_overflow(o->step[i], x->size[i] - 1, &span) ||
             __builtin_add_overflow(last, span, &last))
             return false;
-    return (type == DT_F32 || type == DT_F16 || type == DT_BF16) &&
+    return (type == DT_F32 || dtype_is_narrow(type)) &&
            last < p->buffers[p->refs[s->ref + o->ref]].bytes / dtypes[type].bytes;
 }
 

@@ -70,8 +70,8 @@ static bool is_image(const Node *n) { return n->shape.n == 4 && n->shape.batch &
 static void count(Graph *g, Case *c) {
     for (int i = 0; i < g->norder; i++) {
         const Node *n = g->order[i];
-        if (!n->stored || (n->type != DT_F32 && !is_narrow(n->type))) continue;
-        Counts *to = is_narrow(n->type) ? &c->narrow : &c->wide;
+        if (!n->stored || (n->type != DT_F32 && !dtype_is_narrow(n->type))) continue;
+        Counts *to = dtype_is_narrow(n->type) ? &c->narrow : &c->wide;
         if (op_is_leaf(n) || is_root(g, n)) to->weights++;
         else if (is_factor(g, n)) to->factors++;
         else if (n->op == OP_ConvDw) to->weights++;
