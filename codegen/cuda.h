@@ -31,7 +31,8 @@ void add_numbers(Cx *cx, Numbers *x, const int32_t *at, int n);       // behind 
 void quotient_numbers(int64_t d, uint32_t *m, int *shift);   // 2 <= d: x / d == (x * m >> 32) >> shift, 0 <= x < 2^31
 const char *quotient_text(Out *o, const void *of, int which, int64_t d, const char *x);     // takes two numbers: which, which + 1
 // Declares x % d as `rest` and, unless it is NULL, x / d as `quotient`; takes NUMBER_QUOTIENT and the one after it.
-void divide(Out *o, const void *of, int64_t d, const char *x, const char *rest, const char *quotient);
+// often: powers of two are a form of their own, which is cheaper.
+void divide(Out *o, const void *of, int64_t d, bool often, const char *x, const char *rest, const char *quotient);
 
 // ---- several blocks for the same results (cuda_split.c) ----
 int split_parts(int64_t groups, int64_t most);        // how many shall share each of so many groups of results

@@ -64,12 +64,12 @@ const char *quotient_text(Out *o, const void *of, int which, int64_t d, const ch
 
 static bool is_power(int64_t d) { return (d & (d - 1)) == 0; }
 
-void divide(Out *o, const void *of, int64_t d, const char *x, const char *rest, const char *quotient) {
+void divide(Out *o, const void *of, int64_t d, bool often, const char *x, const char *rest, const char *quotient) {
     const char *type = o->index, *q = quotient ? quotient : cx_fmt(o->cx, "r%d", o->nname++);
     if (!o->numbers) {
         line(o, "const %s %s = (%s)((unsigned %s)%s %% %lldu);", type, rest, type, type, x, (long long)d);
         if (quotient) line(o, "const unsigned %s %s = (unsigned %s)%s / %lldu;", type, q, type, x, (long long)d);
-    } else if (is_power(d)) {
+    } else if (is_power(d) && (often || d == 1)) {
         line(o, "const int %s = (int)((u32)%s & (u32)%s);", rest, x, numeral_text(o, of, NUMBER_QUOTIENT, d - 1));
         if (quotient)
             line(o, "const u32 %s = (u32)%s >> %s;", q, x,

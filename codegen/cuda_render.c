@@ -52,7 +52,7 @@ void unflatten_from(Out *o, Expr **v, int n, const char *flat, int first) {
         int x = (int)v[i]->i;
         if (i == 0) { line(o, "const %s v%d = (%s)%s;", o->index, x, o->index, flat); return; }
         const char *rest = cx_fmt(o->cx, "r%d", o->nname++);
-        divide(o, v[i], o->k->extent[x], flat, cx_fmt(o->cx, "v%d", x), i > first ? rest : NULL);
+        divide(o, v[i], o->k->extent[x], true, flat, cx_fmt(o->cx, "v%d", x), i > first ? rest : NULL);
         flat = rest;
     }
 }
@@ -170,7 +170,7 @@ static Printed print_part(Cx *cx, Kernel *k, const CudaOptions *options) {
     for (int d = 0; d <= last; d++) {
         const GridAxis *a = &axis[d];
         const char *next = cx_fmt(cx, "rest%d", d), *at = cx_fmt(cx, "block%d", d);
-        if (d < last) divide(&o, a, grid_blocks(&p.grid, d, 1, 1), rest, at, next);
+        if (d < last) divide(&o, a, grid_blocks(&p.grid, d, 1, 1), false, rest, at, next);
         line(&o, "const unsigned %s = (unsigned)%s;", name[d], d < last ? at : rest);
         if (a->grows)
             line(&o, "if (%s * %lldull >= (u64)%s * run.batch) return;", name[d], (long long)a->per_block,

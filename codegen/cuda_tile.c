@@ -376,7 +376,7 @@ static void start(Out *o, Tile *t, Grid *l) {
     line(o, "const int m0 = (int)block * %d, n0 = (int)block_y * %d;", t->bm, t->bn);
     if (t->parts > 1) {
         l->axis[2].items *= t->parts;
-        if (t->z.n) divide(o, t, t->parts, "block_z", "block_part", "z");
+        if (t->z.n) divide(o, t, t->parts, false, "block_z", "block_part", "z");
         else line(o, "const int block_part = (int)block_z;");
     }
     tile_variables(o, &t->z, t->parts == 1 ? "(int)block_z" : "(int)z");
