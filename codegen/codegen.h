@@ -50,6 +50,7 @@ typedef struct Text {
 Text render(Cx *cx, Kernel *k, int lanes, int isa);
 
 // ---- printing (print.c) ----
+void append(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   // as it is
 void line(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void begin(Out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   // a line, then one deeper
 void end(Out *o);                     // "}" one level back

@@ -108,12 +108,13 @@ static bool is_shared(const Kernel *k, int b) {
 }
 
 static const char *parameters(Kernel *k, bool alone) {
-    const char *s = "";
+    Out o = {.cx = k->cx, .text = ""};
     for (int i = 0; i < k->nbuf; i++) {
         const char *type = memory_type(k->buf[i]->type), *restricted = alone && !is_shared(k, i) ? "__restrict__ " : "";
-        s = cx_fmt(k->cx, "%s%s%s *%sb%d, ", s, i < k->nout ? "" : "const ", type, restricted, i);
+        append(&o, "%s%s *%sb%d, ", i < k->nout ? "" : "const ", type, restricted, i);
     }
-    return cx_fmt(k->cx, "%sconst Ctx run", s);
+    append(&o, "const Ctx run");
+    return o.text;
 }
 
 static void forget_names(Kernel *k) {

@@ -9,16 +9,19 @@ static int by_size(const void *a, const void *b) {
     return (x->from > y->from) - (x->from < y->from);
 }
 
-static int by_offset(const void *a, const void *b) {
-    const Life *x = *(Life *const *)a, *y = *(Life *const *)b;
-    return (x->offset > y->offset) - (x->offset < y->offset);
+// Among n others, by offset.
+static int64_t lowest_gap(Life *const *placed, int n, const Life *x) {
+    int64_t at = 0;
+    for (int i = 0; i < n && placed[i]->offset < at + x->bytes; i++) {
+        const Life *y = placed[i];
+        if (x->from <= y->to && y->from <= x->to && y->offset + y->bytes > at) at = y->offset + y->bytes;
+    }
+    return at;
 }
 
-static int64_t lowest_gap(Life *const *placed, int n, int64_t bytes) {
-    int64_t at = 0;
-    for (int i = 0; i < n && placed[i]->offset < at + bytes; i++)
-        if (placed[i]->offset + placed[i]->bytes > at) at = placed[i]->offset + placed[i]->bytes;
-    return at;
+static void insert(Life **placed, int n, Life *x) {
+    for (; n && placed[n - 1]->offset > x->offset; n--) placed[n] = placed[n - 1];
+    placed[n] = x;
 }
 
 static int64_t live_bound(Cx *cx, const Life *l, int n) {
@@ -31,15 +34,12 @@ static int64_t live_bound(Cx *cx, const Life *l, int n) {
 }
 
 // Offsets in the order given; the first byte above all, and which buffer reaches there.
-static int64_t place(Life **order, Life **clash, int n, int *highest) {
+static int64_t place(Life **order, Life **placed, int n, int *highest) {
     int64_t top = 0;
     for (int i = 0; i < n; i++) {
         Life *x = order[i];
-        int m = 0;
-        for (int j = 0; j < i; j++)
-            if (x->from <= order[j]->to && order[j]->from <= x->to) clash[m++] = order[j];
-        qsort(clash, (size_t)m, sizeof *clash, by_offset);
-        x->offset = lowest_gap(clash, m, x->bytes);
+        x->offset = lowest_gap(placed, i, x);
+        insert(placed, i, x);
         if (x->offset + x->bytes > top) top = x->offset + x->bytes, *highest = i;
     }
     return top;
@@ -53,7 +53,7 @@ static void to_front(Life **order, int i) {
 
 int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
     enum { WORK = 1 << 24 };                             // pairs of buffers looked at, about
-    Life **order = NEW(cx, Life *, n), **clash = NEW(cx, Life *, n);
+    Life **order = NEW(cx, Life *, n), **placed = NEW(cx, Life *, n);
     int64_t *best = NEW(cx, int64_t, n), least = INT64_MAX, work = 0;
     for (int i = 0; i < n; i++) order[i] = &l[i];
     qsort(order, (size_t)n, sizeof *order, by_size);
@@ -61,7 +61,7 @@ int64_t plan(Cx *cx, Life *l, int n, int64_t *bound) {
     if (n == 0) return 0;
     for (int again = 0; again < 256 && least > *bound && (!again || work < WORK); again++, work += (int64_t)n * n) {
         int highest = 0;
-        int64_t top = place(order, clash, n, &highest);
+        int64_t top = place(order, placed, n, &highest);
         for (int i = 0; i < n && top < least; i++) best[i] = l[i].offset;
         if (top < least) least = top;
         to_front(order, highest);

@@ -20,20 +20,30 @@ static bool on_vectors(int op) {
 
 // ---- lines ----
 
-static void vline(Out *o, const char *fmt, va_list ap) {
+static void vappend(Out *o, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    size_t need = o->len + (size_t)o->depth * 4 + (size_t)n + 2;
+    size_t n = (size_t)vsnprintf(NULL, 0, fmt, ap), need = o->len + n + 1;
     if (need > o->cap) {
-        size_t cap = need * 2;
-        o->text = cx_grow(o->cx, o->text, o->len, cap);
-        o->cap = cap;
+        o->text = cx_grow(o->cx, o->text, o->len, need * 2);
+        o->cap = need * 2;
     }
-    o->len += (size_t)sprintf(o->text + o->len, "%*s", o->depth * 4, "");
-    o->len += (size_t)vsnprintf(o->text + o->len, (size_t)n + 1, fmt, again);
+    vsnprintf(o->text + o->len, n + 1, fmt, again);
+    o->len += n;
     va_end(again);
-    o->text[o->len++] = '\n', o->text[o->len] = 0;
+}
+
+void append(Out *o, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vappend(o, fmt, ap);
+    va_end(ap);
+}
+
+static void vline(Out *o, const char *fmt, va_list ap) {
+    append(o, "%*s", o->depth * 4, "");
+    vappend(o, fmt, ap);
+    append(o, "\n");
 }
 
 void line(Out *o, const char *fmt, ...) {

@@ -1,6 +1,5 @@
-// The emulator's kernels through the real compiler: all have the registers they want, but for the few that
-// ptxas keeps in local memory where another block then fits on a multiprocessor; and a second build takes all
-// of them from the cache. Needs libnvrtc, but no GPU.
+// The emulator's kernels through the real compiler: all have the registers they want, but for those named here; and a
+// second build takes all of them from the cache. Needs libnvrtc, but no GPU.
 //   test_nvrtc_kernels [ARCH..]    a table of registers, spilled and shared bytes
 #include "codegen/target_cuda.h"
 #include "cuda_cases.h"
@@ -8,8 +7,21 @@
 #include <cmocka.h>
 #undef fail                            // ours gives up on the request
 
-enum { MAXARCH = 8, STATIC_SHARED = 48 << 10, FEW_SPILLED = 48 };
+enum { MAXARCH = 8, STATIC_SHARED = 48 << 10 };
 static const char *const usual[] = {"sm_90", NULL}, *const *archs = usual;
+
+// ptxas would rather use local memory than so many registers that a block less fits on a multiprocessor. Bytes, those
+// of the stack frame and of what is stored to it together:
+static const struct { const char *name; int bytes; } spills[] = {
+    {"matmul_tf32", 32},              // at 64 registers: four addresses, stored before the loop, read once for each tile of k
+    {"exp_sum_f64", 16},              // at 40: one double across an exponential
+};
+
+static int allowed(const CudaUnit *u) {
+    for (size_t i = 0; i < sizeof spills / sizeof *spills; i++)
+        if (!strcmp(u->name + strlen("k_"), spills[i].name)) return spills[i].bytes;
+    return 0;
+}
 
 static int units(Cx *cx, CudaUnit *u) {
     int n = 0;
@@ -40,7 +52,7 @@ static void build(void *arg) {
         for (int a = 0; a < narch; a++) {
             CudaUnit *x = &u[a][i];
             printf("  %s %3d regs %d spilled %5d shared", archs[a], x->registers, x->spilled, x->shared);
-            bad += x->spilled > FEW_SPILLED || x->registers == 0 || x->shared > STATIC_SHARED;
+            bad += x->spilled > allowed(x) || x->registers == 0 || x->shared > STATIC_SHARED;
         }
         printf("\n");
     }
