@@ -39,6 +39,15 @@ int split_parts(int64_t groups, int64_t most);        // how many shall share ea
 // Declares `count` and `parts`: in the workspace, of group `group`, which leaves `pieces` of 16 bytes for each part.
 void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int parts, int64_t pieces);
 
+enum { MOSTTURNS = 2048 };
+// Declares `turns`, so many counts, and `sums_left`, so many bytes: in the workspace, beside the others.
+void turns_workspace(Out *o, Grid *l, int64_t turns, int64_t bytes);
+
+// ---- sums over a product's result, in the same kernel (carry.c, cuda_sums.c) ----
+// The product's kernel, whose last results are the fold's (Kernel.nsum). NULL if the fold is not made of sums over all
+// axes but one, of formulas of the product's result and of what lies as it does.
+Kernel *kernel_with_sums(const Kernel *product, const Kernel *fold);
+
 // ---- what schedules share (cuda_render.c) ----
 typedef bool CudaSchedule(Out *o, Grid *l, const CudaOptions *options);
 CudaSchedule cuda_tile, cuda_rows, cuda_fold, cuda_taps, cuda_each;

@@ -130,7 +130,7 @@ static bool guard_product(Out *o, Factor *a, Factor *b, Expr **guard, int n) {
 
 static bool find_factors(Out *o, Tile *t) {
     Kernel *k = o->k;
-    Expr *guard[MAXGUARD], *e = t->sum = k->nout == 1 ? expr_find(k->body, expr_is_sum) : NULL;
+    Expr *guard[MAXGUARD], *e = t->sum = k->nout - k->nsum == 1 ? expr_find(k->body, expr_is_sum) : NULL;
     int n = 0;
     if (!e || e->type != DT_F32) return false;
     for (; expr_is_sum(e); e = e->a) {
@@ -224,5 +224,6 @@ bool tile_cast(Out *o, Tile *t, const CudaOptions *options) {
     choose_sizes(t);
     t->vec = neighbours_out(o, t);
     t->parts = choose_parts(t, options);
+    if (!sums_find(o, t)) return false;
     return (t->n.size + t->bn - 1) / t->bn <= UINT16_MAX;
 }

@@ -5,8 +5,6 @@
 // blocks share the sums, all parts of those 16 rows are added up.
 #include "cuda_tile.h"
 
-enum { ROWS = 16 };                   // of a warp at a time
-
 static int pieces_of_part(const Tile *t) { return t->bm * t->bn / 4; }
 
 // Each thread leaves its sums as they lie, 16 bytes beside those of the next thread.
@@ -67,6 +65,7 @@ static void results(Out *o, Tile *t) {
     name_expr(o, t->sum, t->vec == 1 ? "w[0]" : "w[e]");
     if (t->vec > 1) store_neighbours(o, t->n.v[t->n.n - 1], t->vec);
     else store(o, 0, o->k->body);
+    sums_add(o, t);
     close_scope(o, mark);
     end(o), end(o);
 }
@@ -93,6 +92,7 @@ void tile_epilogue(Out *o, Tile *t) {
     line(o, "const int put = tvc_own(lane >> 2, (lane & 3) * 2);");
     if (is_regular(t))
         line(o, "const int get = tvc_own(lane / %d, lane %% %d * %d);", WN / t->vec, WN / t->vec, t->vec);
+    sums_begin(o, t);
     line(o, "#pragma unroll 1");
     begin(o, "for (int c = 0; c < %d; c += %d) {", t->wm, ROWS);
     if (shared) sum_parts(o, t);

@@ -28,15 +28,18 @@ void load_neighbours(Out *o, Expr *x, Expr *v, int n) {
 
 void store_neighbours(Out *o, Expr *v, int n) {
     Kernel *k = o->k;
-    for (int i = 0; i < k->nout; i++) load_neighbours(o, k->bodies[i], v, n);
-    for (int i = 0; i < k->nout; i++) line(o, "%sx%d y%d;", memory_type(k->outs[i]->type), n, i);
+    int nout = k->nout - k->nsum;
+    for (int i = 0; i < nout; i++) load_neighbours(o, k->bodies[i], v, n);
+    for (int i = 0; i < nout; i++) line(o, "%sx%d y%d;", memory_type(k->outs[i]->type), n, i);
     line(o, "#pragma unroll");
     begin(o, "for (int e = 0; e < %d; e++) {", n);
-    for (int i = 0; i < k->nout; i++) {
+    int mark = open_scope(o);
+    for (int i = 0; i < nout; i++) {
         const char *x = value_text(o, k->bodies[i]);
         line(o, "y%d.x[e] = %s;", i, to_memory(o, k->outs[i]->type, x));
     }
+    close_scope(o, mark);
     end(o);
-    for (int i = 0; i < k->nout; i++)
+    for (int i = 0; i < nout; i++)
         line(o, "*(%sx%d *)(b%d + %s) = y%d;", memory_type(k->outs[i]->type), n, i, out_index(o, i), i);
 }

@@ -13,6 +13,7 @@ static const struct { const char *name; CudaSchedule *fn; Arguments numbers; } s
     {"taps", cuda_taps, NEVER},                       // unrolled by what the filter reads
     {"each", cuda_each, ALONE},
 };
+enum { NSCHEDULES = sizeof schedules / sizeof *schedules };
 
 // ---- variables ----
 
@@ -138,16 +139,19 @@ static Printed print_kernel(Cx *cx, Kernel *k, const CudaOptions *options, bool 
     int i = 0;
     for (int r = 0; r < k->nout; r++) assert(padded_from(k->outs[r]) == k->outs[r]->shape.n);
     k = kernel_merged(k);
-    const char *index = index_type(k);
-    for (;; i++) {
+    const char *index = index_type(k), *schedule = NULL;
+    for (; i < (k->nsum ? 1 : NSCHEDULES); i++) {     // sums of what is stored: tiles have them
         forget_names(k);
         o = (Out){.cx = cx, .k = k, .index = index, .before = "", .text = "", .depth = 1};
         l = (Grid){.axis = {{.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}, {.items = 1, .per_block = 1}}};
         line(&o, "const Ctx *const ctx = &run;");
         if (schedules[i].numbers == ALWAYS || (schedules[i].numbers == ALONE && alone)) use_numbers(&o);
-        if (schedules[i].fn(&o, &l, alone ? options : &unshared)) break;
+        if (schedules[i].fn(&o, &l, alone ? options : &unshared)) {
+            schedule = schedules[i].name;
+            break;
+        }
     }
-    return (Printed){o.text, parameters(k, alone), schedules[i].name, o.flat, o.pool, l, o.product, o.numbers};
+    return (Printed){o.text, parameters(k, alone), schedule, o.flat, o.pool, l, o.product, o.numbers};
 }
 
 // ---- several in one launch: blocks find their part, and its pointers, by their number ----
@@ -300,7 +304,7 @@ CudaForm cuda_form(Cx *cx, Kernel *k, const CudaOptions *options) {
     XXH64_hash_t numbers = XXH3_64bits(number_values(p.numbers), sizeof(int32_t) * (size_t)number_count(p.numbers));
     XXH64_hash_t body = XXH3_64bits_withSeed(p.body, strlen(p.body), numbers);
     CudaForm f = {.text = XXH3_64bits_withSeed(p.parameters, strlen(p.parameters), body), .threads = p.grid.threads,
-                  .tile = p.pool > 0, .library = p.product.size[PRODUCT_M] > 0};
+                  .tile = p.schedule && p.pool > 0, .library = p.product.size[PRODUCT_M] > 0};
     cx_release(cx, mark);
     *k = before;
     return f;

@@ -392,6 +392,7 @@ bool cuda_tile(Out *o, Grid *l, const CudaOptions *options) {
     pipeline(o, &t, options);
     tile_join(o, &t, l);
     tile_epilogue(o, &t);
-    tile_product(o, &t, options);
+    if (o->k->nsum) sums_end(o, &t, l);
+    else tile_product(o, &t, options);          // a library makes no sums
     return true;
 }

@@ -11,7 +11,8 @@
 #define TVC_CUDA_TILE_H
 #include "cuda.h"
 
-enum { STAGES = 3, ROW = 64, WN = 32, MAXGUARD = 8 };  // ROW: bytes of k in a tile; WN: columns of a warp
+enum { STAGES = 3, ROW = 64, WN = 32, ROWS = 16, MAXGUARD = 8, MAXSUMS = 4 };
+// ROW: bytes of k in a tile; WN: columns of a warp; ROWS: of a warp, that the epilogue works on at a time
 
 typedef struct Group {                // one flat index over variables, the last one fastest
     Expr *v[MAXDIM * 2];
@@ -47,6 +48,8 @@ typedef struct Tile {
     int bm, bn, wm, wn, threads;      // of a block, of a warp
     int parts;                        // blocks that share the sum over k
     int vec;                          // neighbours that the epilogue works on at once
+    Expr *total[MAXSUMS], *stored;    // sums over the rows of each column, and in them what the tile stores
+    int ntotal;
 } Tile;
 
 bool tile_cast(Out *o, Tile *t, const CudaOptions *options);  // false: the formula has another form
@@ -55,6 +58,12 @@ void tile_epilogue(Out *o, Tile *t);
 
 // At maximum batch: how many blocks of `tile` lie along a group.
 static inline int64_t blocks_along(const Group *g, int64_t tile) { return g->n ? (g->size + tile - 1) / tile : 1; }
+
+// cuda_sums.c: of what the tile stores, where the kernel has such results (Kernel.nsum)
+bool sums_find(Out *o, Tile *t);                      // false: they have another form
+void sums_begin(Out *o, const Tile *t);               // before the first result
+void sums_add(Out *o, const Tile *t);                 // after those of a piece were stored
+void sums_end(Out *o, Tile *t, Grid *l);              // after the last one
 
 // ---- what both print ----
 const char *tile_bound(Out *o, Group *g);             // the group's size, as it is at run time

@@ -43,3 +43,19 @@ HELPER int tvc_last(u32 *count, u32 blocks, u32 *shared) {
     tvc_fence();
     return last;
 }
+
+// What `of` blocks, of which this is number `at`, have in shared memory at `sums`, n numbers each, is added up in the
+// order of their numbers. True in the last of them to come here, whose `sums` are those of all. What lies behind `sums`
+// in shared memory is lost.
+HELPER int tvc_gather(f32 *sums, int n, f32 *left, u32 *count, int at, int of, int threads) {
+    for (int i = (int)threadIdx.x; i < n; i += threads) left[at * n + i] = sums[i];
+    if (!tvc_last(count, (u32)of, (u32 *)(sums + n))) return 0;
+    for (int i = (int)threadIdx.x; i < n; i += threads) {
+        f32 s = 0;
+#pragma unroll 8
+        for (int p = 0; p < of; p++) s += tvc_fresh(&left[p * n + i]);
+        sums[i] = s;
+    }
+    __syncthreads();
+    return 1;
+}

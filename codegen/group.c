@@ -204,6 +204,8 @@ Plan plan_units(Cx *cx, Unit *u, int n) {
 
 int group_units(Cx *cx, Unit *u, int n, const CudaOptions *options) {
     Plan p = plan_units(cx, u, n);
+    n = carry_sums(&p, options);
+    p = plan_units(cx, u, n);
     int left = join_products(&p, options);
     if (left < n) p = plan_units(cx, u, left);
     Launches to = {.u = NEW(cx, Unit, left + 1)};

@@ -1,4 +1,4 @@
-// group.h -- kernels of one function of a GPU's program and what they wait for; private to group.c and beside.c.
+// group.h -- kernels of one function of a GPU's program and what they wait for; private to group.c, carry.c and beside.c.
 #ifndef TVC_GROUP_H
 #define TVC_GROUP_H
 #include "link.h"
@@ -19,5 +19,9 @@ Kernel *together(Cx *cx, Unit *const *u, int n); // one launch of them
 // beside.c: in place, before they are ordered: products between beginning and end that may run side by side, as
 // one. How many units are left.
 int join_products(const Plan *p, const CudaOptions *options);
+
+// carry.c: in place, before that: kernels of sums over a product's result that the product's kernel makes, too. How
+// many units are left.
+int carry_sums(const Plan *p, const CudaOptions *options);
 
 #endif

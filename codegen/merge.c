@@ -24,7 +24,7 @@ static bool fit(Kernel *k, Expr *u, Expr *v) {
     Seen s = {NEW(k->cx, bool, k->nexpr), u, v, k->extent[v->i]};
     bool one = !var_is_open(k, v);
     for (int i = 0; i < k->nout && one; i++) one = as_one(&s, k->bodies[i]);
-    for (int i = 0; i < k->nout && one; i++) one = moves_as_one(&s, ix_view(k, k->outs[i], k->axis));
+    for (int i = 0; i < k->nout && one; i++) one = moves_as_one(&s, ix_result(k, i));
     return one;
 }
 

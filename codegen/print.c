@@ -299,7 +299,7 @@ const char *value_text(Out *o, Expr *e) {
 
 // ---- results ----
 
-const char *out_index(Out *o, int i) { return index_of(o, ix_view(o->k, o->k->outs[i], o->k->axis)); }
+const char *out_index(Out *o, int i) { return index_of(o, ix_result(o->k, i)); }
 
 void store(Out *o, int i, Expr *e) {
     const char *v = value_text(o, e), *at = out_index(o, i);

@@ -245,6 +245,14 @@ Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new) {
     return subst(&s, e);
 }
 
+// In e, which is another kernel's, every variable has a place in to[], or lies within a part that is replaced.
+Expr *expr_import(Kernel *k, Expr *e, Expr **to, int n, Expr **old, Expr **new) {
+    Subst s = {k, to, NEW(k->cx, Expr *, e->id + 1)};
+    for (int i = 0; i < n; i++)
+        if (old[i]->id <= e->id) s.done[old[i]->id] = new[i];
+    return subst(&s, e);
+}
+
 static void *copied(Cx *cx, const void *p, size_t bytes) {
     return bytes ? memcpy(cx_alloc(cx, bytes), p, bytes) : NULL;
 }

@@ -51,6 +51,7 @@ typedef struct Kernel {
     int nout;              // it may have more results, over the same axes (or of size 1 where that is a row: its
     Node **outs;           // view then has stride 0): the sums in their formulas run over the same variables
     Expr **bodies;         // outs[0] is out, bodies[0] is body
+    int nsum;              // GPU: the last of them are sums over the others' elements (codegen/sums.h)
     Node *anchor;          // the CONTRACT or REDUCE node whose loops this kernel holds, or NULL
     struct Kernel **part;  // GPU: kernels in one launch, whose results and buffers these are; their formulas count,
     int npart;             // not body and axes
@@ -96,6 +97,7 @@ Expr *ix_mul(Kernel *k, Expr *a, int64_t i);
 Expr *ix_flat(Kernel *k, Shape s, Expr **at);               // row-major number of an element
 void ix_split(Kernel *k, Shape s, Expr *flat, Expr **at);   // and back
 Expr *ix_view(Kernel *k, Node *n, Expr **at);               // where in n's buffer
+Expr *ix_result(Kernel *k, int i);                          // where outs[i] is written, at the kernel's axes
 
 // What schedules ask of an index: how it moves with a variable (IX_WILD: not evenly), its range.
 #define IX_WILD INT64_MAX
@@ -105,6 +107,7 @@ void ix_range(Kernel *k, Expr *e, int64_t *lo, int64_t *hi);
 // Rebuild e with every variable v replaced by to[v] where that is not NULL. Loops keep their variables.
 Expr *expr_subst(Kernel *k, Expr *e, Expr **to);
 Expr *expr_put(Kernel *k, Expr *e, Expr *old, Expr *new);   // or with one part replaced
+Expr *expr_import(Kernel *k, Expr *e, Expr **to, int n, Expr **old, Expr **new);       // of another kernel: with both
 Kernel *kernel_copy(const Kernel *k);                       // to be rewritten; the original stays as it is
 bool expr_is_reduce(const Expr *e);
 bool expr_is_sum(const Expr *e);

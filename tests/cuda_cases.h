@@ -6,6 +6,7 @@
 
 typedef struct Case Case;
 typedef Node *BuildFn(Graph *g, const Case *c);
+typedef Node *SumsFn(Graph *g, const Case *c, Node *y);
 struct Case {
     const char *name, *schedule;      // schedule: the one that must take it
     BuildFn *build;
@@ -17,6 +18,7 @@ struct Case {
     bool tf32;
     double tolerance;                 // 0: by the result's type
     const char *holds;                // what its text says, or NULL
+    SumsFn *sums;                     // over what build makes: another kernel, which the product's carries (codegen/carry.c)
 };
 
 static Shape growing(Graph *g, const Case *c, Shape s) {
@@ -395,6 +397,39 @@ static Node *batched(Graph *g, const Case *c) {                // one product fo
     return result(op2(g, MatMul, a, b), c->type);
 }
 
+// ---- sums over a product's result ----
+
+static Node *per_channel(Graph *g, const char *name, const Node *y) { return leaf(g, name, DT_F32, SHAPE(y->shape.d[1], 1, 1)); }
+
+static Node *over_images(Graph *g, Node *x) { return op1a(g, ReduceSum, node_cast(g, x, DT_F32), AXES(0, 2, 3)); }
+
+static Node *mated(Node *first, Node *second) {
+    result(first, DT_F32)->mate = result(second, DT_F32);
+    second->head = first;
+    return first;
+}
+
+// BatchNorm's statistics: mean and what is computed of the mean of squares.
+static Node *statistics_of(Graph *g, const Case *c, Node *y) {
+    Node *f = node_cast(g, y, DT_F32), *s = over_images(g, f), *q = over_images(g, op2(g, Mul, f, f));
+    (void)c;
+    Node *by = filled(g, 1.0 / 64), *mean = op2(g, Mul, s, by), *square = op2(g, Mul, q, by);
+    return mated(mean, op2(g, Div, op1(g, Sqrt, op2(g, Add, square, filled(g, 1e-5))), op2(g, Add, op1(g, Abs, mean), filled(g, 1))));
+}
+
+static Node *mean_of(Graph *g, const Case *c, Node *y) {
+    (void)c;
+    return result(op2(g, Mul, over_images(g, y), filled(g, 1.0 / 64)), DT_F32);
+}
+
+// The two sums of its gradient: y is what came through a ReLU, whose mask z tells, and meets the normalised x.
+static Node *gradient_of(Graph *g, const Case *c, Node *y) {
+    Node *x = channels_last(leaf(g, "bx", c->type, y->shape), 0), *z = channels_last(leaf(g, "bz", c->type, y->shape), 0);
+    Node *hat = op2(g, Mul, op2(g, Sub, node_cast(g, x, DT_F32), per_channel(g, "mean", y)), per_channel(g, "scale", y));
+    Node *d = op3(g, Where, op2(g, Less, node_like(g, z, 0), z), node_cast(g, y, DT_F32), filled(g, 0));
+    return mated(over_images(g, d), over_images(g, op2(g, Mul, d, hat)));
+}
+
 // What a row leaves out is zero.
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const Case cases[] = {
@@ -519,24 +554,39 @@ static const Case cases[] = {
     {"matmul_at_bt_f32", "tile", matmul_at_bt, DT_F32, 36, 40, 0, 0, 68},
     {"matmul_dw", "tile", matmul_dw, DT_F16, 8, 40, 0, 0, 72, .max = 6, .used = 5},
     {"batched", "tile", batched, DT_F16, 2, 40, 20, 0, 24, .max = 3, .used = 2},
+    {"sums_conv", "tile", conv, DT_F16, 1, 32, 9, 9, 128, 3, 1, 1, .sums = statistics_of},
+    {"sums_conv_bf16", "tile", conv, DT_BF16, 1, 40, 15, 9, 72, 3, 1, 1, .max = 3, .used = 2, .sums = statistics_of},
+    {"sums_conv_stem", "tile", conv, DT_F16, 1, 3, 21, 21, 64, 7, 2, 3, .pixel = 8, .max = 4, .used = 3, .sums = statistics_of},
+    {"sums_conv1x1", "tile", conv, DT_BF16, 1, 64, 9, 9, 96, 1, 1, .max = 4, .used = 3, .sums = gradient_of},
+    {"sums_conv_odd", "tile", conv, DT_F16, 1, 20, 9, 9, 33, 3, 1, 1, .max = 3, .used = 2, .sums = gradient_of},
+    {"sums_conv_f32", "tile", conv, DT_F32, 1, 20, 7, 9, 40, 3, 1, 1, .max = 2, .used = 1, .sums = mean_of},
+    {"sums_conv_tf32", "tile", conv, DT_F32, 1, 20, 9, 9, 72, 3, 1, 1, .tf32 = true, .tolerance = 1e-3, .sums = gradient_of},
+    {"sums_dx", "tile", conv_dx, DT_F16, 2, 32, 9, 9, 40, 3, 1, 1, .max = 2, .used = 1, .sums = gradient_of},
+    {"sums_dx_split3", "tile", conv_dx, DT_BF16, 1, 136, 9, 9, 64, 3, 1, 1, .max = 3, .used = 2, .parts = 3, .sums = gradient_of},
+    {"sums_conv_split2", "tile", conv, DT_F16, 1, 64, 15, 15, 72, 1, 1, .max = 3, .used = 2, .parts = 2, .sums = statistics_of},
+    {"sums_prologue", "tile", bn_relu_conv, DT_F16, 1, 32, 9, 9, 64, 3, 1, 1, .sums = statistics_of},
+    {"sums_many", "tile", conv, DT_F16, 1, 8, 56, 56, 16, 1, 1, .max = 3, .used = 2, .sums = statistics_of},
 };
 enum { NCASES = sizeof cases / sizeof *cases };
 
 static int64_t batches(int64_t n) { return n ? n : 1; }
 
-static Kernel *case_kernel(Cx *cx, const Case *c) {
-    Graph *g = graph_new(cx, batches(c->max));
-    return kernel_of(cx, g, c->build(g, c), "k");
-}
-
 typedef struct Job {                  // a case on its way
     const Case *c;
-    Kernel *k;                        // as written; the judge evaluates this one
+    Kernel *k;                        // as written
+    Kernel *product, *sums;           // what the judge evaluates: k itself and NULL, or what k is made of
     Text text;
 } Job;
 
 static Job job_of(Cx *cx, const Case *c) {
-    Job j = {.c = c, .k = case_kernel(cx, c)};
+    Graph *g = graph_new(cx, batches(c->max));
+    Node *y = c->build(g, c);
+    Job j = {.c = c, .k = kernel_of(cx, g, y, "k")};
+    j.product = j.k;
+    if (c->sums) {
+        j.sums = kernel_of(cx, g, c->sums(g, c, y), "s");
+        if (!(j.k = kernel_with_sums(j.product, j.sums))) fail(cx, E_CHECK, "%s: the sums stay alone", c->name);
+    }
     j.text = render_cuda(cx, j.k, &(CudaOptions){.tf32 = c->tf32, .parts = c->parts});
     return j;
 }

@@ -141,23 +141,36 @@ static void run_job(Cx *cx, const Job *j, void *lib, Memory *m, int mode, void *
     if (bad) fail(cx, E_CHECK, "%s: an index or divisor is out of range", j->c->name);
 }
 
-// The worst error of three thread schedules, in parts of what is allowed: above 1 is wrong.
+// What kernel k makes of what lies in memory, into want[]: the place of each of the job's results.
+static void evaluate(Cx *cx, const Job *j, Kernel *k, Memory *m, void **want) {
+    void *arg[MAXBUF];
+    for (int b = 0; b < k->nbuf; b++) {
+        arg[b] = buffer(m, k->buf[b]);
+        for (int i = 0; b < k->nout && i < j->k->nout; i++)
+            if (j->k->buf[i] == k->buf[b]) arg[b] = want[i];
+    }
+    if (!kernel_eval(k, arg, batches(j->c->used))) fail(cx, E_CHECK, "%s: the evaluator met bad data", j->c->name);
+}
+
+// The worst error of three thread schedules, in parts of what is allowed: above 1 is wrong. Sums over what a product
+// stores are those of what it has stored.
 static double judge(Cx *cx, const Job *j, void *lib) {
     Memory m = {.n = 0};
     Kernel *k = j->k;
-    void *arg[MAXBUF], *want[MAXBUF];
+    void *want[MAXBUF];
     double worst = 0;
     for (int b = 0; b < k->nbuf; b++) {
-        arg[b] = buffer(&m, k->buf[b]);
-        if (b >= k->nout) fill(k->buf[b], arg[b], batches(j->c->max), batches(j->c->used), 3 + (uint32_t)b);
-        else arg[b] = want[b] = guarded_buffer(node_bytes(k->buf[b]));
+        void *p = buffer(&m, k->buf[b]);
+        if (b >= k->nout) fill(k->buf[b], p, batches(j->c->max), batches(j->c->used), 3 + (uint32_t)b);
+        else want[b] = guarded_buffer(node_bytes(k->buf[b]));
     }
-    if (!kernel_eval(k, arg, batches(j->c->used))) fail(cx, E_CHECK, "%s: the evaluator met bad data", j->c->name);
+    evaluate(cx, j, j->product, &m, want);
     char *work = j->text.grid.workspace ? calloc(1, (size_t)j->text.grid.workspace) : NULL;
     for (int mode = 0; mode < 3; mode++) {
         for (int b = 0; b < k->nout; b++) memset(buffer(&m, k->buf[b]), 0xff, node_bytes(k->buf[b]));
         poison(j, work);
         run_job(cx, j, lib, &m, mode, work);
+        if (j->sums) evaluate(cx, j, j->sums, &m, want);
         for (int b = 0; b < k->nout; b++) {
             double e = error_of(k->buf[b], buffer(&m, k->buf[b]), want[b]), t = tolerance(j->c, k->buf[b]->type);
             if (!(e <= t)) worst = fmax(worst, t > 0 ? e / t : INFINITY);

@@ -1,0 +1,149 @@
+// cuda_sums.c -- sums over the rows of a tile's result, column by column, made where the result is (Kernel.nsum): a
+// normalisation's statistics, the two sums of its gradient. Terms are formed from values as they are stored, and are
+// added in an order that shapes alone decide: those of a thread; of the lanes with the same columns; of the warps one
+// above the other; then what the blocks of a column of blocks have left in the workspace, by the last of them to get
+// there, which goes on with the formulas round the sums. Where blocks are many, groups of them do so first.
+#include "cuda_tile.h"
+
+enum { FEW = 48 };                    // blocks whose sums one block adds up
+
+// ---- finding them ----
+
+static bool collect(Tile *t, Expr *e) {
+    if (!e || e->is_index) return true;
+    if (!expr_is_reduce(e)) return collect(t, e->a) && collect(t, e->b) && collect(t, e->c);
+    for (int i = 0; i < t->ntotal; i++)
+        if (t->total[i] == e) return true;
+    if (t->ntotal == MAXSUMS) return false;
+    t->total[t->ntotal++] = e;
+    return true;
+}
+
+static Expr *load_of(const Node *n, Expr *e) {
+    if (!e || e->is_index) return NULL;
+    if (e->op == K_LOAD) return e->buf == n ? e : NULL;
+    Expr *part[] = {e->a, e->b, e->c}, *l = NULL;
+    for (int i = 0; i < 3 && !l; i++) l = load_of(n, part[i]);
+    return l;
+}
+
+// One number for each column, and nothing else.
+static bool by_columns(Out *o, const Tile *t) {
+    Kernel *k = o->k;
+    if (t->z.n || t->n.n != 1) return false;
+    for (int i = k->nout - k->nsum; i < k->nout; i++) {
+        Expr *at = ix_result(k, i);
+        if (ix_coef(at, t->n.v[0]) == 0) return false;
+        for (int j = 0; j < t->m.n; j++)
+            if (touches(at, t->m.v[j])) return false;
+    }
+    return true;
+}
+
+static int64_t column_blocks(const Tile *t) { return blocks_along(&t->m, t->bm); }
+static int64_t row_blocks(const Tile *t) { return blocks_along(&t->n, t->bn); }
+
+// Blocks of a group, about as many as there are groups; all, where they are few.
+static int64_t group_size(const Tile *t) {
+    int64_t n = column_blocks(t), size = 1;
+    while (size * size < n) size++;
+    return n <= FEW ? n : size;
+}
+
+static int64_t groups(const Tile *t) { return (column_blocks(t) + group_size(t) - 1) / group_size(t); }
+
+bool sums_find(Out *o, Tile *t) {
+    Kernel *k = o->k;
+    if (!k->nsum) return true;
+    for (int i = k->nout - k->nsum; i < k->nout; i++)
+        if (!collect(t, k->bodies[i])) return false;
+    for (int i = 0; i < t->ntotal && !t->stored; i++) t->stored = load_of(k->out, t->total[i]->a);
+    if (!t->stored || !by_columns(o, t)) return false;
+    bool fits = row_blocks(t) * (groups(t) + 1) <= MOSTTURNS;
+    t->stored->as = "stored";
+    for (int i = 0; i < t->ntotal; i++)
+        fits &= t->vec == 1 || neighbours(o, t->total[i]->a, t->n.v[0], t->vec, 32);
+    t->stored->as = NULL;
+    return fits;
+}
+
+// ---- those of a thread: of as many columns as it stores side by side ----
+
+void sums_begin(Out *o, const Tile *t) {
+    for (int i = 0; i < t->ntotal; i++) line(o, "f32 s%d[%d] = {0};", i, t->vec);
+}
+
+void sums_add(Out *o, const Tile *t) {
+    DType type = o->k->out->type;
+    if (t->ntotal == 0) return;
+    const char *x = t->vec == 1 ? to_memory(o, type, value_text(o, o->k->body)) : "y0.x[e]";
+    name_expr(o, t->stored, from_memory(o, type, x));
+    for (int i = 0; i < t->ntotal && t->vec > 1; i++) load_neighbours(o, t->total[i]->a, t->n.v[0], t->vec);
+    tile_unrolled(o, "e", t->vec);
+    for (int i = 0; i < t->ntotal; i++) line(o, "s%d[e] += %s;", i, value_text(o, t->total[i]->a));
+    end(o);
+}
+
+// ---- of a block ----
+
+static int numbers(const Tile *t) { return t->ntotal * t->bn; }
+
+static void join_lanes(Out *o, const Tile *t) {
+    int lanes = WN / t->vec;
+    if (lanes < 32) {
+        line(o, "#pragma unroll");
+        begin(o, "for (int d = 16; d >= %d; d >>= 1) {", lanes);
+        tile_unrolled(o, "e", t->vec);
+        for (int i = 0; i < t->ntotal; i++) line(o, "s%d[e] += tvc_shfl_xor(s%d[e], d);", i, i);
+        end(o), end(o);
+    }
+    begin(o, "if (lane < %d) {", lanes);
+    tile_unrolled(o, "e", t->vec);
+    for (int i = 0; i < t->ntotal; i++) line(o, "own[%d + lane * %d + e] = s%d[e];", i * WN, t->vec, i);
+    end(o), end(o);
+}
+
+static void join_warps(Out *o, const Tile *t) {
+    int above = t->bm / t->wm, own = ROWS * WN;
+    line(o, "__syncthreads();");
+    line(o, "f32 *const sums = (f32 *)pool + %d;", t->threads / 32 * own);
+    begin(o, "for (int i = (int)threadIdx.x; i < %d; i += %d) {", numbers(t), t->threads);
+    line(o, "const f32 *const part = (const f32 *)pool + i %% %d / %d * %d + i / %d * %d + i %% %d;", t->bn, WN,
+         above * own, t->bn, WN, WN);
+    line(o, "sums[i] = part[0];");
+    line(o, "for (int w = 1; w < %d; w++) sums[i] += part[w * %d];", above, own);
+    end(o);
+}
+
+// ---- of all blocks in a column ----
+
+static void join_blocks(Out *o, Tile *t, Grid *l) {
+    long long n = numbers(t), blocks = column_blocks(t), size = group_size(t), left = blocks;
+    if (groups(t) > 1) left += groups(t);
+    turns_workspace(o, l, row_blocks(t) * (groups(t) + 1), row_blocks(t) * left * n * 4);
+    line(o, "const int blocks_m = (%s + %d) / %d;", tile_bound(o, &t->m), t->bm - 1, t->bm);
+    line(o, "u32 *const turn = turns + block_y * %lld;", (long long)groups(t) + 1);
+    line(o, "f32 *const sums_here = sums_left + (long)block_y * %lld;", left * n);
+    if (groups(t) == 1) {
+        line(o, "if (!tvc_gather(sums, %lld, sums_here, turn, (int)block, blocks_m, %d)) return;", n, t->threads);
+        return;
+    }
+    line(o, "const int group_m = (int)block / %lld, first_m = group_m * %lld, left_m = blocks_m - first_m;", size, size);
+    line(o, "if (!tvc_gather(sums, %lld, sums_here + (long)first_m * %lld, turn + group_m, (int)block - first_m,", n, n);
+    line(o, "                left_m < %lld ? left_m : %lld, %d)) return;", size, size, t->threads);
+    line(o, "if (!tvc_gather(sums, %lld, sums_here + %lld, turn + %lld, group_m, (blocks_m + %lld) / %lld, %d)) return;",
+         n, blocks * n, (long long)groups(t), size - 1, size, t->threads);
+}
+
+void sums_end(Out *o, Tile *t, Grid *l) {
+    Kernel *k = o->k;
+    join_lanes(o, t), join_warps(o, t), join_blocks(o, t, l);
+    line(o, "const int column = (int)threadIdx.x;");
+    begin(o, "if (column < %d && n0 + column < %s) {", t->bn, tile_bound(o, &t->n));
+    int mark = open_scope(o);
+    tile_variables(o, &t->n, "n0 + column");
+    for (int i = 0; i < t->ntotal; i++) name_expr(o, t->total[i], cx_fmt(o->cx, "sums[%d + column]", i * t->bn));
+    for (int i = k->nout - k->nsum; i < k->nout; i++) store(o, i, k->bodies[i]);
+    close_scope(o, mark);
+    end(o);
+}
