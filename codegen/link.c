@@ -103,8 +103,9 @@ static void touch(Link *k, int *at, Node *n, int from, int to) {
 
 static const char *label_of(Cx *cx, const Unit *u) {
     Kernel *k = u->k;
-    return cx_fmt(cx, "%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
-                  k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", shape_str(cx, k->out->shape),
+    return cx_fmt(cx, "%s%s%s%s %s %s", optab[k->out->op].name, k->anchor && k->anchor != k->out ? "/" : "",
+                  k->anchor && k->anchor != k->out ? optab[k->anchor->op].name : "", k->nsum ? "+sums" : "",
+                  shape_str(cx, k->out->shape),
                   u->text.schedule ? u->text.schedule : u->formula.code ? "formula" : "body");
 }
 
@@ -211,7 +212,7 @@ static double flops_alone(const Kernel *k) {
     double per = sum ? terms(sum) : 1;
     bool product = op_kind(k->anchor) == CONTRACT;
     if (product && k->anchor->attr.f > 0) per *= k->anchor->attr.f;
-    if (product) return 2 * per * (double)numel(k->out->shape);
+    if (product) return (2 * per + (k->nsum > 0)) * (double)numel(k->out->shape);
     return per * (double)numel(k->anchor->shape);     // a row's sum, whatever is computed of it for each element
 }
 

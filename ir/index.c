@@ -131,14 +131,6 @@ Expr *ix_view(Kernel *k, Node *n, Expr **at) {
     return ix_add(k, f, n->view.base);
 }
 
-Expr *ix_result(Kernel *k, int i) {
-    Node *n = k->outs[i];
-    Expr *at[MAXDIM];
-    for (int d = 0; d < n->shape.n; d++)
-        at[d] = n->shape.d[d] == 1 && n->shape.batch != d + 1 ? ix_imm(k, 0) : k->axis[d];
-    return ix_view(k, n, at);
-}
-
 static bool depends(const Expr *e, const Expr *var) {
     if (!e) return false;
     if (e == var) return true;

@@ -179,14 +179,24 @@ Expr *pull_padded(Kernel *k, Node *n, Expr **at, double otherwise) {
     return x;
 }
 
-// Its element at the kernel's place; where a row has but one, at that one's.
-static Expr *pull_result(Kernel *k, Node *n) {
-    Expr *at[MAXDIM];
+// The kernel's place in a result of it; where that has but one element along an axis, that one's.
+static void place_in(Kernel *k, const Node *n, Expr **at) {
     for (int d = 0; d < n->shape.n; d++) {
         bool one = n->shape.d[d] == 1 && n->shape.batch != d + 1;
         at[d] = one ? ix_imm(k, 0) : k->axis[d];
     }
+}
+
+static Expr *pull_result(Kernel *k, Node *n) {
+    Expr *at[MAXDIM];
+    place_in(k, n, at);
     return pull(k, n, at);
+}
+
+Expr *ix_result(Kernel *k, int i) {
+    Expr *at[MAXDIM];
+    place_in(k, k->outs[i], at);
+    return ix_view(k, k->outs[i], at);
 }
 
 Kernel *kernel_of(Cx *cx, Graph *g, Node *n, const char *name) {

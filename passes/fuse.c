@@ -14,7 +14,7 @@ typedef struct Fuse {
     Graph *g;
     bool *heavy;                         // by id: its formula holds an anchor
     bool *mixed;                         // or a Mix, which counts as one
-    bool *plain;                         // a body reads it: row-major, in a buffer of its own
+    bool *plain;                         // a body reads or writes it: row-major, in a buffer of its own
     bool *pinned;                        // others count on its buffer
     bool *number;                        // is_number
     int *depth;
@@ -100,6 +100,7 @@ static bool prologue(const Fuse *f, const Node *n, const Node *x) {
 static void store_inputs(Fuse *f, Node *n) {
     OpKind kind = op_kind(n);
     f->mixed[n->id] = kind == MIX;
+    f->plain[n->id] |= kind == BODY;
     for (int k = 0; k < n->nin; k++) {
         Node *x = n->in[k];
         if (x->stored || !f->mixed[x->id]) continue;

@@ -26,7 +26,7 @@ typedef struct { unsigned x, y, z; } Place;
 enum { RUNNING, AT_BARRIER, IN_WARP, DONE };
 enum { STACK = 64 * 1024, COPIES = 512, MAXTHREADS = 512 };
 typedef struct Copy { void *to; const void *from; int size, bytes, group; } Copy;
-typedef struct Fiber { void *sp; Place at; int state, lane, warp, number, ncopy, group; Copy copy[COPIES]; } Fiber;
+typedef struct Fiber { void *sp; Place at; int state, lane, warp, number, ncopy, group, fences; Copy copy[COPIES]; } Fiber;
 typedef struct Warp { uint64_t slot[2][32][4]; int arrived, phase; const char *what; } Warp;
 
 static struct {
@@ -223,10 +223,18 @@ static void tvc_wait(int n) {
     self->ncopy = left;
 }
 // Between blocks: they run one after the other, in an order of each schedule's own.
-#define tvc_fence() ((void)0)
-#define tvc_count(p) ((*(p))++)
-#define tvc_fresh(p) (*(p))
-#define tvc_fresh_4(p) (*(p))
+// Every thread fences what it wrote before its block is counted, and before it reads what others wrote.
+#define tvc_fence() ((void)self->fences++)
+static u32 tvc_count(u32 *p) {
+    for (int i = 0; i < E.n; i++)
+        if (E.f[i].fences % 2 == 0) wrong("a block is counted before all of its threads have called __threadfence()");
+    return (*p)++;
+}
+static void may_read(void) {
+    if (self->fences == 0 || self->fences % 2) wrong("what other blocks wrote is read before __threadfence()");
+}
+static f32 tvc_fresh(const f32 *p) { return may_read(), *p; }
+static f32x4 tvc_fresh_4(const f32x4 *p) { return may_read(), *p; }
 #include "cuda_tiles.h"
 
 // ---- starting a kernel ----
@@ -239,6 +247,15 @@ static void entry(void) {
     abort();
 }
 
+static int64_t common_factor(int64_t a, int64_t b) { return b ? common_factor(b, a % b) : a; }
+
+// Far from the one before, and all of them in turn.
+static int64_t scattered(int64_t i, int64_t blocks) {
+    int64_t step = blocks * 5 / 8 + 1;
+    while (common_factor(step, blocks) != 1) step++;
+    return (blocks / 2 + i * step) % blocks;
+}
+
 static void launch(const int64_t *grid, int threads, int mode, void (*body)(void **, Ctx), void **buf, Ctx ctx) {
     if (threads % 32 || threads > MAXTHREADS) wrong("a block of whole warps is expected");
     E.n = threads, E.mode = mode, E.random = 7, E.body = body, E.buf = buf, E.ctx = ctx;
@@ -247,13 +264,13 @@ static void launch(const int64_t *grid, int threads, int mode, void (*body)(void
     char *stack = mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     int64_t blocks = grid[0] * grid[1] * grid[2];
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t b = mode == 0 ? i : mode == 1 ? (i + blocks / 2) % blocks : blocks - 1 - i;
+        int64_t b = mode == 0 ? i : mode == 1 ? scattered(i, blocks) : blocks - 1 - i;
         E.block =
             (Place){(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
         memset(E.warp, 0, sizeof E.warp);
         for (int i = 0; i < threads; i++) {
             Fiber *f = &E.f[i];
-            f->number = i, f->lane = i & 31, f->warp = i >> 5, f->state = RUNNING, f->ncopy = f->group = 0,
+            f->number = i, f->lane = i & 31, f->warp = i >> 5, f->state = RUNNING, f->ncopy = f->group = f->fences = 0,
             f->at.x = (unsigned)i;
             void **sp = (void **)(stack + (size_t)(i + 1) * STACK - 64);
             *--sp = 0, *--sp = (void *)entry;

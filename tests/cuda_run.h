@@ -152,6 +152,8 @@ static void evaluate(Cx *cx, const Job *j, Kernel *k, Memory *m, void **want) {
     if (!kernel_eval(k, arg, batches(j->c->used))) fail(cx, E_CHECK, "%s: the evaluator met bad data", j->c->name);
 }
 
+static const double SUMS_TOLERANCE = 1e-6;
+
 // The worst error of three thread schedules, in parts of what is allowed: above 1 is wrong. Sums over what a product
 // stores are those of what it has stored.
 static double judge(Cx *cx, const Job *j, void *lib) {
@@ -161,7 +163,7 @@ static double judge(Cx *cx, const Job *j, void *lib) {
     double worst = 0;
     for (int b = 0; b < k->nbuf; b++) {
         void *p = buffer(&m, k->buf[b]);
-        if (b >= k->nout) fill(k->buf[b], p, batches(j->c->max), batches(j->c->used), 3 + (uint32_t)b);
+        if (b >= k->nout) fill(k->buf[b], p, batches(j->c->max), batches(j->c->used), (uint32_t)(3 + b - k->nsum));
         else want[b] = guarded_buffer(node_bytes(k->buf[b]));
     }
     evaluate(cx, j, j->product, &m, want);
@@ -172,7 +174,8 @@ static double judge(Cx *cx, const Job *j, void *lib) {
         run_job(cx, j, lib, &m, mode, work);
         if (j->sums) evaluate(cx, j, j->sums, &m, want);
         for (int b = 0; b < k->nout; b++) {
-            double e = error_of(k->buf[b], buffer(&m, k->buf[b]), want[b]), t = tolerance(j->c, k->buf[b]->type);
+            double e = error_of(k->buf[b], buffer(&m, k->buf[b]), want[b]);
+            double t = b < j->product->nout ? tolerance(j->c, k->buf[b]->type) : SUMS_TOLERANCE;
             if (!(e <= t)) worst = fmax(worst, t > 0 ? e / t : INFINITY);
         }
     }

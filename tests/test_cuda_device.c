@@ -39,6 +39,18 @@ static void siblings(Graph *g) {
     graph_root(g, "c", conv(g, x, "c", 9, 1), NULL, 1);
 }
 
+static Node *over_images(Graph *g, Node *x) { return op1a(g, ReduceSum, x, AXES(0, 2, 3)); }
+
+// Sums over two convolutions, which the later one makes; one that waits for a body between, and so cannot be made there.
+static void carried(Graph *g) {
+    Node *x = graph_input(g, "x", DT_F32, (Shape){.n = 4, .batch = 1, .d = {MAX, 4, 6, 6}});
+    Node *y = conv(g, x, "first", 16, 1), *z = conv(g, op1(g, Tanh, y), "second", 16, 1);
+    Node *last = conv(g, op1(g, Tanh, z), "third", 24, 2), *far = graph_op(g, OP_CumSum, AXES(3, 0, 0), 1, &last);
+    graph_root(g, "a", over_images(g, y), NULL, 1);
+    graph_root(g, "b", over_images(g, op2(g, Mul, y, z)), NULL, 1);
+    graph_root(g, "c", over_images(g, op2(g, Mul, last, op1(g, Tanh, far))), NULL, 1);
+}
+
 static void big(Graph *g) {
     Node *x = graph_input(g, "x", DT_F32, SHAPE(3 << 20));
     graph_root(g, "y", op1(g, Neg, x), NULL, 1);
@@ -126,6 +138,31 @@ static void check_siblings(void *arg) {
 }
 
 static void beside(void **state) { (void)state, in_order(check_siblings, 0); }
+
+static void check_carried(void *arg) {
+    static const int64_t sizes[] = {MAX, 1, 7, 13, MAX};
+    Pair r = pair(arg, carried, (Wishes){.tolerance = 1e-4});
+    const Function *f = &r.p[1]->functions[1];
+    int folds = 0, carry = 0;
+    for (int i = f->from; i < f->to; i++) {
+        const Step *s = &r.p[1]->steps[i];
+        const char *label = program_text(r.p[1], s->label);
+        folds += strstr(label, " fold") != NULL, carry += strstr(label, " tile") && s->nwritten == 3;
+    }
+    if (folds != 1 || carry != 1) fail(r.cx, E_CHECK, "%d kernels of sums alone, %d in convolutions", folds, carry);
+    float *x = NEW(r.cx, float, MAX * 144);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < MAX * 144; i++) x[i] = wave(i + round * 131);
+        Fault fault;
+        for (int i = 0; i < 2; i++) session_set_batch(r.s[i], sizes[round], &fault);
+        write_both(&r, "x", x);
+        for (int i = 0; i < 2; i++) call(r.cx, r.s[i], 1);
+        compare(&r, "a"), compare(&r, "b"), compare(&r, "c");
+    }
+    close_pair(&r);
+}
+
+static void sums_carried(void **state) { (void)state, in_order(check_carried, 0); }
 
 static void check_range(void *arg) {
     Cx *cx = arg;
@@ -343,10 +380,10 @@ static void threads(void **state) { (void)state, in_order(check_threads, 2); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches),     cmocka_unit_test(beside),       cmocka_unit_test(data_out_of_range),
-        cmocka_unit_test(long_copies), cmocka_unit_test(inputs_ahead), cmocka_unit_test(profiles),
-        cmocka_unit_test(failures),    cmocka_unit_test(words),        cmocka_unit_test(threads),
-        cmocka_unit_test(streams),
+        cmocka_unit_test(batches),     cmocka_unit_test(beside),       cmocka_unit_test(sums_carried),
+        cmocka_unit_test(long_copies), cmocka_unit_test(inputs_ahead), cmocka_unit_test(data_out_of_range),
+        cmocka_unit_test(profiles),    cmocka_unit_test(failures),     cmocka_unit_test(words),
+        cmocka_unit_test(threads),     cmocka_unit_test(streams),
     };
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");

@@ -67,6 +67,8 @@ static Case drawn_case(Cx *cx, int i) {
     if (c.build == matmul || c.build == matmul_bt || c.build == matmul_at_bt)
         c.n = draw(&s, 1, 90), c.c = draw(&s, 1, 150);
     if (c.build == matmul_at_bt) c.max = c.used = 0;
+    SumsFn *const sums[] = {NULL, mean_of, statistics_of, gradient_of};
+    if (c.build == conv || c.build == conv_dx || c.build == bn_relu_conv) c.sums = sums[draw(&s, 0, 3)];
     return c;
 }
 
@@ -75,6 +77,65 @@ static void check_drawn(void *arg) {
     Case *c = NEW(cx, Case, NDRAWN);
     for (int i = 0; i < NDRAWN; i++) c[i] = drawn_case(cx, i);
     check(cx, c, NDRAWN);
+}
+
+// ---- sums in a product's kernel are as exact as those of a kernel of their own ----
+
+// Far from zero beside its deviation; and a variance that loses digits there.
+static Node *far_conv(Graph *g, const Case *c) {
+    Node *y = conv_of(g, c, image(g, "x", c, c->c));
+    return result(op2(g, Add, op2(g, Mul, y, filled(g, 0.01)), filled(g, 8)), c->type);
+}
+
+static Node *variance_of(Graph *g, const Case *c, Node *y) {
+    Node *f = node_cast(g, y, DT_F32), *by = filled(g, 1.0 / (double)(c->max * c->h * c->w));
+    Node *mean = op2(g, Mul, over_images(g, f), by), *square = op2(g, Mul, over_images(g, op2(g, Mul, f, f)), by);
+    return mated(op2(g, Sub, square, op2(g, Mul, mean, mean)), mean);
+}
+
+// By the deviation of all from what they should be.
+static double distance_of(const Node *n, const float *got, const float *want) {
+    double off = 0, all = 0;
+    for (int64_t i = 0; i < n->view.room; i++)
+        off += pow((double)got[i] - (double)want[i], 2), all += pow((double)want[i], 2);
+    return sqrt(off / all);
+}
+
+static void check_exact(void *arg) {
+    Cx *cx = arg;
+    static const Case far = {.name = "far", .schedule = "tile", .build = far_conv, .type = DT_F32, .n = 1, .c = 24, .h = 30, .w = 31, .o = 40, .r = 1,
+                             .stride = 1, .max = 3, .used = 3, .sums = variance_of};
+    Case apart = far;
+    apart.name = "apart";
+    Job job[2] = {job_of(cx, &far)};
+    job[1] = (Job){.c = &apart, .k = job[0].sums, .text = render_cuda(cx, job[0].sums, &(CudaOptions){0})};
+    const char *folder = scratch_folder(cx);
+    void *lib = emulate(cx, job, 2, folder);
+    remove_folder(cx, folder);
+    Memory m = {.n = 0};
+    const Node *v = job[1].k->out;
+    double error[2];
+    void *want = guarded_buffer(node_bytes(v)), *mean = guarded_buffer(node_bytes(v));
+    void *evaluated[] = {want, mean, buffer(&m, job[0].k->out)};
+    for (int b = job[0].k->nout; b < job[0].k->nbuf; b++)
+        fill(job[0].k->buf[b], buffer(&m, job[0].k->buf[b]), far.max, far.used, (uint32_t)b);
+    for (int i = 0; i < 2; i++) {
+        char *work = calloc(1, (size_t)job[i].text.grid.workspace + 1);
+        run_job(cx, &job[i], lib, &m, 0, work);
+        free(work);
+        if (!kernel_eval(job[1].k, evaluated, far.used)) fail(cx, E_CHECK, "the evaluator met bad data");
+        error[i] = distance_of(v, buffer(&m, v), want);
+    }
+    free_buffer(want, node_bytes(v)), free_buffer(mean, node_bytes(v));
+    for (int i = 0; i < m.n; i++) free_buffer(m.p[i], node_bytes(m.node[i]));
+    dlclose(lib);
+    printf("a variance far from zero: off by %.1e, in a kernel of its own by %.1e\n", error[0], error[1]);
+    if (!(error[0] <= 1.2 * error[1])) fail(cx, E_CHECK, "the variance is off by %g, not %g", error[0], error[1]);
+}
+
+static void test_exact(void **state) {
+    (void)state;
+    run(check_exact);
 }
 
 static void test_drawn(void **state) {
@@ -88,7 +149,7 @@ static void test_cases(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_drawn)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_drawn), cmocka_unit_test(test_exact)};
     only = argc > 1 ? argv[1] : NULL;
 #ifndef __x86_64__
     puts("skipped: the emulator switches threads in x86-64's own way");

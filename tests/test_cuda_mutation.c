@@ -41,6 +41,19 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"matmul_split_more", "(u32 *)ctx->work + group", "(u32 *)ctx->work", false},      // a count for all tiles
     {"statistics_split4", "tvc_last(count, (u32)", "tvc_last(count, -1u + (u32)", false},
     {"statistics_split4", "begin + share < all ? begin + share : all", "all", false},
+    {"sums_conv_bf16", "int d = 16; d >= 4", "int d = 16; d >= 8", false},              // a lane in four is left out
+    {"sums_conv_bf16", "    __syncthreads();\n    f32 *const sums", "    f32 *const sums", false},
+    {"sums_conv_bf16", "blocks_m = ((int)(135 * ctx->batch)", "blocks_m = (405", false},  // those of the greatest batch
+    {"sums_conv_bf16", "(int)block, blocks_m", "(int)block, 1", false},                // the first is the last
+    {"sums_dx_split3", "turns + block_y * 2", "turns", false},                         // a count for all columns
+    {"sums_dx_split3", "sums_left + (long)block_y * 512", "sums_left", false},
+    {"sums_conv_bf16", "turn, (int)block", "turn, 0", false},
+    {"sums_conv_bf16", "const int column", "if (threadIdx.x == 0) *turn = 1; const int column", false},  // not zero again
+    {"sums_conv_bf16", "bf16_to_f32(y0.x[e])", "w[e]", false},                         // not as stored
+    {"sums_dx_split3", "turns = (u32 *)ctx->work + 4092", "turns = (u32 *)ctx->work", false},      // the other count
+    {"sums_many", "first_m = group_m * 9", "first_m = 0", false},
+    {"sums_many", "left_m < 9 ? left_m : 9", "9", false},
+    {"sums_many", "turn + group_m", "turn", false},
     {"depthwise", "= row + e;", "= row;", false},
     {"depthwise", "< 9u", "< 99u", false},
     {"depthwise_s2_bf16", "if (u >= 1600) return;", "", false},
