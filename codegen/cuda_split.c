@@ -22,7 +22,8 @@ void split_workspace(Out *o, Grid *l, const char *group, int64_t groups, int par
 
 void turns_workspace(Out *o, Grid *l, int64_t turns, int64_t bytes) {
     if (l->workspace == 0) l->workspace = COUNTS * 4;
-    line(o, "u32 *const turns = (u32 *)ctx->work + %lld;", (long long)(COUNTS - turns));
-    line(o, "f32 *const sums_left = (f32 *)((char *)ctx->work + %lld);", (long long)l->workspace);
+    line(o, "u32 *const turns = (u32 *)ctx->work + %s;", numeral_text(o, l, NUMBER_AT_ZERO, COUNTS - turns));
+    line(o, "f32 *const sums_left = (f32 *)((char *)ctx->work + %s);",
+         numeral_text(o, l, NUMBER_BLOCKS, l->workspace));
     l->workspace += bytes;
 }

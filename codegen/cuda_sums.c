@@ -5,7 +5,7 @@
 // there, which goes on with the formulas round the sums. Where blocks are many, groups of them do so first.
 #include "cuda_tile.h"
 
-enum { FEW = 48 };                    // blocks whose sums one block adds up
+enum { FEW = 32 };                    // blocks whose sums one block adds up in any case
 
 // ---- finding them ----
 
@@ -45,9 +45,9 @@ static int64_t row_blocks(const Tile *t) { return blocks_along(&t->n, t->bn); }
 
 // Blocks of a group, about as many as there are groups; all, where they are few.
 static int64_t group_size(const Tile *t) {
-    int64_t n = column_blocks(t), size = 1;
-    while (size * size < n) size++;
-    return n <= FEW ? n : size;
+    int64_t size = FEW;
+    while (size * size < column_blocks(t)) size++;
+    return size;
 }
 
 static int64_t groups(const Tile *t) { return (column_blocks(t) + group_size(t) - 1) / group_size(t); }
@@ -117,22 +117,36 @@ static void join_warps(Out *o, const Tile *t) {
 
 // ---- of all blocks in a column ----
 
+enum { ALL_LEFT, ALL_TURNS, GROUP_SIZE, BLOCKS_LEFT, GROUPS, ROUNDED, BY_SIZE /* takes two */ };
+
+static const char *numeral(Out *o, const Tile *t, int which, int64_t value) {
+    return numeral_text(o, &t->ntotal, which, value);
+}
+
+static const char *by_size(Out *o, const Tile *t, const char *x) {
+    return quotient_text(o, &t->ntotal, BY_SIZE, group_size(t), x);
+}
+
+// Blocks by groups, then the groups likewise, until all of them are one group.
 static void join_blocks(Out *o, Tile *t, Grid *l) {
-    long long n = numbers(t), blocks = column_blocks(t), size = group_size(t), left = blocks;
-    if (groups(t) > 1) left += groups(t);
-    turns_workspace(o, l, row_blocks(t) * (groups(t) + 1), row_blocks(t) * left * n * 4);
-    line(o, "const int blocks_m = (%s + %d) / %d;", tile_bound(o, &t->m), t->bm - 1, t->bm);
-    line(o, "u32 *const turn = turns + block_y * %lld;", (long long)groups(t) + 1);
-    line(o, "f32 *const sums_here = sums_left + (long)block_y * %lld;", left * n);
-    if (groups(t) == 1) {
-        line(o, "if (!tvc_gather(sums, %lld, sums_here, turn, (int)block, blocks_m, %d)) return;", n, t->threads);
-        return;
-    }
-    line(o, "const int group_m = (int)block / %lld, first_m = group_m * %lld, left_m = blocks_m - first_m;", size, size);
-    line(o, "if (!tvc_gather(sums, %lld, sums_here + (long)first_m * %lld, turn + group_m, (int)block - first_m,", n, n);
-    line(o, "                left_m < %lld ? left_m : %lld, %d)) return;", size, size, t->threads);
-    line(o, "if (!tvc_gather(sums, %lld, sums_here + %lld, turn + %lld, group_m, (blocks_m + %lld) / %lld, %d)) return;",
-         n, blocks * n, (long long)groups(t), size - 1, size, t->threads);
+    int64_t n = numbers(t), left = column_blocks(t) + groups(t), turns = groups(t) + 1;
+    turns_workspace(o, l, row_blocks(t) * turns, row_blocks(t) * left * n * 4);
+    const char *size = numeral(o, t, GROUP_SIZE, group_size(t));
+    line(o, "u32 *turn = turns + block_y * %s;", numeral(o, t, ALL_TURNS, turns));
+    line(o, "f32 *left_m = sums_left + (long)block_y * %s;", numeral(o, t, ALL_LEFT, left * n));
+    line(o, "int number_m = (int)block, blocks_m = (%s + %d) / %d;", tile_bound(o, &t->m), t->bm - 1, t->bm);
+    line(o, "#pragma unroll 1");
+    begin(o, "for (;;) {");
+    line(o, "const int group_m = (int)%s, first_m = group_m * %s, rest_m = blocks_m - first_m;",
+         by_size(o, t, "number_m"), size);
+    line(o, "if (!tvc_gather(sums, %d, left_m + (long)first_m * %d, turn + group_m, number_m - first_m,", (int)n, (int)n);
+    line(o, "                rest_m < %s ? rest_m : %s, %d)) return;", size, size, t->threads);
+    line(o, "if (blocks_m <= %s) break;", size);
+    line(o, "turn += %s;", numeral(o, t, GROUPS, groups(t)));
+    line(o, "left_m += %s;", numeral(o, t, BLOCKS_LEFT, column_blocks(t) * n));
+    const char *up = cx_fmt(o->cx, "(blocks_m + %s)", numeral(o, t, ROUNDED, group_size(t) - 1));
+    line(o, "number_m = group_m, blocks_m = (int)%s;", by_size(o, t, up));
+    end(o);
 }
 
 void sums_end(Out *o, Tile *t, Grid *l) {

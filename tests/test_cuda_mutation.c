@@ -43,16 +43,18 @@ static const struct { const char *of, *from, *to; bool passes; } changes[] = {
     {"statistics_split4", "begin + share < all ? begin + share : all", "all", false},
     {"sums_conv_bf16", "int d = 16; d >= 4", "int d = 16; d >= 8", false},              // a lane in four is left out
     {"sums_conv_bf16", "    __syncthreads();\n    f32 *const sums", "    f32 *const sums", false},
-    {"sums_conv_bf16", "blocks_m = ((int)(135 * ctx->batch)", "blocks_m = (405", false},  // those of the greatest batch
-    {"sums_conv_bf16", "(int)block, blocks_m", "(int)block, 1", false},                // the first is the last
-    {"sums_dx_split3", "turns + block_y * 2", "turns", false},                         // a count for all columns
-    {"sums_dx_split3", "sums_left + (long)block_y * 512", "sums_left", false},
-    {"sums_conv_bf16", "turn, (int)block", "turn, 0", false},
+    {"sums_conv_bf16", "blocks_m = ((int)(", "blocks_m = ((int)(405 + 0 * ", false},   // those of the greatest batch
+    {"sums_conv_bf16", "rest_m <", "1 < rest_m ? 1 : rest_m <", false},                // the first is the last
+    {"sums_conv_bf16", "number_m - first_m", "0", false},
     {"sums_conv_bf16", "const int column", "if (threadIdx.x == 0) *turn = 1; const int column", false},  // not zero again
     {"sums_conv_bf16", "bf16_to_f32(y0.x[e])", "w[e]", false},                         // not as stored
-    {"sums_dx_split3", "turns = (u32 *)ctx->work + 4092", "turns = (u32 *)ctx->work", false},      // the other count
-    {"sums_many", "first_m = group_m * 9", "first_m = 0", false},
-    {"sums_many", "left_m < 9 ? left_m : 9", "9", false},
+    {"sums_dx_split3", "turns + block_y", "turns + 0", false},                         // a count for all columns
+    {"sums_dx_split3", "sums_left + (long)block_y", "sums_left + 0", false},
+    {"sums_dx_split3", "turns = (u32 *)ctx->work +", "turns = (u32 *)ctx->work + 0 *", false},     // the other count
+    {"sums_many", "first_m = group_m", "first_m = 0", false},
+    {"sums_many", "rest_m <", "0 && rest_m <", false},
+    {"sums_many", "left_m += ", "left_m += 0 * ", false},
+    {"sums_many", "number_m = group_m, ", "", false},
     {"sums_many", "turn + group_m", "turn", false},
     {"depthwise", "= row + e;", "= row;", false},
     {"depthwise", "< 9u", "< 99u", false},
