@@ -90,7 +90,8 @@ Err cuda_target(int arch, int driver, bool compiles, char target[32], Fault *f) 
                      "580 or newer)",
                      driver / 1000, driver % 1000 / 10, major, minor);
     int known = known_arch(lib, arch);
-    if (!version_of(lib, &major, &minor) || !known) return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
+    if (!version_of(lib, &major, &minor) || !known)
+        return fault(f, E_DEVICE, "CUDA %d.%d does not compile for sm_%d any more", major, minor, arch);
     if (known < arch) snprintf(target, 32, "cuda:compute_%d", known);
     return E_OK;
 }
@@ -184,7 +185,8 @@ static int by_size(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-// NVRTC has signal handlers of its own while it compiles. Several at once may put back each other's: ours are here again after it.
+// NVRTC has signal handlers of its own while it compiles. Several at once may put back each other's: ours are here again
+// after it.
 static void keep_handlers(struct sigaction *kept, bool back) {
     static const int signals[NSIGNALS] = {SIGINT, SIGTERM, SIGHUP};
     for (int i = 0; i < NSIGNALS; i++) sigaction(signals[i], back ? &kept[i] : NULL, back ? NULL : &kept[i]);

@@ -87,11 +87,13 @@ Err cuda_timed(Device *d, const Launch *l, double *seconds) {
 static Err refuse(const Cuda *c, int error, Fault *f) {
     const char *made_for = program_text(c->program, c->program->target);
     int version = cuda_version(c->api), n = 0, made = 0;
-    bool same = sscanf(made_for, "cuda:sm_%d%n", &made, &n) == 1 && made == c->info.major * 10 + c->info.minor && !made_for[n];
+    bool named = sscanf(made_for, "cuda:sm_%d%n", &made, &n) == 1 && !made_for[n];
+    bool same = named && made == c->info.major * 10 + c->info.minor;
     if (error == CUDA_INVALID_IMAGE && same)
-        return fault(f, E_DEVICE, "%s does not take code made for %s: it is of a CUDA newer than the driver's, which is %d.%d "
-                     "(CUDA 13 needs driver 580 or newer), or damaged: compile it again here", c->info.name, made_for,
-                     version / 1000, version % 1000 / 10);
+        return fault(f, E_DEVICE,
+                     "%s does not take code made for %s: it is of a CUDA newer than the driver's, which is %d.%d (CUDA "
+                     "13 needs driver 580 or newer), or damaged: compile it again here",
+                     c->info.name, made_for, version / 1000, version % 1000 / 10);
     if (error == CUDA_NO_BINARY_FOR_GPU || error == CUDA_INVALID_IMAGE)
         return fault(f, E_DEVICE,
                      "compiled for %s; %s is sm_%d%d, with a driver for CUDA %d.%d (code made by CUDA 13 needs "

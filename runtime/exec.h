@@ -36,8 +36,8 @@ void *session_data(Session *s, int slot);                 // where it lies; NULL
 const void *session_view(Session *s, int slot);           // its contents until the next call: where it lies, or a copy
                                                           // (the first view of a slot allocates). NULL: in no buffer, no
                                                           // memory, or the device failed, as the next call will say
-void session_write(Session *s, int slot, const void *from);   // desc_bytes(session_desc()) of them; should the device fail,
-                                                          // the next call or read says so
+void session_write(Session *s, int slot, const void *from);   // desc_bytes(session_desc()) of them; should the device
+                                                          // fail, the next call or read says so
 Err session_read(Session *s, int slot, void *to, Fault *f);   // E_DEVICE: *to is undefined
 
 Err session_set_batch(Session *s, int64_t n, Fault *f);   // 1..program.max_batch, which is also the start

@@ -50,7 +50,8 @@ static void conv_bn_relu(Graph *g) {
     Node *var = op2(g, Mul, v, v);
     y = graph_op(g, OP_BatchNorm, (Attr){.f = 1e-3}, 5, (Node *[]){y, v, v, v, var});
     y = op1(g, Relu, y);
-    Node *z = conv(g, y, param(g, SHAPE(32, 32, 1, 1)), (Window){.rank = 2, .group = 1, .axis = {{1, 1, 1, 0, 0}, {1, 1, 1, 0, 0}}});
+    Node *z = conv(g, y, param(g, SHAPE(32, 32, 1, 1)),
+                   (Window){.rank = 2, .group = 1, .axis = {{1, 1, 1, 0, 0}, {1, 1, 1, 0, 0}}});
     z = op1(g, Relu, op2(g, Add, z, y));
     ROOT(z);
     ROOT(op1a(g, ReduceMean, z, AXES(2, 3)));
@@ -60,10 +61,12 @@ static void conv_odd(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(1, 6, 7, 5)), *w = param(g, SHAPE(10, 3, 3, 2));
     Node *y = conv(g, x, w, (Window){.rank = 2, .group = 2, .axis = {{3, 1, 2, 1, 2}, {2, 2, 1, 0, 1}}});
     ROOT(y);
-    ROOT(conv(g, x, param(g, SHAPE(6, 1, 3, 3)), (Window){.rank = 2, .group = 6, .axis = {{3, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}}));
+    ROOT(conv(g, x, param(g, SHAPE(6, 1, 3, 3)),
+              (Window){.rank = 2, .group = 6, .axis = {{3, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}}));
 }
 
-#define SQUARE(k, stride, pad) ((Window){.rank = 2, .group = 1, .axis = {{k, stride, 1, pad, pad}, {k, stride, 1, pad, pad}}})
+#define SQUARE(k, stride, pad)                                                                                         \
+    ((Window){.rank = 2, .group = 1, .axis = {{k, stride, 1, pad, pad}, {k, stride, 1, pad, pad}}})
 
 // Channels that do not fill their last block, with a bias and a residual.
 static void conv_part_block(Graph *g) {
@@ -90,7 +93,8 @@ static void winograd(Graph *g) {
 
 // Groups narrower than a block, wider, of sizes that share little with it, more outputs than inputs.
 static void groups(Graph *g) {
-    static const int64_t shape[][3] = {{2, 32, 32}, {5, 8, 8}, {3, 24, 24}, {2, 16, 48}, {3, 6, 4}};     // groups, channels, outputs
+    static const int64_t shape[][3] = {
+        {2, 32, 32}, {5, 8, 8}, {3, 24, 24}, {2, 16, 48}, {3, 6, 4}}; // groups, channels, outputs
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         int64_t n = shape[i][0], c = shape[i][1], o = shape[i][2];
         Window w = SQUARE(3, 1, 1);
@@ -105,7 +109,8 @@ static void shared(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(1, 16, 9, 9));
     Window dw = SQUARE(3, 1, 1);
     dw.group = 16;
-    Node *y = conv(g, x, param(g, SHAPE(16, 16, 3, 3)), SQUARE(3, 1, 1)), *z = conv(g, x, param(g, SHAPE(16, 1, 3, 3)), dw);
+    Node *y = conv(g, x, param(g, SHAPE(16, 16, 3, 3)), SQUARE(3, 1, 1)),
+         *z = conv(g, x, param(g, SHAPE(16, 1, 3, 3)), dw);
     ROOT(op2(g, Add, op2(g, Mul, y, op1(g, Sigmoid, y)), x));
     z = op2(g, Mul, z, op1(g, Sigmoid, z));
     ROOT(op2(g, Mul, z, op1(g, Tanh, z)));
@@ -143,10 +148,14 @@ static void windows(Graph *g) {
 // What flows back through a strided convolution: phases woven together, with and without rest, one that no tap meets,
 // of depthwise ones too; read by what follows, and by a window.
 static void strided_back(Graph *g) {
-    static const struct { int64_t kernel, before, size, group; } form[] = {{3, 1, 12, 1}, {3, 1, 11, 32}, {1, 0, 9, 1}, {4, 1, 10, 2}, {7, 3, 13, 1}};
+    static const struct {
+        int64_t kernel, before, size, group;
+    } form[] = {{3, 1, 12, 1}, {3, 1, 11, 32}, {1, 0, 9, 1}, {4, 1, 10, 2}, {7, 3, 13, 1}};
     for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
         int64_t k = form[i].kernel, size = form[i].size, out = (size + 2 * form[i].before - k) / 2 + 1;
-        Window w = {.rank = 2, .group = form[i].group, .axis = {{k, 2, 1, form[i].before, form[i].before}, {k, 2, 1, form[i].before, form[i].before}}};
+        Window w = {.rank = 2,
+                    .group = form[i].group,
+                    .axis = {{k, 2, 1, form[i].before, form[i].before}, {k, 2, 1, form[i].before, form[i].before}}};
         Node *dy = input(g, DT_F32, SHAPE(1, 32, out, out)), *f = param(g, SHAPE(32, 32 / w.group, k, k));
         Attr a = window_attr(g->cx, &w);
         int64_t *to = NEW(g->cx, int64_t, a.n + 2);
@@ -160,12 +169,16 @@ static void strided_back(Graph *g) {
 
 // Depthwise ones of many rows and of few, with more places than a machine has registers; one place, with strides.
 static void weight_gradients(Graph *g) {
-    static const struct { int64_t kernel, stride, size, group; } form[] = {{3, 1, 24, 32}, {3, 2, 13, 20}, {5, 1, 7, 32}, {5, 2, 26, 16}, {1, 2, 15, 1}};
+    static const struct {
+        int64_t kernel, stride, size, group;
+    } form[] = {{3, 1, 24, 32}, {3, 2, 13, 20}, {5, 1, 7, 32}, {5, 2, 26, 16}, {1, 2, 15, 1}};
     for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
-        int64_t k = form[i].kernel, step = form[i].stride, pad = k / 2, size = form[i].size, out = (size + 2 * pad - k) / step + 1;
+        int64_t k = form[i].kernel, step = form[i].stride, pad = k / 2, size = form[i].size,
+                out = (size + 2 * pad - k) / step + 1;
         int64_t channels = form[i].group > 1 ? form[i].group : 32;
         Window w = {.rank = 2, .group = form[i].group, .axis = {{k, step, 1, pad, pad}, {k, step, 1, pad, pad}}};
-        Node *x = input(g, DT_F32, SHAPE(1, channels, size, size)), *dy = input(g, DT_F32, SHAPE(1, channels, out, out));
+        Node *x = input(g, DT_F32, SHAPE(1, channels, size, size)),
+             *dy = input(g, DT_F32, SHAPE(1, channels, out, out));
         x = op1(g, Relu, conv(g, x, param(g, SHAPE(channels, channels, 1, 1)), SQUARE(1, 1, 0)));
         dy = conv(g, dy, param(g, SHAPE(channels, channels, 1, 1)), SQUARE(1, 1, 0));
         ROOT(graph_op(g, OP_ConvDw, window_attr(g->cx, &w), 2, (Node *[]){x, dy}));
@@ -242,7 +255,8 @@ static void moves(Graph *g) {
     Node *x = input(g, DT_F32, SHAPE(1, 4, 6, 5));
     ROOT(op1a(g, Transpose, x, AXES(2, 0, 3, 1)));
     ROOT(op1a(g, Slice, x, AXES(0, 3, 1, 0, 1, -1, 2, 1, g->max_batch, 4, 2, 5)));
-    ROOT(graph_op(g, OP_Pad, (Attr){.n = 12, .i = (int64_t[]){0, 1, 2, -1, 1, 1, 2, 1, g->max_batch, 6, 14, 6}, .f = 7}, 1, &x));
+    ROOT(graph_op(g, OP_Pad, (Attr){.n = 12, .i = (int64_t[]){0, 1, 2, -1, 1, 1, 2, 1, g->max_batch, 6, 14, 6}, .f = 7},
+                  1, &x));
     ROOT(node_reshape(g, op1(g, Neg, x), batched(g, SHAPE(1, 10, 12))));
     ROOT(node_reshape(g, x, batched(g, SHAPE(4, 30))));
 }
@@ -260,7 +274,8 @@ static void compare(Cx *cx, const Root *r, const char *got, const char *want, co
     for (int64_t i = 0; i < outer; i++) {
         double a = dtype_get_f(t, got + i * dtypes[t].bytes), b = dtype_get_f(t, want + i * dtypes[t].bytes);
         if (!(fabs(a - b) <= (c->direct ? 2e-6 : 1e-5) * largest + 4e-6 * fabs(b) || a == b || (a != a && b != b)))
-            fail(cx, E_CHECK, "element %lld of %s is %.9g, not %.9g", (long long)i, shape_str(cx, r->value->shape), a, b);
+            fail(cx, E_CHECK, "element %lld of %s is %.9g, not %.9g", (long long)i, shape_str(cx, r->value->shape), a,
+                 b);
     }
 }
 
@@ -269,7 +284,8 @@ static void find_slow(Cx *cx, const Program *p) {
     for (int i = p->functions[1].from; i < p->functions[1].to; i++) {
         const char *label = program_text(p, p->steps[i].label);
         bool slow = strstr(label, " plain") || strstr(label, " lanes");
-        if (slow && (strstr(label, "Blk") || strstr(label, "MatMul") || strstr(label, "Pool"))) fail(cx, E_CHECK, "%s", label);
+        if (slow && (strstr(label, "Blk") || strstr(label, "MatMul") || strstr(label, "Pool")))
+            fail(cx, E_CHECK, "%s", label);
     }
 }
 
@@ -281,7 +297,8 @@ static void judge(void *arg) {
     void **want = NEW(cx, void *, e->nroot);
     expand_ops(e);
     graph_eval(e, c->used, want, NULL, NULL);
-    Compiled *p = graph_compile(g, &(CompileOptions){.isa = c->isa, .direct = c->direct, .no_compiler = c->no_compiler});
+    Compiled *p =
+        graph_compile(g, &(CompileOptions){.isa = c->isa, .direct = c->direct, .no_compiler = c->no_compiler});
     if (c->fast && !c->no_compiler) find_slow(cx, p->program);
     for (int threads = 1; threads <= 2; threads++) {
         Fault f = {0};
@@ -306,7 +323,9 @@ static void run(BuildFn *build, bool fast) {
             Case c = {build, BATCH, used, isas[i], used == 1, i == 3, fast};
             Cx *cx = cx_new();
             bool ok = cx_guard(cx, judge, (void *[]){cx, &c});
-            if (!ok) print_error("%s, isa %d, %d of %d: %s\n", i == 3 ? "interpreted" : "compiled", isas[i], used, BATCH, cx->error);
+            if (!ok)
+                print_error("%s, isa %d, %d of %d: %s\n", i == 3 ? "interpreted" : "compiled", isas[i], used, BATCH,
+                            cx->error);
             cx_free(cx);
             assert_true(ok);
         }
@@ -314,17 +333,21 @@ static void run(BuildFn *build, bool fast) {
 
 #define TEST(name) static void test_##name(void **state) { (void)state; run(name, false); }
 #define FAST(name) static void test_##name(void **state) { (void)state; run(name, true); }
-FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows) FAST(groups) FAST(weight_gradients) TEST(strided_back) FAST(shared) TEST(softmax) TEST(pools) TEST(concats) TEST(matmuls) FAST(matmuls_wide) TEST(integers)
-TEST(functions) TEST(moves)
+FAST(conv_bn_relu) FAST(conv_part_block) FAST(winograd) TEST(conv_odd) FAST(depthwise) FAST(windows)
+FAST(groups) FAST(weight_gradients) TEST(strided_back) FAST(shared) TEST(softmax) TEST(pools) TEST(concats)
+TEST(matmuls) FAST(matmuls_wide) TEST(integers) TEST(functions) TEST(moves)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_part_block), cmocka_unit_test(test_winograd), cmocka_unit_test(test_windows), cmocka_unit_test(test_groups), cmocka_unit_test(test_strided_back), cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_weight_gradients),
-        cmocka_unit_test(test_conv_bn_relu), cmocka_unit_test(test_conv_odd), cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_softmax),      cmocka_unit_test(test_pools),    cmocka_unit_test(test_concats),
-        cmocka_unit_test(test_matmuls), cmocka_unit_test(test_matmuls_wide),      cmocka_unit_test(test_integers), cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_conv_part_block),  cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_windows),          cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_strided_back),     cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_weight_gradients), cmocka_unit_test(test_conv_bn_relu),
+        cmocka_unit_test(test_conv_odd),         cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_softmax),          cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_concats),          cmocka_unit_test(test_matmuls),
+        cmocka_unit_test(test_matmuls_wide),     cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_functions),        cmocka_unit_test(test_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

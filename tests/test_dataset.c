@@ -28,7 +28,9 @@ static void refused_with(const char *name, DatasetOptions o, bool one, Err code,
     cx_free(j.cx);
 }
 
-static void refused(const char *name, const char *words) { refused_with(name, (DatasetOptions){0}, false, E_DATASET, words); }
+static void refused(const char *name, const char *words) {
+    refused_with(name, (DatasetOptions){0}, false, E_DATASET, words);
+}
 
 static void put_class(const char *folder, int n) {
     for (int i = 0; i < n; i++) {
@@ -69,7 +71,8 @@ static void reads_splits(void **state) {
         assert_string_equal(j.d.train.at[0].picture.path, cx_fmt(j.cx, "%s/train/Z/00.pgm", j.path));
         cx_free(j.cx);
     }
-    tree_picture("s3/val/b/0.pgm", 2, 0), tree_picture("s3/val/Z/0.pgm", 2, 0);       // test/ counts only where there is no val/
+    tree_picture("s3/val/b/0.pgm", 2, 0), tree_picture("s3/val/Z/0.pgm", 2, 0);
+    // test/ counts only where there is no val/
     Job j = opened("s3");
     assert_string_equal(j.d.val.name, "val");
     cx_free(j.cx);
@@ -146,7 +149,8 @@ static void matches_names(void **state) {
 
 static void refuses_folders(void **state) {
     (void)state;
-    put_class("differ/train/a", 1), put_class("differ/train/wolf", 1), put_class("differ/val/a", 1), put_class("differ/val/b", 1);
+    put_class("differ/train/a", 1), put_class("differ/train/wolf", 1);
+    put_class("differ/val/a", 1), put_class("differ/val/b", 1);
     refused("differ", "differ: 'b' is in val, but not in train");
     put_class("lack/train/a", 1), put_class("lack/train/wolf", 1), put_class("lack/val/a", 1);
     refused("lack", "'wolf' is in train, but not in val");
@@ -182,7 +186,10 @@ static void reads_one_split_only(void **state) {
 
 // ---- idx ----
 
-static const char images[] = "\0\0\x08\3\0\0\0\6\0\0\0\1\0\0\0\2" "aabbccddeeff", labels[] = "\0\0\x08\1\0\0\0\6" "\x0a\2\3\2\3\x0a";
+static const char images[] = "\0\0\x08\3\0\0\0\6\0\0\0\1\0\0\0\2"
+                             "aabbccddeeff",
+                  labels[] = "\0\0\x08\1\0\0\0\6"
+                             "\x0a\2\3\2\3\x0a";
 
 static void reads_idx(void **state) {
     (void)state;
@@ -214,13 +221,16 @@ static void reads_idx(void **state) {
     cx_free(j.cx);
     match.n = 10;
     refused_with("mnist", (DatasetOptions){.match = &match}, true, E_DATASET, "label 10 of");
-    Job named = open_with("mnist", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}, .classes = "k,c"}, false);
+    Job named =
+        open_with("mnist", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}, .classes = "k,c"}, false);
     assert_string_equal(named.d.classes.name[0], "k");
     assert_int_equal(named.d.train.at[0].label, 0);
     assert_int_equal(named.d.train.at[1].label, 1);
     cx_free(named.cx);
-    refused_with("mnist", (DatasetOptions){.names = &(Labels){10, names, "names.txt"}}, false, E_DATASET, "label '10' of");
-    refused_with("plain", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}}, false, E_USAGE, "names its classes itself");
+    refused_with("mnist", (DatasetOptions){.names = &(Labels){10, names, "names.txt"}}, false, E_DATASET,
+                 "label '10' of");
+    refused_with("plain", (DatasetOptions){.names = &(Labels){11, names, "names.txt"}}, false, E_USAGE,
+                 "names its classes itself");
     tree_put("short/train-images-idx3-ubyte", images, sizeof images - 1);
     refused("short", "are not there");
     tree_put("short/train-labels-idx1-ubyte", "\0\0\x08\1\0\0\0\1\1", 9);
@@ -231,8 +241,9 @@ static void reads_idx(void **state) {
 
 static void reads_csv(void **state) {
     (void)state;
-    tree_text("l/a.csv", "\xef\xbb\xbfsplit,path,note,label\r\ntrain,\"a,1.png\",x,cat\r\n\r\ntrain,b.png,\"two\nlines\",dog\n"
-                         "valid,c.png,,\"the \"\"cat\"\"\"\ntrain,d.png,,\"the \"\"cat\"\"\"\nvalid,e.png,,cat\nvalid,f.png,,dog");
+    tree_text("l/a.csv",
+              "\xef\xbb\xbfsplit,path,note,label\r\ntrain,\"a,1.png\",x,cat\r\n\r\ntrain,b.png,\"two\nlines\",dog\n"
+              "valid,c.png,,\"the \"\"cat\"\"\"\ntrain,d.png,,\"the \"\"cat\"\"\"\nvalid,e.png,,cat\nvalid,f.png,,dog");
     Job j = opened("l/a.csv");
     assert_int_equal(j.d.classes.n, 3);
     assert_string_equal(j.d.classes.name[2], "the \"cat\"");
@@ -268,14 +279,16 @@ static void reads_csv(void **state) {
 
 static void reads_jsonl(void **state) {
     (void)state;
-    tree_text("l/a.jsonl", "{\"path\": \"a.png\", \"label\": 3}\n\n{\"path\": \"b.png\", \"label\": \"x\\u00e9\"}\r\n"
-                           "{\"path\": \"c.png\", \"label\": \"3\", \"extra\": {}}\n{\"path\": \"d.png\", \"label\": \"x\\u00e9\"}");
+    tree_text("l/a.jsonl",
+              "{\"path\": \"a.png\", \"label\": 3}\n\n{\"path\": \"b.png\", \"label\": \"x\\u00e9\"}\r\n"
+              "{\"path\": \"c.png\", \"label\": \"3\", \"extra\": {}}\n{\"path\": \"d.png\", \"label\": \"x\\u00e9\"}");
     Job j = opened("l/a.jsonl");
     assert_int_equal(j.d.kind, TARGET_CLASS);
     assert_string_equal(j.d.classes.name[1], "x\xc3\xa9");
     assert_int_equal(j.d.train.n, 2);
     cx_free(j.cx);
-    tree_text("l/numbers.jsonl", "{\"path\": \"a.png\", \"label\": [0.1, 2]}\n{\"path\": \"b.png\", \"label\": [3, 1e-3]}\n");
+    tree_text("l/numbers.jsonl",
+              "{\"path\": \"a.png\", \"label\": [0.1, 2]}\n{\"path\": \"b.png\", \"label\": [3, 1e-3]}\n");
     j = open_with("l/numbers.jsonl", (DatasetOptions){.target = TARGET_NUMBERS}, false);
     const Example *a = strstr(j.d.train.at[0].picture.path, "a.png") ? j.d.train.at : j.d.val.at;
     assert_true(a->target[0] == 0.1f && a->target[1] == 2);
@@ -352,10 +365,10 @@ static void reads_real_photos(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_splits),    cmocka_unit_test(divides_by_class), cmocka_unit_test(takes_few), cmocka_unit_test(matches_names),
-        cmocka_unit_test(refuses_folders), cmocka_unit_test(reads_one_split_only), cmocka_unit_test(reads_idx),
-        cmocka_unit_test(reads_csv),       cmocka_unit_test(reads_jsonl),      cmocka_unit_test(refuses_lists),
-        cmocka_unit_test(hash_sees_changes), cmocka_unit_test(reads_real_photos),
+        cmocka_unit_test(reads_splits),  cmocka_unit_test(divides_by_class),  cmocka_unit_test(takes_few),
+        cmocka_unit_test(matches_names), cmocka_unit_test(refuses_folders),   cmocka_unit_test(reads_one_split_only),
+        cmocka_unit_test(reads_idx),     cmocka_unit_test(reads_csv),         cmocka_unit_test(reads_jsonl),
+        cmocka_unit_test(refuses_lists), cmocka_unit_test(hash_sees_changes), cmocka_unit_test(reads_real_photos),
     };
     return cmocka_run_group_tests(tests, tree_new, tree_remove);
 }

@@ -101,11 +101,19 @@ static void same_program_same_bytes(void **state) {
 }
 
 // The program as if for a GPU: its kernels are in two binaries, each started on a grid; `apply` is said to be a product.
-typedef struct GpuFixture { Fixture f; Grid grids[5]; int32_t numbers[7]; Product product; Part parts[2]; char code[192]; } GpuFixture;
+typedef struct GpuFixture {
+    Fixture f;
+    Grid grids[5];
+    int32_t numbers[7];
+    Product product;
+    Part parts[2];
+    char code[192];
+} GpuFixture;
 
 static const Product product = {
     .size = {BATCH, 2, 2, 1}, .grows = PRODUCT_M, .alpha = 1, .d = {.ref = 0, .step = {4, 1}},
-    .a = {.ref = 1, .step = {4, 0, 1}}, .b = {.ref = 2, .step = {0, 1, 2}}, .c = {.ref = -1}, .bias = {.ref = 3, .step = {0, 1}},
+    .a = {.ref = 1, .step = {4, 0, 1}}, .b = {.ref = 2, .step = {0, 1, 2}}, .c = {.ref = -1},
+    .bias = {.ref = 3, .step = {0, 1}},
 };
 
 static void make_gpu_program(GpuFixture *g, const char *target) {
@@ -226,15 +234,16 @@ static void all_refused(Damage *const *damage, size_t n, const char *word) {
     for (size_t i = 0; i < n; i++) {
         make_gpu_program(&g, "cuda:sm_80");
         damage[i](&g);
-        if (program_check(&g.f.p, &f) != E_MALFORMED || !strstr(f.text, word)) fail_msg("%s %zu is not refused", word, i);
+        if (program_check(&g.f.p, &f) != E_MALFORMED || !strstr(f.text, word))
+            fail_msg("%s %zu is not refused", word, i);
     }
 }
 
 static void products_are_checked(void **state) {
     (void)state;
     static Damage *const damage[] = {
-        no_rows, no_such_axis, grows_oddly, no_a, far_b, odd_c, before_a, behind_a, behind_b, behind_bias, strided_bias, backwards,
-        strided_a, rows_overlap, turned_d, endless, writes_a, other_type, no_type, no_such_product, odd_product};
+        no_rows, no_such_axis, grows_oddly, no_a, far_b, odd_c, before_a, behind_a, behind_b, behind_bias, strided_bias,
+        backwards, strided_a, rows_overlap, turned_d, endless, writes_a, other_type, no_type, no_such_product, odd_product};
     all_refused(damage, sizeof damage / sizeof *damage, "apply");
 }
 

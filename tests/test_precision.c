@@ -94,9 +94,9 @@ static void run(Case *c) {
     if (!ok) print_error("%s\n", c->cx->error);
     cx_free(c->cx);
     assert_true(ok);
-    print_message("16 bits: %d factors, %d images, %d sums, %d weights, %d others; float32: %d, %d, %d, %d, %d\n", c->narrow.factors,
-                  c->narrow.images, c->narrow.sums, c->narrow.weights, c->narrow.rest, c->wide.factors, c->wide.images, c->wide.sums,
-                  c->wide.weights, c->wide.rest);
+    print_message("16 bits: %d factors, %d images, %d sums, %d weights, %d others; float32: %d, %d, %d, %d, %d\n",
+                  c->narrow.factors, c->narrow.images, c->narrow.sums, c->narrow.weights, c->narrow.rest,
+                  c->wide.factors, c->wide.images, c->wide.sums, c->wide.weights, c->wide.rest);
 }
 
 static void a_training_step(void **state) {
@@ -104,7 +104,8 @@ static void a_training_step(void **state) {
     for (int t = 0; t < 2; t++) {
         Case c = {.build = training, .product = t ? DT_F16 : DT_BF16, .prefix = t ? DT_F16 : DT_BF16};
         run(&c);
-        assert_true(c.narrow.factors > 10 && c.narrow.images > 0 && c.narrow.sums + c.narrow.weights + c.narrow.rest == 0);
+        assert_true(c.narrow.factors > 10 && c.narrow.images > 0 &&
+                    c.narrow.sums + c.narrow.weights + c.narrow.rest == 0);
         assert_true(c.wide.sums > 10 && c.wide.weights > 10 && c.wide.factors == 0 && c.wide.images == 0);
     }
 }
@@ -120,13 +121,15 @@ static void an_attention(void **state) {
 // The prefix of a head's training has a type of its own, and nothing else has it.
 static void a_frozen_prefix(void **state) {
     (void)state;
-    Case low = {.build = training, .product = DT_NONE, .prefix = DT_BF16, .head = true}, high = {.build = training, .product = DT_BF16, .prefix = DT_NONE, .head = true};
+    Case low = {.build = training, .product = DT_NONE, .prefix = DT_BF16, .head = true},
+         high = {.build = training, .product = DT_BF16, .prefix = DT_NONE, .head = true};
     run(&low), run(&high);
     assert_true(low.narrow.factors > 5 && low.wide.factors > 0);
     assert_true(high.narrow.factors > 0 && high.narrow.factors < low.narrow.factors && high.wide.factors > 5);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_training_step), cmocka_unit_test(an_attention), cmocka_unit_test(a_frozen_prefix)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_training_step), cmocka_unit_test(an_attention),
+                                       cmocka_unit_test(a_frozen_prefix)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,8 @@ static void choose(const Args *a, const char *device, const char *target, Engine
     if (target || ordinal < 0) return;
     bool compiles = a->npos == 0 || !is_package(a->pos[0]), there = false;
     Err e = use_gpu(cx, ordinal, compiles, &o->compile, &there, &f);
-    if (e && !automatic) fail(cx, e, "--device %s: %s; `tvc devices` lists what is there, --device cpu runs without", device, f.text);
+    if (e && !automatic)
+        fail(cx, e, "--device %s: %s; `tvc devices` lists what is there, --device cpu runs without", device, f.text);
     if (e && (device || there)) cx_note(cx, "--device auto: %s: the CPU is used", f.text);
 }
 

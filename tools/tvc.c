@@ -22,8 +22,8 @@ static void serve(void *arg) {
     else fail(r->cx, E_USAGE, "which command? `tvc --help` lists them");
 }
 
-// Stopped: what is half written goes, and the signal ends the process as it would have. Flags of sigaction() would not do for
-// that: NVRTC puts handlers of its own in place while it compiles, and this one back without its flags.
+// Stopped: what is half written goes, and the signal ends the process as it would have. Flags of sigaction() would not
+// do for that: NVRTC puts handlers of its own in place while it compiles, and this one back without its flags.
 static void on_signal(int number) {
     leftovers_remove();
     signal(number, SIG_DFL);

@@ -109,6 +109,6 @@ const char *slot_name(const Learner *l, int slot);
 int64_t slot_bytes(const Learner *l, int slot);
 // What a slot holds. Both fail where the device does: what could not be read is never taken for weights.
 void slot_read(Learner *l, int slot, void *to);
-const void *slot_peek(Learner *l, int slot);              // where it lies, or on a device with its own memory a copy in the arena
+const void *slot_peek(Learner *l, int slot);              // where it lies, or from a device a copy in the arena
 
 #endif
