@@ -6,12 +6,14 @@
 // value that is needed on both ways would lie in memory from one to the other. Where it can be had from
 // buffers that lie there anyway -- the convolution's result, of which activation and normalisation are
 // made -- later users get a twin of their own, with a formula down to those buffers. Residual sums go
-// through several blocks so, up to a number of buffers; then one of them is kept. On a CPU a few convolutions
-// are made again as well: short sums whose result is a considerable part of all that would lie in memory.
+// through several blocks so, up to a number of buffers; then one of them is kept. On a GPU these are as many as a
+// product can make its image of itself. On a CPU a few convolutions are made again as well: short sums whose result is
+// a considerable part of all that would lie in memory.
 #include "passes.h"
 #include "train.h"
 
 enum { LARGE = 1 << 14, SMALLER = 16, SOURCES = 8, FORMULA = 96 };     // elements; times; buffers and nodes of a twin
+enum { SOURCES_GPU = 3 };              // as fuse.c's AGAIN_GPU: with more a twin has a kernel of its own at each block
 enum { SHORT = 64, GROWTH = 2, PART = 24 };    // terms of a sum; times; of all results of convolutions
 
 typedef struct Remake {
@@ -89,6 +91,7 @@ static bool list_add(const Node **list, int *n, int most, const Node *x) {
 // False: too many.
 static bool find_parts(const Remake *r, const Node *v, Parts *p) {
     int64_t size = numel(v->shape);
+    int most = r->g->gpu ? SOURCES_GPU : SOURCES;
     *p = (Parts){.inside = {v}, .ninside = 1};
     for (int i = 0; i < p->ninside; i++)
         for (int k = 0; k < p->inside[i]->nin; k++) {
@@ -96,7 +99,7 @@ static bool find_parts(const Remake *r, const Node *v, Parts *p) {
             bool inside = is_inside(r, x, size),
                  free = op_is_leaf(x) || x->frozen || x->nin == 0 || numel(x->shape) * SMALLER <= size;
             if (inside && !list_add(p->inside, &p->ninside, FORMULA, x)) return false;
-            if (!inside && !free && !list_add(p->source, &p->nsource, SOURCES, x)) return false;
+            if (!inside && !free && !list_add(p->source, &p->nsource, most, x)) return false;
         }
     return true;
 }
