@@ -10,18 +10,16 @@ import sys
 import tempfile
 import warnings
 
-try:
+from checks import check, exit_checks, needed
+
+with needed():
     import numpy as np
     import onnx
     import onnxruntime
     import torch
     import torchvision
     from onnx import TensorProto, helper, numpy_helper
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
-from checks import check, exit_checks
 
 warnings.simplefilter("ignore")
 TVC = os.path.abspath(sys.argv[1])

@@ -1,4 +1,5 @@
-"""Counting what holds: check() as often as wanted, then exit_checks()."""
+"""Counting what holds: check() as often as wanted, then exit_checks(). Around imports, needed()."""
+import contextlib
 import sys
 
 bad = done = 0
@@ -10,6 +11,16 @@ def check(what, holds, more=""):
     if not holds:
         bad += 1
         print(f"WRONG {what} {more}", flush=True)
+
+
+@contextlib.contextmanager
+def needed():
+    """A test without the packages it takes is skipped."""
+    try:
+        yield
+    except ImportError as e:
+        print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
+        sys.exit(77)
 
 
 def exit_checks():

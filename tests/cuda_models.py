@@ -20,14 +20,13 @@ import sys
 import tempfile
 import warnings
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import torch
     import torchvision.models as zoo
     from training import export
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 warnings.simplefilter("ignore")
 TOOL, WHAT, MORE = sys.argv[1], sys.argv[2], [a for a in sys.argv[3:] if not a.startswith("--")]

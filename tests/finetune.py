@@ -21,7 +21,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnx.numpy_helper
@@ -29,9 +31,6 @@ try:
     from PIL import Image
     from torch import nn
     from torch.nn import functional as F
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TVC, SUBJECT = sys.argv[1], sys.argv[2]
 DATA = Path(os.environ.get("TVC_TEST_DATA", Path(__file__).resolve().parent.parent.parent / "shared" / "data"))

@@ -9,15 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checks import needed
+
+with needed():
+    import onnx
+    import torch
+
 BUILD, DRIVER, NVRTC = sys.argv[1:4]
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TVC_TEST_DATA", ROOT.parent / "shared" / "data"))
-try:
-    import onnx
-    import torch
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 if not (DATA / "onnx_backend").is_dir() or os.uname().machine != "x86_64":
     print("skipped: no", DATA / "onnx_backend")
     sys.exit(77)

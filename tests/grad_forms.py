@@ -12,14 +12,13 @@ import subprocess
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     from onnx import TensorProto, numpy_helper
     from grad_form_list import form_model, forms
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TOOL, ROWS = sys.argv[1:3]
 HERE = os.path.dirname(os.path.abspath(__file__))

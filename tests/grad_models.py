@@ -15,7 +15,9 @@ import os
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnx.numpy_helper
@@ -25,9 +27,6 @@ try:
     import kinks
     import onnx_torch
     from training import export, step
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(os.environ.get("TVC_TEST_DATA", os.path.join(HERE, "..", "..", "shared", "data")), "models")

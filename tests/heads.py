@@ -18,14 +18,13 @@ import sys
 import tempfile
 import warnings
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnx.numpy_helper
     import onnxruntime
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 warnings.simplefilter("ignore")
 HERE = os.path.dirname(os.path.abspath(__file__))

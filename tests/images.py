@@ -14,12 +14,11 @@ import tempfile
 import warnings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     from PIL import Image, ImageOps
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 warnings.simplefilter("ignore")
 DATA = os.environ.get("TVC_TEST_DATA", os.path.join(HERE, "..", "..", "shared", "data"))

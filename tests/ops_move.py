@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnxruntime as ort
     from onnx import helper, numpy_helper
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 ROUNDS = 12
 rng = np.random.default_rng(5)

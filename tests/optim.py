@@ -7,13 +7,12 @@ import os
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import torch
     from training import export, step
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 BATCH, STEPS, TOLERANCE = 4, 100, 1e-5
 O = torch.optim

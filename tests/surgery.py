@@ -11,16 +11,14 @@ import subprocess
 import sys
 import tempfile
 
-try:
+from checks import check, exit_checks, needed
+
+with needed():
     import numpy as np
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
-from checks import check, exit_checks
 
 TVC, SOURCE = sys.argv[1], sys.argv[2]
 DATA = os.environ.get("TVC_TEST_DATA", f"{SOURCE}/../shared/data")

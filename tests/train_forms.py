@@ -13,15 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
     from PIL import Image
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TVC = sys.argv[1]
 CLASSES, SIZE, CHANNELS = 3, 12, 8

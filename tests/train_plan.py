@@ -8,13 +8,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TVC, TRAINER, COUNT, SOURCE = sys.argv[1:5]
 DATA = os.environ.get("TVC_TEST_DATA", os.path.join(SOURCE, "..", "shared", "data"))

@@ -13,14 +13,13 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     from PIL import Image
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms import functional as F
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 from images import DATA, Checks, Tool, array, noise
 

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TVC = os.path.abspath(sys.argv[1])
 WIDTHS = [1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20, 24, 25, 31, 32, 33, 40, 47, 48, 50, 60, 63, 64, 65, 80, 96,

@@ -11,16 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
+from checks import needed
+
+with needed():
     import numpy as np
     import onnx
     import onnx.numpy_helper
     import onnxruntime
     import torch
     from torchvision.models import resnet
-except ImportError as e:
-    print(f"skipped: {e}: set TVC_PYTHON, or run tools/setup.sh test")
-    sys.exit(77)
 
 TVC = sys.argv[1]
 
