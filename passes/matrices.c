@@ -1,8 +1,8 @@
 // matrices.c -- factors of products whose rows are no multiple of what a GPU copies at once: a row gets room behind it,
 // so that the next one begins where a copy may. A view, as in channels.c, changes no operator.
 //
-// Attention over 197 places has such factors, and a classifier of 37 classes such gradients. Called by fuse when all that
-// has a buffer is known.
+// Attention over 197 places has such factors, and a classifier of 37 classes such gradients. Called by fuse when it is
+// known what has a buffer.
 #include "passes.h"
 
 enum { ROW = 8 };                      // elements: 16 bytes of the narrow types

@@ -1,5 +1,5 @@
-// stems.c -- convolutions of pictures of few channels, as most networks begin with, in a form whose factors a GPU copies
-// 16 bytes at a time.
+// stems.c -- convolutions of pictures of few channels, as most networks begin with, in a form whose factors a GPU
+// copies 16 bytes at a time.
 //
 // Channels that do not fill a copy get others of zeros beside them; and where a convolution has a stride, as many
 // neighbours in a row become one pixel with the channels of all of them:
@@ -97,15 +97,15 @@ static Node *take_apart(Graph *g, Node *w, const Form *f, Shape to) {
 
 // ---- which convolutions ----
 
-static bool is_picture(const Stems *s, const Node *x) { return x->id < s->n && s->order[x->id] == x && s->picture[x->id]; }
+static bool is_known(const Stems *s, const Node *x) { return x->id < s->n && s->order[x->id] == x; }
 
 static Node *one(Graph *g, Node *n, void *env) {
     const Stems *s = env;
     if ((n->op != OP_Conv && n->op != OP_ConvDw) || n->shape.n < 4 || n->type != DT_F32) return NULL;
     Window w = window_of(n);
     Node *x = n->in[0], *y = n->op == OP_Conv ? n : n->in[1];
-    if (w.group > 1 || !is_picture(s, x)) return NULL;
-    bool prefix = n->id < s->n && s->order[n->id] == n && s->prefix[n->id];
+    if (w.group > 1 || !is_known(s, x) || !s->picture[x->id]) return NULL;
+    bool prefix = is_known(s, n) && s->prefix[n->id];
     int64_t bytes = dtype_is_narrow(prefix ? g->prefix_product : g->product) ? 2 : 4;
     Form f = best_form(w, x->shape, y->shape.d[y->shape.n - 1], bytes);
     if (f.beside == 1 && f.channels == x->shape.d[1]) return NULL;

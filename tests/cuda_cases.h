@@ -430,6 +430,9 @@ static Node *gradient_of(Graph *g, const Case *c, Node *y) {
     return mated(over_images(g, d), over_images(g, op2(g, Mul, d, hat)));
 }
 
+// How its factors get into shared memory: by so many elements at once.
+#define COPIED(a, b) .holds = "a copied by " #a ", b copied by " #b
+
 // What a row leaves out is zero.
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const Case cases[] = {
@@ -516,24 +519,24 @@ static const Case cases[] = {
     {"conv_shared", "tile", conv, DT_F16, 1, 64, 5, 5, 72, 3, 1, 1},
     {"bn_relu_conv_split2", "tile", bn_relu_conv, DT_F16, 1, 32, 9, 9, 64, 3, 1, 1, .parts = 2},
     {"matmul_split_more", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1, .parts = 5},
-    {"stem7x7_s2", "tile", stem, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, .holds = "a copied by 8, b copied by 8"},
-    {"stem7x7_s2_grey", "tile", stem, DT_F16, 1, 1, 15, 14, 40, 7, 2, 3, .max = 3, .used = 2, .holds = "a copied by 2, b copied by 2"},
-    {"stem3x3_s2", "tile", stem, DT_F16, 1, 3, 15, 13, 33, 3, 2, 1, .max = 3, .used = 2, .holds = "a copied by 8, b copied by 8"},
-    {"stem3x3_s2_bare", "tile", stem, DT_BF16, 2, 3, 16, 15, 32, 3, 2, 0, .holds = "a copied by 8, b copied by 8"},
-    {"stem3x3", "tile", stem, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 1, .holds = "a copied by 4, b copied by 4"},
-    {"stem3x3_c2", "tile", stem, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, .holds = "a copied by 2, b copied by 2"},
-    {"stem5x5_grey", "tile", stem, DT_F16, 1, 1, 12, 12, 20, 5, 1, 2, .max = 2, .used = 2, .holds = "a copied by 2, b copied by 2"},
-    {"stem7x7_s2_f32", "tile", stem, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, .holds = "a copied by 4, b copied by 4"},
-    {"stem11x11_s4", "tile", stem, DT_F16, 1, 3, 31, 29, 16, 11, 4, 2, .holds = "a copied by 8, b copied by 8"},
-    {"stem_patches", "tile", stem, DT_BF16, 2, 3, 16, 16, 24, 4, 4, 0, .holds = "a copied by 8, b copied by 8"},
-    {"stem7x7_s2_dw", "tile", stem_dw, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, .max = 3, .used = 2, .holds = "a copied by 8, b copied by 8"},
-    {"stem7x7_s2_dw_split", "tile", stem_dw, DT_F16, 1, 3, 21, 23, 40, 7, 2, 3, .max = 3, .used = 3, .parts = 3, .holds = "a copied by 8, b copied by 8"},
-    {"stem7x7_s2_grey_dw", "tile", stem_dw, DT_F16, 2, 1, 15, 14, 40, 7, 2, 3, .holds = "a copied by 8, b copied by 2"},
-    {"stem3x3_s2_dw", "tile", stem_dw, DT_F16, 1, 3, 15, 13, 32, 3, 2, 1, .max = 2, .used = 1, .holds = "a copied by 8, b copied by 8"},
-    {"stem3x3_dw", "tile", stem_dw, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 2, .holds = "a copied by 8, b copied by 4"},
-    {"stem3x3_c2_dw", "tile", stem_dw, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, .holds = "a copied by 8, b copied by 2"},
+    {"stem7x7_s2", "tile", stem, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, COPIED(8, 8)},
+    {"stem7x7_s2_grey", "tile", stem, DT_F16, 1, 1, 15, 14, 40, 7, 2, 3, .max = 3, .used = 2, COPIED(2, 2)},
+    {"stem3x3_s2", "tile", stem, DT_F16, 1, 3, 15, 13, 33, 3, 2, 1, .max = 3, .used = 2, COPIED(8, 8)},
+    {"stem3x3_s2_bare", "tile", stem, DT_BF16, 2, 3, 16, 15, 32, 3, 2, 0, COPIED(8, 8)},
+    {"stem3x3", "tile", stem, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 1, COPIED(4, 4)},
+    {"stem3x3_c2", "tile", stem, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, COPIED(2, 2)},
+    {"stem5x5_grey", "tile", stem, DT_F16, 1, 1, 12, 12, 20, 5, 1, 2, .max = 2, .used = 2, COPIED(2, 2)},
+    {"stem7x7_s2_f32", "tile", stem, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, COPIED(4, 4)},
+    {"stem11x11_s4", "tile", stem, DT_F16, 1, 3, 31, 29, 16, 11, 4, 2, COPIED(8, 8)},
+    {"stem_patches", "tile", stem, DT_BF16, 2, 3, 16, 16, 24, 4, 4, 0, COPIED(8, 8)},
+    {"stem7x7_s2_dw", "tile", stem_dw, DT_BF16, 1, 3, 21, 23, 64, 7, 2, 3, .max = 3, .used = 2, COPIED(8, 8)},
+    {"stem7x7_s2_dw_split", "tile", stem_dw, DT_F16, 3, 3, 21, 23, 40, 7, 2, 3, .parts = 3, COPIED(8, 8)},
+    {"stem7x7_s2_grey_dw", "tile", stem_dw, DT_F16, 2, 1, 15, 14, 40, 7, 2, 3, COPIED(8, 2)},
+    {"stem3x3_s2_dw", "tile", stem_dw, DT_F16, 1, 3, 15, 13, 32, 3, 2, 1, .max = 2, .used = 1, COPIED(8, 8)},
+    {"stem3x3_dw", "tile", stem_dw, DT_BF16, 1, 3, 9, 11, 64, 3, 1, 1, .max = 2, .used = 2, COPIED(8, 4)},
+    {"stem3x3_c2_dw", "tile", stem_dw, DT_F16, 1, 2, 9, 11, 24, 3, 1, 1, COPIED(8, 2)},
     {"stem5x5_grey_dw", "tile", stem_dw, DT_F16, 2, 1, 12, 12, 20, 5, 1, 2, .holds = "b copied by 2"},
-    {"stem7x7_s2_dw_f32", "tile", stem_dw, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, .holds = "a copied by 4, b copied by 4"},
+    {"stem7x7_s2_dw_f32", "tile", stem_dw, DT_F32, 1, 3, 15, 13, 24, 7, 2, 3, COPIED(4, 4)},
     {"depthwise", "taps", depthwise, DT_F16, 1, 1, 9, 9, 24, 3, 1, 1, .max = 2, .used = 1},
     {"depthwise_s2_bf16", "taps", depthwise, DT_BF16, 2, 1, 9, 7, 40, 5, 2, 2},
     {"depthwise_f32", "taps", depthwise, DT_F32, 1, 1, 9, 9, 12, 3, 1, 1},
@@ -542,8 +545,8 @@ static const Case cases[] = {
     {"depthwise_dw", "fold", depthwise_dw, DT_F16, 1, 1, 9, 9, 40, 3, 1, 1, .max = 3, .used = 2},
     {"depthwise_dw_split", "fold", depthwise_dw, DT_BF16, 2, 1, 15, 15, 40, 3, 2, 1, .parts = 3},
     {"matmul", "tile", matmul, DT_F16, 48, 72, 0, 0, 136, .max = 2, .used = 1},
-    {"matmul_inside", "tile", matmul_inside, DT_F16, 19, 72, 0, 0, 136, .max = 4, .used = 3, .holds = "a copied by 8, b copied by 8"},
-    {"matmul_spaced", "tile", matmul_spaced, DT_F16, 33, 37, 0, 0, 53, .pixel = 56, .max = 2, .used = 1, .holds = "a copied by 8, b copied by 8"},
+    {"matmul_inside", "tile", matmul_inside, DT_F16, 19, 72, 0, 0, 136, .max = 4, .used = 3, COPIED(8, 8)},
+    {"matmul_spaced", "tile", matmul_spaced, DT_F16, 33, 37, 0, 0, 53, .pixel = 56, .max = 2, .used = 1, COPIED(8, 8)},
     {"matmul_odd", "tile", matmul, DT_BF16, 33, 50, 0, 0, 70},
     {"matmul_k1", "tile", matmul, DT_F16, 40, 32, 0, 0, 72},
     {"matmul_k4", "tile", matmul, DT_F16, 40, 128, 0, 0, 72},

@@ -1,6 +1,6 @@
-// test_matrices.c -- factors of products with rows of odd length, as attention over 19 places has and a classifier of 37
-// classes has for its gradient: their rows lie at multiples of 16 bytes on a GPU (the stand-ins of tests/standin/), and
-// what comes of them is what the CPU makes of it.
+// test_matrices.c -- factors of products with rows of odd length, as attention over 19 places has and a classifier of
+// 37 classes has for its gradient: their rows lie at multiples of 16 bytes on a GPU (the stand-ins of tests/standin/),
+// and what comes of them is what the CPU makes of it. So it is where the batch is an inner axis.
 #include "cuda_pair.h"
 #include "passes/passes.h"
 
@@ -16,6 +16,8 @@ static void build(Graph *g) {
     graph_root(g, "y", op2(g, MatMul, y, param(g, "w", SHAPE(PLACES * WIDTH, CLASSES))), NULL, 1);
     d = op2(g, Mul, d, node_like(g, d, 0.5));
     graph_root(g, "dw", op2(g, MatMul, op1a(g, Transpose, y, AXES(1, 0)), d), NULL, 1);
+    Node *z = op2(g, MatMul, op1a(g, Transpose, x, AXES(1, 0, 2)), param(g, "v", SHAPE(WIDTH, CLASSES)));
+    graph_root(g, "z", op1a(g, Transpose, z, AXES(1, 0, 2)), NULL, 1);
 }
 
 static void check_views(void *cx) {
@@ -47,7 +49,7 @@ static void check_values(Cx *cx, Precision precision, double tolerance) {
             if (session_set_batch(r.s[i], batch, &f)) fail(cx, f.code, "%s", f.text);
         write_both(&r, "x", v), write_both(&r, "d", v);
         call(cx, r.s[0], 1), call(cx, r.s[1], 1);
-        compare(&r, "y"), compare(&r, "dw");
+        compare(&r, "y"), compare(&r, "dw"), compare(&r, "z");
     }
     close_pair(&r);
 }

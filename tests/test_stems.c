@@ -1,5 +1,5 @@
-// test_stems.c -- a network's first convolution and its weights' gradient in the form that passes/stems.c gives them for a
-// GPU (the stand-ins of tests/standin/), beside the same graph as it was written, on the CPU. All numbers are eighths
+// test_stems.c -- a network's first convolution and its weights' gradient in the form that passes/stems.c gives them
+// for a GPU (the stand-ins of tests/standin/), beside the same graph as it was written, on the CPU. All numbers are eighths
 // so small that every precision and every order of sums gives the same: results must be equal to the bit. And what
 // else lets a convolution copy its picture: channels last.
 #include "cuda_pair.h"
