@@ -57,9 +57,10 @@ static double cost(const Form *f, int64_t bytes) {
 static bool lies_close(int64_t channels) { return channels == 2 || channels == 4 || channels % 8 == 0; }
 
 static Form best_form(Window w, Shape x, int64_t out, int64_t bytes) {
+    enum { MOST = 64 };                                // beside each other
     Form best = form_of(w, x, out, 1, x.d[1]);
     int64_t stride = w.axis[w.rank - 1].stride, most = w.axis[w.rank - 1].dilation == 1 ? stride : 1;
-    for (int64_t beside = most; beside >= 1; beside--)
+    for (int64_t beside = most < MOST ? most : MOST; beside >= 1; beside--)
         for (int64_t fill = 1; stride % beside == 0 && fill <= 8; fill *= 2) {
             Form f = form_of(w, x, out, beside, up(x.d[1], fill));
             if (f.columns > 0 && lies_close(beside * f.channels) && cost(&f, bytes) < cost(&best, bytes)) best = f;
@@ -101,7 +102,8 @@ static bool is_known(const Stems *s, const Node *x) { return x->id < s->n && s->
 
 static Node *one(Graph *g, Node *n, void *env) {
     const Stems *s = env;
-    if ((n->op != OP_Conv && n->op != OP_ConvDw) || n->shape.n < 4 || n->type != DT_F32) return NULL;
+    if ((n->op != OP_Conv && n->op != OP_ConvDw) || n->type != DT_F32) return NULL;
+    if (n->shape.n < 4 || n->shape.n == MAXDIM) return NULL;       // no image, or no axis left to put pixels on
     Window w = window_of(n);
     Node *x = n->in[0], *y = n->op == OP_Conv ? n : n->in[1];
     if (w.group > 1 || !is_known(s, x) || !s->picture[x->id]) return NULL;
