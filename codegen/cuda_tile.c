@@ -10,10 +10,23 @@ static const char *whole_text(Out *o, Expr *v) { return numeral_text(o, v, NUMBE
 
 // ---- indices ----
 
-// The part of an affine index that the variables of g move: " + v3 * 64 + v4". A step of 1 is left out: what an
-// address is contiguous along belongs to the form; `any`: to a guard's index it does not.
-static const char *moved(Out *o, Expr *e, Group *g, bool any) {
+// How far an affine index moves with all variables of g as one, where it does; else 0.
+static int64_t even_step(Out *o, Expr *e, Group *g) {
+    int64_t step = g->n > 1 ? ix_coef(e, g->v[g->n - 1]) : 0, size = g->last;
+    if (step == 0 || size != extent(o, g->v[g->n - 1])) return 0;
+    for (int i = g->n - 2; i >= 0; size *= extent(o, g->v[i--]))
+        if (ix_coef(e, g->v[i]) != step * size) return 0;
+    return step;
+}
+
+// The part of an affine index that the variables of g move: " + v3 * 64 + v4", or " + k * 64": no quotients are wanted
+// then. A step of 1 is left out: what an address is contiguous along belongs to the form; `any`: to a guard's index it
+// does not.
+static const char *moved(Out *o, Expr *e, Group *g, const char *flat, bool any) {
     const char *s = "";
+    int64_t step = even_step(o, e, g);
+    if (step) return step == 1 ? cx_fmt(o->cx, " + %s", flat)
+                               : cx_fmt(o->cx, " + %s * %s", flat, numeral_text(o, e, NUMBER_STEP + (int)g->v[0]->i, step));
     for (int i = 0; i < g->n; i++) {
         int64_t c = ix_coef(e, g->v[i]);
         if (c) s = cx_fmt(o->cx, "%s + v%d", s, (int)g->v[i]->i);
@@ -27,8 +40,8 @@ static const char *moved(Out *o, Expr *e, Group *g, bool any) {
 static const char *fixed(Out *o, Factor *f, Tile *t, Expr *e, bool any) {
     int64_t at = index_at_zero(e);
     const char *s = at ? numeral_text(o, e, NUMBER_AT_ZERO, at) : "0";
-    s = cx_fmt(o->cx, "%s%s", s, moved(o, e, f->own, any));
-    return cx_fmt(o->cx, "%s%s", s, moved(o, e, &t->z, any));
+    s = cx_fmt(o->cx, "%s%s", s, moved(o, e, f->own, f->flat, any));
+    return cx_fmt(o->cx, "%s%s", s, moved(o, e, &t->z, t->parts == 1 ? "(int)block_z" : "(int)z", any));
 }
 
 // Is a variable of g in e, outside of what is known already?
@@ -131,7 +144,7 @@ static const char *guards(Out *o, Tile *t, Factor *f) {
     for (int g = 0; g < f->nguard; g++) {
         const char *size = numeral_text(o, f->guard[g], NUMBER_EXTENT, f->guard[g]->i);
         ok = both(o, ok, cx_fmt(o->cx, "(unsigned)(%s_g%d[u]%s) < (unsigned)%s", f->id, g,
-                                moved(o, f->guard[g]->b, &t->k, true), size));
+                                moved(o, f->guard[g]->b, &t->k, "k", true), size));
     }
     return ok;
 }
@@ -191,7 +204,7 @@ static void stage_copied(Out *o, Tile *t, Factor *f) {
         line(o, "const int left = (%s - %s) * %d;", whole_text(o, f->run), v, dtypes[t->type].bytes);
         bytes = cx_fmt(o->cx, "left < %d ? left : %d", size, size);
     }
-    const char *at = cx_fmt(o->cx, "%s_at[u]%s", f->id, moved(o, f->load->a, &t->k, false));
+    const char *at = cx_fmt(o->cx, "%s_at[u]%s", f->id, moved(o, f->load->a, &t->k, "k", false));
     if (*ok) at = cx_fmt(o->cx, "(ok ? %s : 0)", at), bytes = cx_fmt(o->cx, "ok ? %s : 0", bytes);
     line(o, "tvc_copy_%d(%s, b%d + %s, %s);", size, copied_to(o, t, f), buf_number(o->k, f->load->buf), at, bytes);
 }
@@ -213,7 +226,10 @@ static void copies(Out *o, Tile *t, Factor *f, Expr *of, Expr *known) {
     piece(o, t, f);
     if (same_k(t, f)) return;
     line(o, "const int k = k0 + %s;", f->kmajor ? "col" : "row");
+    Numbers *numbers = o->numbers;
+    o->numbers = NULL;                                // quotients for each copy, in the inner loop: by literals they are cheaper
     tile_variables_of(o, &t->k, "k", of, known);
+    o->numbers = numbers;
 }
 
 static void end_copies(Out *o, Tile *t, Factor *f) {
@@ -235,6 +251,18 @@ static void stage(Out *o, Tile *t, Factor *f) {
     end_copies(o, t, f);
 }
 
+// Indices that move evenly along k, of all that is loaded.
+static void name_even(Out *o, Tile *t, Factor *f, Expr *e) {
+    if (!e || e->is_index || e->as) return;
+    if (e->op != K_LOAD) {
+        name_even(o, t, f, e->a), name_even(o, t, f, e->b), name_even(o, t, f, e->c);
+        return;
+    }
+    if (index_has_data(e->a) || !even_step(o, e->a, &t->k)) return;
+    const char *at = fixed(o, f, t, e->a, false);
+    name_expr(o, e->a, cx_fmt(o->cx, "(%s%s)", at, moved(o, e->a, &t->k, "k", false)));
+}
+
 // The second half for a computed factor: each thread works on what it copied itself, so its own wait is enough.
 // Bits of tile kt lie above those of the tiles that were begun since.
 static void compute(Out *o, Tile *t, Factor *f) {
@@ -248,6 +276,7 @@ static void compute(Out *o, Tile *t, Factor *f) {
     line(o, "const int %s = %s + %s;", f->flat, f->base, f->kmajor ? "row" : "col");
     tile_variables_of(o, f->own, f->flat, f->inner, f->load);
     name_expr(o, f->load, from_memory(o, t->type, "raw.x[e]"));
+    name_even(o, t, f, f->inner);
     load_neighbours(o, f->inner, f->run, t->per);
     tile_unrolled(o, "e", t->per);
     line(o, "y.x[e] = %s;", to_memory(o, t->type, value_text(o, f->inner)));

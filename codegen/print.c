@@ -90,9 +90,9 @@ int buf_number(Kernel *k, Node *n) {
 const char *index_text(Out *o, Expr *e) {
     Cx *cx = o->cx;
     static const char *const sign[] = {[I_ADD] = "+", [I_MUL] = "*", [I_DIV] = "/", [I_MOD] = "%"};
+    if (e->as) return e->as;
     if (e->op == I_VAR) return cx_fmt(cx, "v%d", (int)e->i);
     if (e->op == I_IMM) return numeral_text(o, e, NUMBER_EXTENT, e->i);
-    if (e->op == I_DATA) return e->as;
     bool divides = e->op == I_DIV || e->op == I_MOD;          // by a literal: by anything else it would be slow
     const char *a = index_text(o, e->a);
     const char *b = divides && e->b->op == I_IMM ? cx_fmt(cx, "%lld", (long long)e->b->i) : index_text(o, e->b);
