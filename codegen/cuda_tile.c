@@ -19,12 +19,12 @@ static int64_t even_step(Out *o, Expr *e, Group *g) {
     return step;
 }
 
-// The part of an affine index that the variables of g move: " + v3 * 64 + v4", or " + k * 64": no quotients are wanted
-// then. A step of 1 is left out: what an address is contiguous along belongs to the form; `any`: to a guard's index it
+// The part of an affine index that the variables of g move: " + v3 * 64 + v4"; or, with the name of their flat index,
+// " + k * 64", where no quotients are wanted then. A step of 1 is left out: what an address is contiguous along belongs to the form; `any`: to a guard's index it
 // does not.
 static const char *moved(Out *o, Expr *e, Group *g, const char *flat, bool any) {
     const char *s = "";
-    int64_t step = even_step(o, e, g);
+    int64_t step = flat ? even_step(o, e, g) : 0;
     if (step) return step == 1 ? cx_fmt(o->cx, " + %s", flat)
                                : cx_fmt(o->cx, " + %s * %s", flat, numeral_text(o, e, NUMBER_STEP + (int)g->v[0]->i, step));
     for (int i = 0; i < g->n; i++) {
@@ -40,8 +40,8 @@ static const char *moved(Out *o, Expr *e, Group *g, const char *flat, bool any) 
 static const char *fixed(Out *o, Factor *f, Tile *t, Expr *e, bool any) {
     int64_t at = index_at_zero(e);
     const char *s = at ? numeral_text(o, e, NUMBER_AT_ZERO, at) : "0";
-    s = cx_fmt(o->cx, "%s%s", s, moved(o, e, f->own, f->flat, any));
-    return cx_fmt(o->cx, "%s%s", s, moved(o, e, &t->z, t->parts == 1 ? "(int)block_z" : "(int)z", any));
+    s = cx_fmt(o->cx, "%s%s", s, moved(o, e, f->own, NULL, any));
+    return cx_fmt(o->cx, "%s%s", s, moved(o, e, &t->z, NULL, any));
 }
 
 // Is a variable of g in e, outside of what is known already?

@@ -15,8 +15,7 @@ static const char *const usual[] = {"sm_90", NULL}, *const *archs = usual;
 static const struct { const char *name; int bytes; } spills[] = {
     {"matmul_tf32", 32},              // at 64 registers: four addresses, stored before the loop, read once for each tile of k
     {"exp_sum_f64", 16},              // at 40: one double across an exponential
-    {"conv_f32", 16},                 // at 80, as the next: f32 factors in two halves each want twice the fragments
-    {"bn_relu_conv_f32", 32},
+    {"conv_f32", 32},                 // at 80: f32 factors in two halves each want twice the fragments
 };
 
 static int allowed(const CudaUnit *u) {
