@@ -1,6 +1,6 @@
 // carry.c -- sums over a product's result that the product's kernel makes itself, where its tiles are (cuda_sums.c):
 // a normalisation's statistics over a convolution, the two sums of its gradient over the gradient that a convolution
-// has just made. A launch less, and one less reading of the tensor. A kernel of sums ("fold") joins that of a product if
+// has just made. A launch less, and one less reading of the tensor. A kernel of sums ("fold") joins a product's if
 //
 //     it sums over all axes but one, and what it sums is made of the product's result, at the same place, and of
 //     tensors that lie as it does or have one number for each of what is left

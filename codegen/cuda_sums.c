@@ -5,7 +5,7 @@
 // there, which goes on with the formulas round the sums. Where blocks are many, groups of them do so first.
 #include "cuda_tile.h"
 
-enum { FEW = 32 };                    // blocks whose sums one block adds up in any case
+enum { FEW = 32, MOSTLEFT = 1 << 28 };                // blocks whose sums one block adds up in any case; bytes left
 
 // ---- finding them ----
 
@@ -52,6 +52,10 @@ static int64_t group_size(const Tile *t) {
 
 static int64_t groups(const Tile *t) { return (column_blocks(t) + group_size(t) - 1) / group_size(t); }
 
+static int numbers(const Tile *t) { return t->ntotal * t->bn; }     // of a block
+
+static int64_t left_bytes(const Tile *t) { return row_blocks(t) * (column_blocks(t) + groups(t)) * numbers(t) * 4; }
+
 bool sums_find(Out *o, Tile *t) {
     Kernel *k = o->k;
     if (!k->nsum) return true;
@@ -59,7 +63,7 @@ bool sums_find(Out *o, Tile *t) {
         if (!collect(t, k->bodies[i])) return false;
     for (int i = 0; i < t->ntotal && !t->stored; i++) t->stored = load_of(k->out, t->total[i]->a);
     if (!t->stored || !by_columns(o, t)) return false;
-    bool fits = row_blocks(t) * (groups(t) + 1) <= MOSTTURNS;
+    bool fits = row_blocks(t) * (groups(t) + 1) <= MOSTTURNS && left_bytes(t) <= MOSTLEFT;
     t->stored->as = "stored";
     for (int i = 0; i < t->ntotal; i++)
         fits &= t->vec == 1 || neighbours(o, t->total[i]->a, t->n.v[0], t->vec, 32);
@@ -85,8 +89,6 @@ void sums_add(Out *o, const Tile *t) {
 }
 
 // ---- of a block ----
-
-static int numbers(const Tile *t) { return t->ntotal * t->bn; }
 
 static void join_lanes(Out *o, const Tile *t) {
     int lanes = WN / t->vec;
@@ -130,7 +132,7 @@ static const char *by_size(Out *o, const Tile *t, const char *x) {
 // Blocks by groups, then the groups likewise, until all of them are one group.
 static void join_blocks(Out *o, Tile *t, Grid *l) {
     int64_t n = numbers(t), left = column_blocks(t) + groups(t), turns = groups(t) + 1;
-    turns_workspace(o, l, row_blocks(t) * turns, row_blocks(t) * left * n * 4);
+    turns_workspace(o, l, row_blocks(t) * turns, left_bytes(t));
     const char *size = numeral(o, t, GROUP_SIZE, group_size(t));
     line(o, "u32 *turn = turns + block_y * %s;", numeral(o, t, ALL_TURNS, turns));
     line(o, "f32 *left_m = sums_left + (long)block_y * %s;", numeral(o, t, ALL_LEFT, left * n));
@@ -139,8 +141,8 @@ static void join_blocks(Out *o, Tile *t, Grid *l) {
     begin(o, "for (;;) {");
     line(o, "const int group_m = (int)%s, first_m = group_m * %s, rest_m = blocks_m - first_m;",
          by_size(o, t, "number_m"), size);
-    line(o, "if (!tvc_gather(sums, %d, left_m + (long)first_m * %d, turn + group_m, number_m - first_m,", (int)n, (int)n);
-    line(o, "                rest_m < %s ? rest_m : %s, %d)) return;", size, size, t->threads);
+    line(o, "if (!tvc_gather(sums, %d, left_m + (long)first_m * %d, turn + group_m,", (int)n, (int)n);
+    line(o, "                number_m - first_m, rest_m < %s ? rest_m : %s, %d)) return;", size, size, t->threads);
     line(o, "if (blocks_m <= %s) break;", size);
     line(o, "turn += %s;", numeral(o, t, GROUPS, groups(t)));
     line(o, "left_m += %s;", numeral(o, t, BLOCKS_LEFT, column_blocks(t) * n));

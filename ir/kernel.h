@@ -51,7 +51,7 @@ typedef struct Kernel {
     int nout;              // it may have more results, over the same axes (or of size 1 where that is a row: its
     Node **outs;           // view then has stride 0): the sums in their formulas run over the same variables
     Expr **bodies;         // outs[0] is out, bodies[0] is body
-    int nsum;              // GPU: the last of them are sums over the others' elements (codegen/sums.h)
+    int nsum;              // GPU: the last of them are sums over the others' elements (codegen/carry.c)
     Node *anchor;          // the CONTRACT or REDUCE node whose loops this kernel holds, or NULL
     struct Kernel **part;  // GPU: kernels in one launch, whose results and buffers these are; their formulas count,
     int npart;             // not body and axes

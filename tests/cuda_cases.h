@@ -399,7 +399,9 @@ static Node *batched(Graph *g, const Case *c) {                // one product fo
 
 // ---- sums over a product's result ----
 
-static Node *per_channel(Graph *g, const char *name, const Node *y) { return leaf(g, name, DT_F32, SHAPE(y->shape.d[1], 1, 1)); }
+static Node *per_channel(Graph *g, const char *name, const Node *y) {
+    return leaf(g, name, DT_F32, SHAPE(y->shape.d[1], 1, 1));
+}
 
 static Node *over_images(Graph *g, Node *x) { return op1a(g, ReduceSum, node_cast(g, x, DT_F32), AXES(0, 2, 3)); }
 
@@ -414,7 +416,8 @@ static Node *statistics_of(Graph *g, const Case *c, Node *y) {
     Node *f = node_cast(g, y, DT_F32), *s = over_images(g, f), *q = over_images(g, op2(g, Mul, f, f));
     (void)c;
     Node *by = filled(g, 1.0 / 64), *mean = op2(g, Mul, s, by), *square = op2(g, Mul, q, by);
-    return mated(mean, op2(g, Div, op1(g, Sqrt, op2(g, Add, square, filled(g, 1e-5))), op2(g, Add, op1(g, Abs, mean), filled(g, 1))));
+    Node *near = op2(g, Add, op1(g, Abs, mean), filled(g, 1));
+    return mated(mean, op2(g, Div, op1(g, Sqrt, op2(g, Add, square, filled(g, 1e-5))), near));
 }
 
 static Node *mean_of(Graph *g, const Case *c, Node *y) {
@@ -424,8 +427,10 @@ static Node *mean_of(Graph *g, const Case *c, Node *y) {
 
 // The two sums of its gradient: y is what came through a ReLU, whose mask z tells, and meets the normalised x.
 static Node *gradient_of(Graph *g, const Case *c, Node *y) {
-    Node *x = channels_last(leaf(g, "bx", c->type, y->shape), 0), *z = channels_last(leaf(g, "bz", c->type, y->shape), 0);
-    Node *hat = op2(g, Mul, op2(g, Sub, node_cast(g, x, DT_F32), per_channel(g, "mean", y)), per_channel(g, "scale", y));
+    Node *x = channels_last(leaf(g, "bx", c->type, y->shape), 0), *centred, *hat;
+    Node *z = channels_last(leaf(g, "bz", c->type, y->shape), 0);
+    centred = op2(g, Sub, node_cast(g, x, DT_F32), per_channel(g, "mean", y));
+    hat = op2(g, Mul, centred, per_channel(g, "scale", y));
     Node *d = op3(g, Where, op2(g, Less, node_like(g, z, 0), z), node_cast(g, y, DT_F32), filled(g, 0));
     return mated(over_images(g, d), over_images(g, op2(g, Mul, d, hat)));
 }

@@ -116,31 +116,34 @@ static void check_batches(void *arg) {
 
 static void batches(void **state) { (void)state, in_all_orders(check_batches); }
 
+static void run_images(Pair *r) {
+    static const int64_t sizes[] = {MAX, 1, 7, 13, MAX};
+    float *x = NEW(r->cx, float, MAX * 144);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < MAX * 144; i++) x[i] = wave(i + round * 131);
+        Fault f;
+        for (int i = 0; i < 2; i++) session_set_batch(r->s[i], sizes[round], &f);
+        write_both(r, "x", x);
+        for (int i = 0; i < 2; i++) call(r->cx, r->s[i], 1);
+        compare(r, "a"), compare(r, "b"), compare(r, "c");
+    }
+}
+
 // A smaller batch leaves some blocks of each part without work.
 static void check_siblings(void *arg) {
-    static const int64_t sizes[] = {MAX, 1, 7, 13, MAX};
     Pair r = pair(arg, siblings, (Wishes){0});
     const Function *f = &r.p[1]->functions[1];
     int tiles = 0;
     for (int i = f->from; i < f->to; i++)
         tiles += strstr(program_text(r.p[1], r.p[1]->steps[i].label), " tiles") != NULL;
     if (tiles != 1) fail(r.cx, E_CHECK, "%d launches of several products", tiles);
-    float *x = NEW(r.cx, float, MAX * 144);
-    for (int round = 0; round < 5; round++) {
-        for (int i = 0; i < MAX * 144; i++) x[i] = wave(i + round * 131);
-        Fault fault;
-        for (int i = 0; i < 2; i++) session_set_batch(r.s[i], sizes[round], &fault);
-        write_both(&r, "x", x);
-        for (int i = 0; i < 2; i++) call(r.cx, r.s[i], 1);
-        compare(&r, "a"), compare(&r, "b"), compare(&r, "c");
-    }
+    run_images(&r);
     close_pair(&r);
 }
 
 static void beside(void **state) { (void)state, in_order(check_siblings, 0); }
 
 static void check_carried(void *arg) {
-    static const int64_t sizes[] = {MAX, 1, 7, 13, MAX};
     Pair r = pair(arg, carried, (Wishes){.tolerance = 1e-4});
     const Function *f = &r.p[1]->functions[1];
     int folds = 0, carry = 0;
@@ -150,15 +153,7 @@ static void check_carried(void *arg) {
         folds += strstr(label, " fold") != NULL, carry += strstr(label, " tile") && s->nwritten == 3;
     }
     if (folds != 1 || carry != 1) fail(r.cx, E_CHECK, "%d kernels of sums alone, %d in convolutions", folds, carry);
-    float *x = NEW(r.cx, float, MAX * 144);
-    for (int round = 0; round < 5; round++) {
-        for (int i = 0; i < MAX * 144; i++) x[i] = wave(i + round * 131);
-        Fault fault;
-        for (int i = 0; i < 2; i++) session_set_batch(r.s[i], sizes[round], &fault);
-        write_both(&r, "x", x);
-        for (int i = 0; i < 2; i++) call(r.cx, r.s[i], 1);
-        compare(&r, "a"), compare(&r, "b"), compare(&r, "c");
-    }
+    run_images(&r);
     close_pair(&r);
 }
 
