@@ -7,7 +7,7 @@
 //     nothing stands between them: no way leads from the product to it through another kernel
 //     the product is no library's (cuda_product.c)
 //
-// and if tiles of that product can do it. The sums of both see values as they are stored.
+// and if tiles of that product can do it: one whose factor is computed of many tensors has no registers left. The sums of both see values as they are stored.
 #include "group.h"
 
 // ---- formulas ----

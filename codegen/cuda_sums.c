@@ -5,7 +5,7 @@
 // there, which goes on with the formulas round the sums. Where blocks are many, groups of them do so first.
 #include "cuda_tile.h"
 
-enum { FEW = 32, MOSTLEFT = 1 << 28 };                // blocks whose sums one block adds up in any case; bytes left
+enum { FEW = 32, MOSTLEFT = 1 << 28, MOSTLOADS = 10 };        // blocks whose sums one block adds up in any case; bytes left
 
 // ---- finding them ----
 
@@ -56,9 +56,25 @@ static int numbers(const Tile *t) { return t->ntotal * t->bn; }     // of a bloc
 
 static int64_t left_bytes(const Tile *t) { return row_blocks(t) * (column_blocks(t) + groups(t)) * numbers(t) * 4; }
 
+// How many different loads are in e, added to those in l; MOSTLOADS + 1: more.
+static int count_loads(Expr *e, Expr **l, int n) {
+    if (!e || e->is_index || n > MOSTLOADS) return n;
+    if (e->op != K_LOAD) return count_loads(e->c, l, count_loads(e->b, l, count_loads(e->a, l, n)));
+    for (int i = 0; i < n; i++)
+        if (l[i] == e) return n;
+    return l[n] = e, n + 1;
+}
+
+// A factor computed of many vectors leaves no registers for sums.
+static bool is_heavy(const Factor *f) {
+    Expr *l[MOSTLOADS + 1];
+    return f->how == COMPUTED && count_loads(f->inner, l, 0) > MOSTLOADS;
+}
+
 bool sums_find(Out *o, Tile *t) {
     Kernel *k = o->k;
     if (!k->nsum) return true;
+    if (is_heavy(&t->a) || is_heavy(&t->b)) return false;
     for (int i = k->nout - k->nsum; i < k->nout; i++)
         if (!collect(t, k->bodies[i])) return false;
     for (int i = 0; i < t->ntotal && !t->stored; i++) t->stored = load_of(k->out, t->total[i]->a);
