@@ -27,7 +27,7 @@ void tile_join(Out *o, Tile *t, Grid *l) {
 // What the blocks have left for rows c.., in their order. As many loads are under way as there are unrolled.
 static void sum_parts(Out *o, Tile *t) {
     line(o, "f32 sum[%d][4] = {{0}};", WN / 8);
-    line(o, "#pragma unroll 4");
+    line(o, "#pragma unroll 2");
     begin(o, "for (int p = 0; p < %s; p++) {", tile_parts(o, t));
     tile_unrolled(o, "j", WN / 8);
     line(o, "const f32x4 y = tvc_fresh_4(&parts[p * %d + (c / %d + j) * %d + (int)threadIdx.x]);", pieces_of_part(t),

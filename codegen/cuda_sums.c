@@ -109,7 +109,7 @@ void sums_add(Out *o, const Tile *t) {
 static void join_lanes(Out *o, const Tile *t) {
     int lanes = WN / t->vec;
     if (lanes < 32) {
-        line(o, "#pragma unroll");
+        line(o, "#pragma unroll 1");
         begin(o, "for (int d = 16; d >= %d; d >>= 1) {", lanes);
         tile_unrolled(o, "e", t->vec);
         for (int i = 0; i < t->ntotal; i++) line(o, "s%d[e] += tvc_shfl_xor(s%d[e], d);", i, i);
@@ -125,6 +125,7 @@ static void join_warps(Out *o, const Tile *t) {
     int above = t->bm / t->wm, own = ROWS * WN;
     line(o, "__syncthreads();");
     line(o, "f32 *const sums = (f32 *)pool + %d;", t->threads / 32 * own);
+    line(o, "#pragma unroll 1");
     begin(o, "for (int i = (int)threadIdx.x; i < %d; i += %d) {", numbers(t), t->threads);
     line(o, "const f32 *const part = (const f32 *)pool + i %% %d / %d * %d + i / %d * %d + i %% %d;", t->bn, WN,
          above * own, t->bn, WN, WN);

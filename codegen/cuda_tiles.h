@@ -46,13 +46,15 @@ HELPER int tvc_last(u32 *count, u32 blocks, u32 *shared) {
 
 // What `of` blocks, of which this is number `at`, have in shared memory at `sums`, n numbers each, is added up in the
 // order of their numbers. True in the last of them to come here, whose `sums` are those of all. What lies behind `sums`
-// in shared memory is lost.
+// in shared memory is lost. Loops are not unrolled where time is not lost in them: every kernel with sums has this text.
 HELPER int tvc_gather(f32 *sums, int n, f32 *left, u32 *count, int at, int of, int threads) {
+#pragma unroll 1
     for (int i = (int)threadIdx.x; i < n; i += threads) left[at * n + i] = sums[i];
     if (!tvc_last(count, (u32)of, (u32 *)(sums + n))) return 0;
+#pragma unroll 1
     for (int i = (int)threadIdx.x; i < n; i += threads) {
         f32 s = 0;
-#pragma unroll 8
+#pragma unroll 4
         for (int p = 0; p < of; p++) s += tvc_fresh(&left[p * n + i]);
         sums[i] = s;
     }
