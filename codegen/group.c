@@ -7,7 +7,7 @@
 // are one (beside.c), and kernels that free memory go first.
 #include "group.h"
 
-enum { MOSTBUFFERS = 3800 };           // pointers of one launch: parameters end at 32 kB (CUDA 12.1 and later)
+enum { MOSTBUFFERS = 3500 };           // pointers of one launch: with TVC_MOST_NUMBERS, parameters end at 32 kB (CUDA 12.1)
 
 bool is_product(const Unit *u) {
     const Kernel *k = u->k;

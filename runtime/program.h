@@ -81,7 +81,7 @@ typedef struct Step {
     double f, f2;                     // BODY: attributes
 } Step;
 
-enum { TVC_MOST_NUMBERS = 1024 };     // of a kernel: with its pointers they fit what every GPU takes
+enum { TVC_MOST_NUMBERS = 1024 };     // of a kernel: with its pointers they fit 32 kB (codegen/group.c)
 
 // How a kernel of a GPU is started: blocks along x, y, z, each of `threads` threads. Along an axis that
 // grows, items are those of the maximum batch.
